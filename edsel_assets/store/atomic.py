@@ -1,0 +1,213 @@
+"""Where artifacts lie, and writing them so that a reader never sees a part."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+_TEMPORARY = re.compile(r"^\..+\.[0-9a-f]{16}\.tmp$")
+_SAFE_NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+_REMEDIES = {
+    errno.ENOSPC: "Free some space or set EDSEL_HOME to a larger disk.",
+    errno.EDQUOT: "Free some space or set EDSEL_HOME to another disk.",
+    errno.EFBIG: "The system limits the size of files: raise the limit (ulimit -f).",
+    errno.EACCES: "Grant write permission or set EDSEL_HOME to a folder of your own.",
+    errno.EPERM: "Grant write permission or set EDSEL_HOME to a folder of your own.",
+    errno.EROFS: "Set EDSEL_HOME to a writable folder.",
+    errno.ENOTDIR: "A part of the path is a file: remove it or set EDSEL_HOME elsewhere.",
+    errno.EEXIST: "A part of the path is a file: remove it or set EDSEL_HOME elsewhere.",
+    errno.EIO: "Check the disk, or set EDSEL_HOME to another.",
+    errno.ENOLCK: "Set EDSEL_HOME to a file system that supports locks (flock).",
+    errno.EOPNOTSUPP: "Set EDSEL_HOME to a file system that supports locks (flock).",
+}
+
+
+class StoreError(OSError):
+    """An artifact that cannot be written or read: one line of what, where and the remedy."""
+
+
+def edsel_home(home: str | os.PathLike[str] | None = None) -> Path:
+    """``home``, else ``$EDSEL_HOME``, else ``./.edsel``; absolute."""
+    return Path(home or os.environ.get("EDSEL_HOME") or ".edsel").expanduser().absolute()
+
+
+def study_home(home: str | os.PathLike[str] | None, study: str) -> Path:
+    """Where the artifacts of ``study`` lie: ``HOME/store/STUDY``. Creates nothing."""
+    return edsel_home(home) / "store" / safe_name("study", study)
+
+
+def safe_name(what: str, name: str) -> str:
+    """``name`` if it can be one part of a path, else a ValueError."""
+    if not _SAFE_NAME.match(name):
+        raise ValueError(
+            f"{what} must be a name of letters, digits, '_', '.' and '-', not beginning with "
+            f"'.' or '-'; got {name!r}."
+        )
+    return name
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file of this name is one that ``atomic_path`` writes to."""
+    return bool(_TEMPORARY.match(name))
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike[str], *, directory: bool = False) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its name when the block ends well.
+
+    The temporary file (or empty directory) exists on entry. On success it is flushed to disk
+    and renamed; on an exception it is removed and ``path`` is as it was. Readers see the old
+    content or the new, never a part. A directory that exists already is swapped by two
+    renames, so a reader may find none for an instant, and a kill right there leaves none.
+
+    Raises:
+        StoreError: when the disk is full, or the place cannot be written.
+    """
+    path = Path(path)
+    with _named_failure(path, every=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary, lock = _locked_temporary(path, directory)
+    try:
+        with _named_failure(path):
+            yield temporary
+        with _named_failure(path, every=True):
+            _flush(temporary)
+            _rename(temporary, path)
+            _flush_one(path.parent)
+    finally:
+        os.close(lock)
+        _remove(temporary)
+
+
+def sweep_temporaries(folder: str | os.PathLike[str]) -> list[Path]:
+    """Remove what writers killed half-way left in ``folder``; return the paths removed.
+
+    Those of writers at work, here or in another process, are left alone; so are all where
+    the folder cannot be written.
+    """
+    removed = []
+    for entry in listing(Path(folder)):
+        if is_temporary(entry.name):
+            with contextlib.suppress(FileNotFoundError):  # its writer has just finished
+                if _remove_unlocked(entry):
+                    removed.append(entry)
+    return removed
+
+
+def listing(folder: Path) -> list[Path]:
+    """The entries of ``folder`` in order; none where it does not exist."""
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+
+
+def _remove_unlocked(entry: Path) -> bool:
+    handle = os.open(entry, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _remove(entry)
+    except BlockingIOError:
+        return False  # its writer is alive
+    except OSError as error:
+        if error.errno not in _READ_ONLY:
+            raise
+        return False
+    finally:
+        os.close(handle)
+    return True
+
+
+def _locked_temporary(path: Path, directory: bool) -> tuple[Path, int]:
+    """A fresh temporary and a descriptor that holds its lock for as long as it is open."""
+    while True:
+        temporary = _temporary_name(path)
+        if directory:
+            temporary.mkdir()
+            handle = os.open(temporary, os.O_RDONLY)
+        else:
+            handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            # A sweep may have taken it between its creation and the lock.
+            if os.stat(temporary).st_ino == os.fstat(handle).st_ino:
+                return temporary, handle
+        except FileNotFoundError:
+            pass  # taken: try again under a new name
+        except OSError:
+            os.close(handle)
+            _remove(temporary)
+            raise
+        os.close(handle)
+
+
+def _temporary_name(path: Path) -> Path:
+    return path.with_name(f".{path.name[:120]}.{secrets.token_hex(8)}.tmp")
+
+
+def _flush(path: Path) -> None:
+    if path.is_dir():
+        for folder, _, names in os.walk(path):
+            for name in names:
+                _flush_one(Path(folder, name))
+            _flush_one(Path(folder))
+    else:
+        _flush_one(path)
+
+
+def _flush_one(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    if not (temporary.is_dir() and path.is_dir()):
+        os.replace(temporary, path)
+        return
+    old = _temporary_name(path)
+    os.replace(path, old)
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        os.replace(old, path)
+        raise
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _named_failure(path: Path, *, every: bool = False) -> Iterator[None]:
+    """Turn a failure of the disk into a StoreError.
+
+    Without ``every`` only those that a write alone can meet: the caller's own block may fail
+    on something else, such as an input that is not there.
+    """
+    try:
+        yield
+    except StoreError:
+        raise
+    except OSError as error:
+        if not every and error.errno not in _REMEDIES:
+            raise
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        remedy = _REMEDIES.get(error.errno or 0, "Check the path.")
+        failure = StoreError(f"Cannot write {path}: {reason}. {remedy}")
+        failure.errno = error.errno
+        raise failure from error
