@@ -1,0 +1,287 @@
+"""Budgets per cluster, sampling inside clusters and the weights of iterative rounds (Yu et al. 2024).
+
+Symbols: N prompts, C clusters, k budget, q quality.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from edsel_assets.selection import _checks
+from edsel_assets.selection.clusters import Clusters
+from edsel_assets.selection.ranking import Ranking
+
+RULES = ("random", "closest", "quality")
+
+
+def cluster_budgets(
+    sizes: Sequence[int] | np.ndarray,
+    budget: int,
+    *,
+    weights: Sequence[float] | np.ndarray | None = None,
+    available: Sequence[int] | np.ndarray | None = None,
+) -> np.ndarray:
+    """How many prompts each cluster gives: shares by largest remainder, summing exactly to ``budget``.
+
+    A cluster whose share exceeds what it has gives all it has, and the rest is shared anew among
+    the others (Yu et al. 2024, Section 2.1, whose released code drops remainders and excess).
+
+    Args:
+        sizes: (C,) prompts per cluster.
+        budget: the total, at most what is available.
+        weights: (C,) non-negative shares, need not sum to 1; default: the sizes. Clusters of
+            weight 0 give only when all others are exhausted, then by size.
+        available: (C,) prompts that can still be chosen, at most the sizes; default: the sizes.
+
+    Returns:
+        (C,) int64 budgets, each at most ``available``. Equal remainders go to the lower cluster.
+
+    Raises:
+        ValueError: on negative or non-finite numbers, wrong shapes or a budget too large.
+
+    Time O(C log C) per cluster that runs dry, memory O(C).
+    """
+    sizes = _counts("sizes", sizes)
+    caps = sizes if available is None else _counts("available", available, len(sizes))
+    if (caps > sizes).any():
+        worst = np.flatnonzero(caps > sizes)[:5].tolist()
+        raise ValueError(f"available must not exceed sizes; it does for clusters {worst}.")
+    budget = _checks.whole_number("budget", budget, 0)
+    if budget > caps.sum():
+        raise ValueError(
+            f"budget must not exceed the {caps.sum()} prompts available; got {budget}. Lower it."
+        )
+    shares = sizes.astype(np.float64) if weights is None else _weights(weights, len(sizes))
+    given = _share_out(budget, shares, caps)
+    if given.sum() < budget:
+        given += _share_out(budget - int(given.sum()), sizes.astype(np.float64), caps - given)
+    return given
+
+
+def _share_out(budget: int, shares: np.ndarray, caps: np.ndarray) -> np.ndarray:
+    """Shares of ``budget`` under ``caps``, over clusters of positive share."""
+    given = np.zeros(len(caps), dtype=np.int64)
+    open_clusters = (shares > 0) & (caps > 0)
+    while open_clusters.any():
+        rest = budget - given.sum()
+        exact = np.where(open_clusters, shares, 0.0)
+        exact *= rest / exact.sum()
+        full = open_clusters & (exact >= caps)
+        if not full.any():
+            return given + _largest_remainder(exact, int(rest))
+        # Those that run dry give all; what they cannot give goes to the others in proportion.
+        given[full] = caps[full]
+        open_clusters &= ~full
+    return given
+
+
+def _largest_remainder(exact: np.ndarray, total: int) -> np.ndarray:
+    """Round (C,) non-negative numbers summing to ``total`` to integers that do; each by less than one."""
+    down = np.floor(exact).astype(np.int64)
+    by_remainder = np.argsort(-(exact - down), kind="stable")
+    down[by_remainder[: total - down.sum()]] += 1
+    return down
+
+
+def sample_clusters(
+    clusters: Clusters,
+    budget: int,
+    rule: Literal["random", "closest", "quality"] = "random",
+    *,
+    quality: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+    selected: Sequence[int] | np.ndarray = (),
+    replacement: bool = False,
+    temperature: float | None = None,
+    seed: int = 0,
+    tie_break: Sequence[object] | np.ndarray | None = None,
+) -> Ranking:
+    """Prompts from every cluster by its budget: kM-random, kM-closest and kMQ (Yu et al. 2024).
+
+    Args:
+        clusters: of the pool's N prompts.
+        budget: prompts in all, at most N less the selected.
+        rule: "random", uniform in each cluster; "closest", the members nearest the centroid;
+            "quality", drawn one after another with probability proportional to quality (Eq. 3).
+        quality: (N,) for "quality"; non-negative unless ``temperature`` is given. Members of
+            quality 0 come last, uniformly.
+        weights: (C,) non-negative shares of the budget; default: the cluster sizes.
+        selected: rows chosen already: never returned, and they use up their cluster.
+        replacement: for "quality", draw with replacement as Eq. 3 does; the ranking then holds
+            the distinct prompts, fewer than ``budget`` in general, and ``details["copies"]``
+            how often each was drawn.
+        temperature: for "quality", draw by softmax(quality / temperature) instead.
+        seed: of the draws, which are keyed by prompt in ``tie_break`` order: row order is no matter.
+        tie_break: (N,) unique keys; equal distances go by the lower key. Row order without it.
+
+    Returns:
+        A ranking, cluster by cluster in turn: first the first pick of every cluster, and so on.
+        ``gains`` are the qualities under "quality", minus the distances under "closest" and
+        zeros under "random". ``details["budgets"]`` is the list of cluster budgets.
+
+    Raises:
+        ValueError: on an unknown rule, arguments that do not fit the rule, or bad values.
+
+    Time O(N log N), memory O(N). Draws without replacement are exact successive sampling, by
+    Gumbel keys (Kool et al. 2019), in logarithms: no temperature overflows.
+    """
+    pool_size = len(clusters.labels)
+    if rule not in RULES:
+        raise ValueError(f"rule must be one of {RULES}; got {rule!r}.")
+    if rule != "quality" and (quality is not None or temperature is not None or replacement):
+        raise ValueError(f"quality, temperature and replacement belong to rule 'quality'; got rule {rule!r}.")
+    log_odds = _log_odds(quality, temperature, pool_size) if rule == "quality" else np.zeros(pool_size)
+    chosen = _checks.selected_rows(selected, pool_size)
+    budget = _checks.budget_within(budget, pool_size, len(chosen))
+    priority = _checks.tie_order(tie_break, pool_size)
+    count = len(clusters.centroids)
+    free = np.ones(pool_size, dtype=bool)
+    free[chosen] = False
+    sizes = np.bincount(clusters.labels, minlength=count)
+    available = np.bincount(clusters.labels[free], minlength=count)
+    budgets = cluster_budgets(sizes, budget, weights=weights, available=available)
+    rng = np.random.default_rng(seed)
+    if replacement:
+        return _with_replacement(clusters, budgets, log_odds, quality, free, priority, rng)
+    draws = np.zeros(pool_size) if rule == "closest" else rng.gumbel(size=pool_size)[priority]
+    # Gumbel keys: the b largest of a group are b successive draws by exp(log_odds).
+    keys = -np.asarray(clusters.distances, dtype=np.float64) if rule == "closest" else log_odds + draws
+    rows = np.flatnonzero(free)
+    # Behind the keys the draws alone: they decide where odds are nil or too large to add to.
+    rows = rows[np.lexsort((priority[rows], -draws[rows], -keys[rows], clusters.labels[rows]))]
+    indices = _in_turns(clusters.labels, rows, budgets)
+    worth = {"quality": quality, "closest": keys, "random": np.zeros(pool_size)}[rule]
+    gains = np.asarray(worth, dtype=np.float64)[indices]
+    return Ranking(indices, gains, details={"budgets": budgets.tolist()})
+
+
+def _in_turns(labels: np.ndarray, rows: np.ndarray, budgets: np.ndarray) -> np.ndarray:
+    """The first ``budgets`` of each cluster from ``rows`` (sorted by cluster), in turns."""
+    sizes = np.bincount(labels[rows], minlength=len(budgets))
+    turn = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    taken = turn < budgets[labels[rows]]
+    return rows[taken][np.argsort(turn[taken], kind="stable")].astype(np.int64)
+
+
+def _with_replacement(
+    clusters: Clusters,
+    budgets: np.ndarray,
+    log_odds: np.ndarray,
+    quality: np.ndarray | None,
+    free: np.ndarray,
+    priority: np.ndarray,
+    rng: np.random.Generator,
+) -> Ranking:
+    copies = np.zeros(len(priority), dtype=np.int64)
+    rows = np.flatnonzero(free)
+    rows = rows[np.lexsort((priority[rows], clusters.labels[rows]))]
+    ends = np.cumsum(np.bincount(clusters.labels[rows], minlength=len(budgets)))
+    for budget, members in zip(budgets, np.split(rows, ends[:-1]), strict=True):
+        if budget:
+            odds = log_odds[members]
+            odds = np.exp(odds - odds.max()) if np.isfinite(odds.max()) else np.ones(len(members))
+            copies[members] = rng.multinomial(budget, odds / odds.sum())
+    rows = np.flatnonzero(copies)
+    rows = rows[np.lexsort((priority[rows], -copies[rows]))]
+    details = {"budgets": budgets.tolist(), "copies": copies[rows].tolist()}
+    return Ranking(rows.astype(np.int64), np.asarray(quality, dtype=np.float64)[rows], details=details)
+
+
+def update_weights(
+    weights: np.ndarray, cluster_scores: np.ndarray, *, temperature: float = 1.0, literal: bool = False
+) -> np.ndarray:
+    """Cluster weights of the next round: w_j times normalised score, summing to 1 (Yu et al. 2024, Eq. 6).
+
+    Clusters without a score keep their share of the whole; the scored ones divide the rest among
+    themselves in proportion to w_j x normalised s_j.
+
+    Args:
+        weights: (C,) non-negative weights of the round before; normalised first.
+        cluster_scores: (C,) mean score of each cluster's sampled members, higher earns weight;
+            NaN where none was sampled.
+        temperature: tau of the normaliser softmax(s / tau), which any sign of score passes.
+        literal: normalise by s / sum s, as Eq. 6 is written.
+
+    Returns:
+        (C,) float64 weights summing to 1.
+
+    Raises:
+        ValueError: on bad weights, infinite scores, a temperature not positive, or under
+            ``literal`` a negative score or scores that are all zero.
+
+    Time and memory O(C).
+    """
+    scores = np.asarray(cluster_scores, dtype=np.float64)
+    shares = _weights(weights, len(scores))
+    shares = shares / shares.sum()
+    if scores.ndim != 1 or np.isinf(scores).any():
+        raise ValueError("cluster_scores must be a flat list of finite numbers, NaN where unsampled.")
+    scored = ~np.isnan(scores)
+    factors = _literal_factors(scores[scored]) if literal else _softmax(scores[scored], temperature)
+    updated = shares.copy()
+    products = shares[scored] * factors
+    if products.sum() > 0:
+        updated[scored] = products / products.sum() * shares[scored].sum()
+    return updated / updated.sum()
+
+
+def _softmax(scores: np.ndarray, temperature: float) -> np.ndarray:
+    scaled = scores / _temperature(temperature)
+    return np.exp(scaled - scaled.max(initial=-np.inf)) if scaled.size else scaled
+
+
+def _literal_factors(scores: np.ndarray) -> np.ndarray:
+    if (scores < 0).any():
+        raise ValueError(
+            f"literal normalisation needs scores of at least 0; the lowest is {scores.min():.4g}. "
+            "Use literal=False, whose softmax takes any sign."
+        )
+    if scores.size and not scores.any():
+        raise ValueError("literal normalisation needs a score above 0; all are 0. Use literal=False.")
+    return scores
+
+
+def _log_odds(quality: np.ndarray | None, temperature: float | None, pool_size: int) -> np.ndarray:
+    if quality is None:
+        raise ValueError("rule 'quality' needs quality, one score per prompt.")
+    values = _checks.finite_vector("quality", quality, pool_size)
+    if temperature is not None:
+        with np.errstate(over="ignore"):
+            return (values - values.max(initial=-np.inf)) / _temperature(temperature)
+    if (values < 0).any():
+        worst = np.flatnonzero(values < 0)[:5].tolist()
+        raise ValueError(
+            f"quality must be at least 0 to be a probability; rows {worst} are negative. "
+            "Pass a temperature to draw by softmax(quality / temperature)."
+        )
+    with np.errstate(divide="ignore"):
+        return np.log(values)
+
+
+def _temperature(value: float) -> float:
+    if not (np.isfinite(value) and value > 0):
+        raise ValueError(f"temperature must be a finite number above 0; got {value!r}.")
+    return float(value)
+
+
+def _weights(weights: Sequence[float] | np.ndarray, count: int) -> np.ndarray:
+    values = np.asarray(weights, dtype=np.float64)
+    if values.shape != (count,):
+        raise ValueError(f"weights must have shape ({count},), one per cluster; got {values.shape}.")
+    if not np.isfinite(values).all() or (values < 0).any() or not values.any():
+        raise ValueError("weights must be finite, at least 0 and not all 0.")
+    return values
+
+
+def _counts(name: str, values: Sequence[int] | np.ndarray, count: int | None = None) -> np.ndarray:
+    numbers = np.asarray(values)
+    if numbers.ndim != 1 or (count is not None and len(numbers) != count):
+        raise ValueError(f"{name} must be a flat list, one number per cluster; got shape {numbers.shape}.")
+    if numbers.size and not np.issubdtype(numbers.dtype, np.integer):
+        raise ValueError(f"{name} must hold whole numbers; got dtype {numbers.dtype}.")
+    if (numbers < 0).any():
+        raise ValueError(f"{name} must be at least 0; lowest is {numbers.min()}.")
+    return numbers.astype(np.int64)
