@@ -83,7 +83,10 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = Non
                 raise StoreError(
                     f"{path} has no column {', '.join(absent)}; it has {', '.join(file.schema_arrow.names)}."
                 )
-            table = file.read(columns=None if columns is None else list(columns))
+            # Group by group: decoding a list column at once would hold its levels for every row.
+            wanted = None if columns is None else list(columns)
+            groups = [file.read_row_group(i, wanted) for i in range(file.num_row_groups)]
+            table = pa.concat_tables(groups) if groups else file.read(columns=wanted)
     except FileNotFoundError as error:
         raise StoreError(f"There is no file {path}. Materialize what makes it.") from error
     except StoreError:
