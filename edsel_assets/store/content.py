@@ -109,9 +109,8 @@ def _column_digest(kind: pa.DataType, chunks: Sequence[pa.Array]) -> bytes:
     if isinstance(kind, pa.DictionaryType):
         return _column_digest(kind.value_type, [c.dictionary_decode() for c in chunks])
     digest, valid = hashlib.blake2b(digest_size=16), hashlib.blake2b(digest_size=16)
-    nulls = 0
-    for chunk in chunks:
-        nulls += chunk.null_count
+    nulls = sum(chunk.null_count for chunk in chunks)
+    for chunk in chunks if nulls else ():
         valid.update(memoryview(pc.is_valid(chunk).cast(pa.uint8()).to_numpy()))
     _frame(digest, str(nulls).encode(), valid.digest() if nulls else b"")
     present = [chunk.drop_null() if chunk.null_count else chunk for chunk in chunks]
