@@ -1,0 +1,59 @@
+"""The held-out items of the demo study, as the data of two lm-eval tasks (``tasks/*.yaml``).
+
+lm-eval calls ``choice_items`` and ``generate_items`` through ``custom_dataset``, so the tasks load offline,
+from anywhere, with no file of data.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+from edsel_assets.demo.families import FAMILIES, Family
+from edsel_assets.demo.pool import HELD_OUT, SPLIT_SEED, split_items
+
+TASKS_DIR = Path(__file__).parent / "tasks"
+TASKS = ("edsel_demo_choice", "edsel_demo_generate")
+_CHOICES = 4
+
+
+def choice_items(**_: Any) -> dict[str, Any]:
+    """``{"test": Dataset}`` with prompt, choices (2 to 4, shuffled), label (an index into them), task."""
+    import datasets
+
+    rows = []
+    for family in FAMILIES.values():
+        rng = random.Random(f"{SPLIT_SEED} choice {family.name}")
+        for x, y in split_items(family)[0][:HELD_OUT]:
+            choices = [y, *_wrong_answers(family, x, y, rng)]
+            rng.shuffle(choices)
+            prompt = rng.choice(family.prompts).format(x=x)
+            rows.append(
+                {"prompt": prompt, "choices": choices, "label": choices.index(y), "task": family.name}
+            )
+    return {"test": datasets.Dataset.from_list(rows)}
+
+
+def generate_items(**_: Any) -> dict[str, Any]:
+    """``{"test": Dataset}`` with prompt, response and task."""
+    import datasets
+
+    rows = []
+    for family in FAMILIES.values():
+        rng = random.Random(f"{SPLIT_SEED} generate {family.name}")
+        for x, y in split_items(family)[0][HELD_OUT:]:
+            rows.append(
+                {"prompt": rng.choice(family.prompts).format(x=x), "response": y, "task": family.name}
+            )
+    return {"test": datasets.Dataset.from_list(rows)}
+
+
+def _wrong_answers(family: Family, x: str, y: str, rng: random.Random) -> list[str]:
+    """Up to three different wrong answers: the family's own, or what is right for other items."""
+    if family.wrong is not None:
+        candidates = family.wrong(x, y, rng)
+    else:
+        candidates = [answer for _, answer in family.items(200, random.Random(f"{SPLIT_SEED} {family.name}"))]
+        rng.shuffle(candidates)
+    return [answer for answer in dict.fromkeys(candidates) if answer != y][: _CHOICES - 1]
