@@ -1,0 +1,33 @@
+"""The reference engine: apricot's naive optimizer over a float64 similarity matrix."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edsel_assets.selection._facility_kernel import UNIT, Kernel
+from edsel_assets.selection._facility_rows import State, row_chunks
+
+
+def run_apricot(kernel: Kernel, state: State, selected: np.ndarray, budget: int) -> None:
+    """Let apricot choose ``budget`` prompts, into ``state``. Time O(N^2 budget), 16 N^2 bytes.
+
+    Its lazy optimizer is not used: it departs from greedy on real data.
+    """
+    from apricot import FacilityLocationSelection
+
+    similarity = np.empty((kernel.size, kernel.size))
+    for part in row_chunks(np.arange(kernel.size), kernel):
+        similarity[part.numpy()] = kernel.weights(part).numpy() / UNIT
+    chooser = FacilityLocationSelection(
+        budget,
+        metric="precomputed",
+        optimizer="naive",
+        initial_subset=selected if selected.size else None,
+    )
+    chooser.fit(similarity)
+    state.picks.extend(int(row) for row in chooser.ranking)
+    state.pick_gains.extend(int(gain) for gain in np.rint(np.asarray(chooser.gains) * UNIT))
+    maxima = similarity[np.concatenate([selected, state.picks])].max(axis=0)
+    state.maxima.numpy()[:] = np.rint(maxima * UNIT)
+    state.gains.numpy()[:] = np.rint(np.maximum(similarity - maxima, 0).sum(axis=1) * UNIT)
+    state.taken[state.picks] = True

@@ -1,0 +1,38 @@
+"""The utility term of Eq. 4, lambda log(1 + sum of u over S), in the fixed point of the kernel."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from edsel_assets.selection._facility_kernel import UNIT
+
+
+class Utility:
+    """What the utility term adds to each candidate's gain, given what is chosen.
+
+    Attributes:
+        values: (N,) float64, lambda is ``weight`` and u the ``values``; None where there is no term.
+        chosen: the sum of u over what is chosen.
+    """
+
+    def __init__(self, values: np.ndarray | None, weight: float, selected: np.ndarray) -> None:
+        self.values = values if weight > 0 else None
+        self.weight = weight
+        self.chosen = 0.0 if self.values is None else math.fsum(self.values[selected])
+
+    @property
+    def term(self) -> float:
+        """lambda log(1 + sum of u) of what is chosen."""
+        return self.weight * math.log1p(self.chosen) if self.values is not None else 0.0
+
+    def gains(self, size: int) -> np.ndarray:
+        """(N,) int64 marginal utility of every candidate, in units of 1 / UNIT."""
+        if self.values is None:
+            return np.zeros(size, dtype=np.int64)
+        return np.rint(self.weight * np.log1p(self.values / (1 + self.chosen)) * UNIT).astype(np.int64)
+
+    def choose(self, row: int) -> None:
+        if self.values is not None:
+            self.chosen += float(self.values[row])

@@ -1,0 +1,238 @@
+"""Greedy facility location: prompts that stand for the whole pool (Bhatt et al. 2024, Eqs. 3 and 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edsel_assets.selection import _checks
+from edsel_assets.selection._embeddings import as_embeddings
+from edsel_assets.selection.ranking import Ranking
+
+if TYPE_CHECKING:
+    import torch
+
+    from edsel_assets.selection._facility_bound import Certificate
+    from edsel_assets.selection._facility_kernel import Kernel
+    from edsel_assets.selection._facility_rows import State
+    from edsel_assets.selection._facility_utility import Utility
+
+KERNELS = ("rbf", "cosine")
+LARGEST_TERM = 1e9  # of the utility: fixed-point gains of both parts together must fit int64
+
+
+def facility_location(
+    embeddings: Any,
+    budget: int,
+    *,
+    kernel: str = "rbf",
+    gamma: float = 0.002,
+    utility: np.ndarray | None = None,
+    utility_weight: float = 1.0,
+    selected: Sequence[int] | np.ndarray = (),
+    tie_break: Sequence[object] | np.ndarray | None = None,
+    normalise: bool = True,
+    engine: str = "auto",
+    memory_limit: int | None = None,
+    device: str | torch.device = "auto",
+    stochastic: float | None = None,
+    seed: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Ranking:
+    """Choose ``budget`` prompts that greedily maximise how well the pool is covered (higher is better).
+
+    F(S) = sum over the pool of max over j in S of w_ij + utility_weight * log(1 + sum of u over S),
+    with w = exp(-|x_i - x_j|^2 / gamma) or max(0, cosine), in [0, 1] (Bhatt et al. 2024, Eq. 3, with
+    the log term Eq. 4). F is monotone submodular: greedy reaches at least 1 - 1/e of the best
+    (Nemhauser et al. 1978), and the ranking at a large budget holds each smaller one as its prefix.
+
+    Args:
+        embeddings: (N, d) array or tensor, float16, bfloat16, float32 or float64, also memory-mapped.
+        budget: how many prompts to choose beside ``selected``; at most N less those.
+        kernel: ``"rbf"`` or ``"cosine"``.
+        gamma: width of the RBF kernel, in squared distance; over 0. Cosine does not use it.
+        utility: (N,) numbers u >= 0, higher is preferred; None leaves the log term out.
+        utility_weight: lambda >= 0, the weight of the log term.
+        selected: rows chosen already: they count as chosen, are never returned, and every gain is
+            conditioned on them.
+        tie_break: (N,) unique sortable keys; equal gains go by the lower key. With it the ranking
+            does not depend on row order. Row order without it.
+        normalise: scale rows to unit norm before the RBF kernel. Cosine always does.
+        engine: ``"dense"`` holds the similarity (4 N^2 bytes), ``"sparse"`` the pairs near enough to
+            matter, ``"blocked"`` computes rows as it needs them, ``"apricot"`` is the reference
+            (24 N^2 bytes; no utility). ``"auto"`` takes the fastest that ``memory_limit`` allows.
+            All choose alike, up to gains that float32 products cannot tell apart (about 1e-6 relative).
+        memory_limit: bytes; half of the machine's memory where None.
+        device: ``"auto"``, ``"cpu"`` or a CUDA device.
+        stochastic: an epsilon in (0, 1): stochastic greedy (Mirzasoleiman et al. 2015), which looks
+            at N / budget * log(1 / epsilon) random candidates a step and reaches 1 - 1/e - epsilon in
+            expectation. Not exact, not nested, and labelled in ``details``; needs ``seed``.
+        seed: of the draws of ``stochastic``.
+        progress: called with (picked, budget).
+
+    Returns:
+        A ranking with ``objective`` F(selected and picks) over the untruncated kernel and a certified
+        ``upper_bound`` over all choices of ``budget`` prompts given ``selected``.
+
+    Raises:
+        ValueError: on any argument outside the above, before any work.
+    """
+    settings = _settings(kernel, gamma, engine, stochastic, seed, memory_limit)
+    views = as_embeddings(embeddings, normalise=normalise or kernel == "cosine", device=device)
+    chosen = _checks.selected_rows(selected, views.size)
+    budget = _checks.budget_within(budget, views.size, len(chosen))
+    weight, values = _utility(utility, utility_weight, views.size)
+    if values is not None and engine == "apricot":
+        raise ValueError("engine='apricot' does not take a utility; choose another engine.")
+    # Everything below works in priority order, so that equal gains go to the lower row.
+    priority = _checks.tie_order(tie_break, views.size)
+    order = np.argsort(priority, kind="stable")
+
+    from edsel_assets.selection._facility_kernel import make_kernel
+    from edsel_assets.selection._facility_plan import choose_engine, memory_of
+    from edsel_assets.selection._facility_utility import Utility
+
+    limit = memory_of(views.device) if memory_limit is None else memory_limit
+    name = choose_engine(engine, kernel, views.size, views.dim, limit, views.device)
+    built = make_kernel(views, kernel, gamma, None if tie_break is None else order)
+    chosen = priority[chosen]
+    term = Utility(None if values is None else values[order], weight, chosen)
+    return _run(_Job(built, term, chosen, budget, name, limit, settings, progress), order)
+
+
+@dataclass(frozen=True)
+class _Job:
+    kernel: Kernel
+    utility: Utility
+    selected: np.ndarray
+    budget: int
+    engine: str
+    limit: int
+    stochastic: tuple[float, int] | None
+    progress: Callable[[int, int], None] | None
+
+
+def _run(job: _Job, order: np.ndarray) -> Ranking:
+    from edsel_assets.selection import _facility_rows as rows_engine
+    from edsel_assets.selection._facility_apricot import run_apricot
+    from edsel_assets.selection._facility_bound import Certificate
+
+    certificate = Certificate(job.kernel, job.budget)
+    rows = (rows_engine.dense_rows if job.engine == "dense" else rows_engine.blocked_rows)(job.kernel)
+    state = rows_engine.start_state(job.kernel, rows, job.selected)
+    before = state.coverage / _unit() + job.utility.term
+    if job.engine == "apricot":
+        run_apricot(job.kernel, state, job.selected, job.budget)
+    else:
+        rows_engine.run_greedy(
+            job.kernel,
+            rows,
+            state,
+            job.utility,
+            certificate,
+            job.budget,
+            choose=_sampler(job),
+            progress=None if job.progress is None else lambda done: job.progress(done, job.budget),  # type: ignore[misc]
+        )
+    return _ranking(job, state, certificate, before, order)
+
+
+def _ranking(job: _Job, state: State, certificate: Certificate, before: float, order: np.ndarray) -> Ranking:
+    keys = state.gains.cpu().numpy() + job.utility.gains(job.kernel.size)
+    keys[state.taken] = -1
+    certificate.offer(job.budget, state.coverage, job.utility, keys)
+    objective = state.coverage / _unit() + job.utility.term
+    if job.stochastic is None:
+        certificate.greedy_bound(before, objective)
+    details: dict[str, object] = {
+        "engine": job.engine,
+        "kernel": job.kernel.name,
+        "device": str(job.kernel.points.device),
+        "greedy": "exact" if job.stochastic is None else "stochastic",
+        "float_error": certificate.certified - certificate.value,
+    }
+    if job.stochastic is not None:
+        details["stochastic"], details["seed"] = job.stochastic
+    return Ranking(
+        indices=order[np.asarray(state.picks, dtype=np.int64)],
+        gains=np.asarray(state.pick_gains, dtype=np.float64) / _unit(),
+        objective=objective,
+        upper_bound=max(certificate.certified, objective),
+        details=details,
+    )
+
+
+def _unit() -> int:
+    from edsel_assets.selection._facility_kernel import UNIT
+
+    return UNIT
+
+
+def _sampler(job: _Job) -> Callable[[np.ndarray], int] | None:
+    """The choice among a random sample of candidates, or None for the best of all."""
+    if job.stochastic is None:
+        return None
+    epsilon, seed = job.stochastic
+    draws = np.random.default_rng(seed)
+    count = int(np.ceil(job.kernel.size / job.budget * np.log(1 / epsilon)))
+
+    def choose(keys: np.ndarray) -> int:
+        free = np.flatnonzero(keys >= 0)
+        sample = np.sort(draws.choice(free, min(count, len(free)), replace=False))
+        return int(sample[np.argmax(keys[sample])])
+
+    return choose
+
+
+def _settings(
+    kernel: str, gamma: float, engine: str, stochastic: float | None, seed: int | None, limit: int | None
+) -> tuple[float, int] | None:
+    """The arguments that need no pool, checked; returns those of the stochastic option."""
+    from edsel_assets.selection._facility_plan import ENGINES
+
+    if kernel not in KERNELS:
+        raise ValueError(f"kernel must be one of {KERNELS}; got {kernel!r}.")
+    if engine not in ENGINES:
+        raise ValueError(f"engine must be one of {ENGINES}; got {engine!r}.")
+    if not (_is_number(gamma) and gamma > 0):
+        raise ValueError(f"gamma must be a finite number over 0, a squared distance; got {gamma!r}.")
+    if limit is not None:
+        _checks.whole_number("memory_limit", limit, 1)
+    if stochastic is None:
+        if seed is not None:
+            raise ValueError("seed is of the stochastic option; pass stochastic too, or leave seed out.")
+        return None
+    if not 0 < stochastic < 1:
+        raise ValueError(f"stochastic must be an epsilon between 0 and 1; got {stochastic!r}.")
+    if seed is None:
+        raise ValueError("stochastic greedy needs a seed, so that a run can be repeated; pass seed.")
+    if engine == "apricot":
+        raise ValueError("engine='apricot' does not take stochastic; choose another engine.")
+    return float(stochastic), _checks.whole_number("seed", seed, 0)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and bool(np.isfinite(value))
+
+
+def _utility(utility: Any, weight: float, size: int) -> tuple[float, np.ndarray | None]:
+    if not (_is_number(weight) and weight >= 0):
+        raise ValueError(f"utility_weight must be a finite number of at least 0; got {weight!r}.")
+    if utility is None:
+        return float(weight), None
+    values = _checks.finite_vector("utility", utility, size)
+    negative = np.flatnonzero(values < 0)
+    if negative.size:
+        raise ValueError(
+            f"utility must not be negative, or log(1 + sum u) is undefined; rows {negative[:5].tolist()} are "
+            f"({negative.size} in all). Shift it, as 1 - margin does for a margin."
+        )
+    if not weight * np.log1p(values.sum()) < LARGEST_TERM:
+        raise ValueError(
+            f"utility_weight * log(1 + sum u) must stay under {LARGEST_TERM:.0e}; got weight {weight} "
+            f"and a sum of {values.sum():.3g}. Scale them down."
+        )
+    return float(weight), values
