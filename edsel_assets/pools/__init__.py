@@ -1,0 +1,28 @@
+"""WHERE prompts come from: files, folders, URLs and data sets, read into one table of unique prompts.
+
+``files`` finds what a source names; ``rows`` reads it; ``layouts`` turns a row of any
+common instruction layout into a prompt and a response; ``pool`` joins them into the pool;
+``annotations`` reads what is annotated already. Each wrong input is one ``PoolError`` that names
+the file, the row and the remedy.
+"""
+
+from edsel_assets.pools.annotations import ANNOTATION_SCHEMA, read_annotations
+from edsel_assets.pools.errors import PoolError
+from edsel_assets.pools.files import pool_files
+from edsel_assets.pools.layouts import normalise, prompt_id
+from edsel_assets.pools.pool import POOL_SCHEMA, PoolReport, read_pool
+from edsel_assets.pools.source import DEMO, PoolSource
+
+__all__ = [
+    "ANNOTATION_SCHEMA",
+    "DEMO",
+    "POOL_SCHEMA",
+    "PoolError",
+    "PoolReport",
+    "PoolSource",
+    "normalise",
+    "pool_files",
+    "prompt_id",
+    "read_annotations",
+    "read_pool",
+]

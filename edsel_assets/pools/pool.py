@@ -1,0 +1,283 @@
+"""The pool: unique prompts from any source, in an order of their own."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from edsel_assets.pools.errors import PoolError
+from edsel_assets.pools.files import Opened, open_source
+from edsel_assets.pools.layouts import LAYOUTS, Layout, RowError, example, layout_of, recognise
+from edsel_assets.pools.rows import Batch, batches
+from edsel_assets.pools.source import DEMO, PoolSource
+
+POOL_SCHEMA = pa.schema(
+    [
+        pa.field("prompt_id", pa.string(), nullable=False),
+        pa.field("prompt", pa.large_string(), nullable=False),
+        pa.field("response", pa.large_string()),
+        pa.field("task", pa.large_string()),
+        pa.field("source", pa.large_string()),
+    ]
+)
+_SHOWN = 20
+
+
+class Skipped(NamedTuple):
+    """A row that is not in the pool, and why; ``row`` counts from 1."""
+
+    file: str
+    row: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class PoolReport:
+    """The pool and what became of each row read.
+
+    ``rows_read = len(table) + duplicates + rows_skipped + beyond_limit``.
+
+    Attributes:
+        table: prompt_id, prompt, response (null where unknown), task, source; one row per prompt,
+            ascending by prompt_id.
+        rows_read: rows in all files.
+        duplicates: rows whose prompt another row has too.
+        conflicts: prompts that occur with more than one response.
+        rows_skipped: rows without a prompt.
+        skipped: the first 20 of these.
+        beyond_limit: unique prompts that ``limit`` left out.
+        files: the inputs read, each with its layout.
+    """
+
+    table: pa.Table
+    rows_read: int
+    duplicates: int
+    conflicts: int
+    rows_skipped: int
+    skipped: tuple[Skipped, ...]
+    beyond_limit: int
+    files: dict[str, str]
+
+
+@dataclass
+class _Rows:
+    """Rows gathered so far: ids as raw bytes, the rest in Arrow, so that Python holds one batch."""
+
+    ids: list[bytes] = field(default_factory=list)
+    tables: list[pa.Table] = field(default_factory=list)
+    rows_read: int = 0
+    rows_skipped: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+
+    def skip(self, file: str, row: int, reason: str) -> None:
+        self.rows_skipped += 1
+        if len(self.skipped) < _SHOWN:
+            self.skipped.append(Skipped(file, row, reason))
+
+
+def read_pool(source: PoolSource, *, progress: Callable[[int, int], None] | None = None) -> PoolReport:
+    """Read ``source`` into one table of unique prompts.
+
+    Prompts are normalised (``layouts.normalise``) and named by the hash of that form. Of rows
+    with the same prompt one is kept, whole: one with a response before one without, then the
+    one whose response, task and source hash lowest. So neither the order of rows nor of
+    files matters. ``progress`` is called with (files done, files).
+
+    Time O(rows log rows); memory about twice the text of the pool.
+
+    Raises:
+        PoolError: on input that cannot be read, naming file, row and remedy; on a pool without
+            a single prompt.
+    """
+    inputs = open_source(source)
+    rows, files = _Rows(), {}
+    for done, opened in enumerate(inputs):
+        files[opened.name] = _read_input(opened, source, rows)
+        if progress:
+            progress(done + 1, len(inputs))
+    if not rows.ids:
+        raise PoolError(_nothing_read(rows, list(files)))
+    ids = np.frombuffer(b"".join(rows.ids), dtype=">u8").reshape(-1, 2).astype(np.uint64)
+    table = pa.concat_tables(rows.tables)
+    kept, conflicts = _unique_rows(ids, table)
+    limited = _limited(ids[kept], source)
+    return PoolReport(
+        table=_pool_table(ids, table, kept[limited]),
+        rows_read=rows.rows_read,
+        duplicates=len(ids) - len(kept),
+        conflicts=conflicts,
+        rows_skipped=rows.rows_skipped,
+        skipped=tuple(rows.skipped),
+        beyond_limit=len(kept) - len(limited),
+        files=files,
+    )
+
+
+def _nothing_read(rows: _Rows, names: list[str]) -> str:
+    where = names[0] if len(names) == 1 else f"{len(names)} files ({names[0]}, ...)"
+    if rows.rows_read == 0:
+        return f"{where}: no rows. Name a file that has some."
+    return (
+        f"{where}: none of the {rows.rows_read} rows has a prompt (row {rows.skipped[0].row}: "
+        f"{rows.skipped[0].reason}). Map the right column with columns: {{prompt: NAME}}."
+    )
+
+
+def _read_input(opened: Opened, source: PoolSource, rows: _Rows) -> str:
+    """Add the rows of one input; return the name of its layout."""
+    layout: Layout | None = None
+    seen: set[str] = set()
+    for batch in batches(opened, source, partial(_wanted, source)):
+        seen.update(batch.names)
+        if layout is None:
+            layout = _layout(opened, batch, source)
+        rows.rows_read += len(batch.numbers)
+        _add_batch(opened, batch, layout, source, rows)
+    if layout is None:
+        return "empty"
+    absent = [f"{ours}: {theirs}" for ours, theirs in source.columns.items() if theirs not in seen]
+    if absent:
+        raise PoolError(
+            f"{opened.name} has no column {absent[0].partition(': ')[2]} (columns maps {absent[0]}); "
+            f"it has {', '.join(sorted(seen))}."
+        )
+    return layout.name
+
+
+def _wanted(source: PoolSource, names: Sequence[str]) -> list[str]:
+    layout = layout_of(names, source.columns)
+    wanted = [*(layout.columns if layout else ()), source.columns.get("task", "task")]
+    wanted.append(source.columns.get("source", "source"))
+    return [name for name in dict.fromkeys(wanted) if name in names]
+
+
+def _layout(opened: Opened, batch: Batch, source: PoolSource) -> Layout:
+    layout = layout_of(batch.names, source.columns)
+    if layout is None:
+        known = "; ".join(dict.fromkeys(" + ".join(each.columns) for each in LAYOUTS))
+        raise PoolError(
+            f"{opened.name} has the columns {', '.join(batch.names) or '(none)'}, of which no layout is "
+            f"known ({known}). Say which column is the prompt with columns: {{prompt: NAME}}."
+        )
+    if layout.prompt not in batch.names and not isinstance(batch.numbers, list):
+        raise PoolError(
+            f"{opened.name} has no column {layout.prompt} (columns maps prompt: {layout.prompt}); it has "
+            f"{', '.join(batch.names)}."
+        )
+    return layout
+
+
+def _add_batch(opened: Opened, batch: Batch, layout: Layout, source: PoolSource, rows: _Rows) -> None:
+    nothing = [None] * len(batch.numbers)
+
+    def column(name: str | None) -> list[Any]:
+        return batch.columns.get(name, nothing) if name else nothing
+
+    task, origin = source.columns.get("task", "task"), source.columns.get("source", "source")
+    out: dict[str, list[str | None]] = {"prompt": [], "response": [], "task": [], "source": []}
+    default_source = opened.name if opened.name == DEMO else PurePosixPath(opened.name).name
+    digest = hashlib.blake2b
+    ids = []
+    columns = [column(c) for c in (layout.prompt, layout.context, layout.response, task, origin)]
+    for i, (number, prompt, context, response, task_value, origin_value) in enumerate(
+        zip(batch.numbers, *columns, strict=True)
+    ):
+        try:
+            text, answer = example(prompt, context, response)
+            encoded = text.encode()
+        except (RowError, UnicodeEncodeError) as error:
+            raise PoolError(_bad_row(opened, number, layout, error)) from error
+        if not text:
+            if prompt is None and "prompt" not in source.columns:
+                _refuse_mixture(opened, batch, i, layout)
+            rows.skip(opened.name, number, "no prompt" if prompt is None else "the prompt is empty")
+            continue
+        ids.append(digest(encoded, digest_size=16).digest())
+        out["prompt"].append(text)
+        out["response"].append(answer)
+        out["task"].append(_label(task_value))
+        out["source"].append(_label(origin_value) or default_source)
+    rows.ids.extend(ids)
+    rows.tables.append(pa.table({name: pa.array(v, pa.large_string()) for name, v in out.items()}))
+
+
+def _label(value: Any) -> str | None:
+    """A task or source as text: numbers are labels there."""
+    return None if value is None else str(value)
+
+
+def _bad_row(opened: Opened, number: int, layout: Layout, error: Exception) -> str:
+    if isinstance(error, UnicodeEncodeError):
+        code = f"\\u{ord(error.object[error.start]):04x}"
+        reason = f"it holds half a surrogate pair ({code}), which is not valid Unicode"
+    else:
+        reason = str(error)
+    return (
+        f"{opened.name}, row {number}: {reason}. Repair the row, or map another column with columns "
+        f"(prompt: {layout.prompt}, response: {layout.response or 'none'} now)."
+    )
+
+
+def _refuse_mixture(opened: Opened, batch: Batch, i: int, layout: Layout) -> None:
+    """A row without this layout's prompt that has another layout's is no empty row."""
+    present = [name for name, values in batch.columns.items() if values[i] is not None]
+    other = recognise(present)
+    if other is not None and other.prompt != layout.prompt:
+        raise PoolError(
+            f"{opened.name}, row {batch.numbers[i]}: the layout changes from {layout.name} ({layout.prompt}) "
+            f"to {other.name} ({other.prompt}). Put rows of each layout into a file of their own."
+        )
+
+
+def _unique_rows(ids: np.ndarray, table: pa.Table) -> tuple[np.ndarray, int]:
+    """Row kept of each prompt, ascending by id, and the number of prompts with several responses."""
+    order = np.lexsort((ids[:, 1], ids[:, 0]))
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = (ids[order[1:]] != ids[order[:-1]]).any(axis=1)
+    kept = order[new]
+    group = np.cumsum(new) - 1  # of each row in order
+    repeated = np.flatnonzero(np.bincount(group, minlength=len(kept))[group] > 1)
+    rows = table.take(pa.array(order[repeated])).to_pylist()  # at once: a take costs much more than a row
+    preferred: dict[int, tuple[bool, bytes]] = {}
+    responses: dict[int, set[str | None]] = {}
+    for row, number, member in zip(rows, group[repeated].tolist(), order[repeated], strict=True):
+        preference = _preference(row)
+        if number not in preferred or preference < preferred[number]:
+            preferred[number], kept[number] = preference, member
+        responses.setdefault(number, set()).add(row["response"])
+    return kept, sum(len(each - {None}) > 1 for each in responses.values())
+
+
+def _preference(row: dict[str, Any]) -> tuple[bool, bytes]:
+    parts = repr([row["response"], row["task"], row["source"]]).encode()
+    return row["response"] is None, hashlib.blake2b(parts, digest_size=16).digest()
+
+
+def _limited(ids: np.ndarray, source: PoolSource) -> np.ndarray:
+    """Positions kept of ascending ``ids``, ascending."""
+    if source.limit is None or source.limit >= len(ids):
+        return np.arange(len(ids))
+    salt = f"limit {source.seed}".encode()
+    raw = ids.astype(">u8")
+    keys = np.array(
+        [
+            int.from_bytes(hashlib.blake2b(row.tobytes(), key=salt, digest_size=8).digest(), "big")
+            for row in raw
+        ],
+        dtype=np.uint64,
+    )
+    return np.sort(np.argsort(keys, kind="stable")[: source.limit])
+
+
+def _pool_table(ids: np.ndarray, table: pa.Table, rows: np.ndarray) -> pa.Table:
+    hexadecimal = ids[rows].astype(">u8").tobytes().hex()
+    names = [hexadecimal[i : i + 32] for i in range(0, len(hexadecimal), 32)]
+    columns = table.take(pa.array(rows)).columns
+    return pa.Table.from_arrays([pa.array(names, pa.string()), *columns], schema=POOL_SCHEMA)

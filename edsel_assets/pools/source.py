@@ -1,0 +1,63 @@
+"""What to read, as the caller says it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from edsel_assets.pools.errors import PoolError
+
+DEMO = "builtin:demo"
+FORMATS = ("auto", "parquet", "jsonl", "json", "csv", "hf")
+COLUMNS = ("prompt", "response", "task", "source")
+
+
+@dataclass(frozen=True)
+class PoolSource:
+    """Where the prompts are, and how to read them.
+
+    Attributes:
+        path: one of, or a list of: a file; a glob; a directory, of which every file of a known
+            suffix is read; a URL that fsspec understands, with or without a glob; the
+            name of a Hugging Face data set, ``OWNER/NAME`` or ``OWNER/NAME:CONFIG``; a
+            directory that ``save_to_disk`` wrote or that has a data-set card;
+            ``builtin:demo``. Text formats may be compressed (.gz, .bz2, .xz, .zst).
+        format: ``auto`` goes by the suffix; any other is taken for every file.
+        columns: our column (prompt, response, task, source) to the file's. Once ``prompt`` is
+            mapped, nothing is guessed: a response is read only if mapped too. Without,
+            the layout is recognised. ``task`` and ``source`` default to columns of these
+            names; without a source column, ``source`` is the file's name.
+        split: the split to read, of a data set.
+        revision: the revision to read, of a data set of the hub.
+        limit: keep this many unique prompts, those whose id hashes lowest with ``seed``. The
+            choice depends on neither the order of rows nor the other prompts' number: a
+            prompt kept at one limit is kept at every larger one.
+        seed: of that choice.
+    """
+
+    path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+    format: str = "auto"
+    columns: Mapping[str, str] = field(default_factory=dict)
+    split: str = "train"
+    revision: str | None = None
+    limit: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise PoolError(f"format must be one of {', '.join(FORMATS)}; got {self.format!r}.")
+        unknown = [name for name in self.columns if name not in COLUMNS]
+        if unknown:
+            raise PoolError(f"columns maps {', '.join(COLUMNS)} to columns of the file; got {unknown[0]!r}.")
+        if self.limit is not None and self.limit < 1:
+            raise PoolError(f"limit must be at least 1; got {self.limit}. Leave it out to keep every prompt.")
+        if not self.paths:
+            raise PoolError("path is empty; name a file, a glob, a directory, a URL or a data set.")
+
+    @property
+    def paths(self) -> list[str]:
+        """``path`` as a list of text."""
+        one = isinstance(self.path, (str, os.PathLike))
+        paths: list[str | os.PathLike[str]] = [self.path] if one else list(self.path)  # type: ignore[list-item, arg-type]
+        return [os.fspath(path) for path in paths if os.fspath(path)]
