@@ -70,7 +70,9 @@ class ModelSettings(Settings):
     revision: str | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...")
-    trust_remote_code: bool = Field(False, description="Run code shipped with the model. Off unless asked for.")
+    trust_remote_code: bool = Field(
+        False, description="Run code shipped with the model. Off unless asked for."
+    )
     template: str = Field(
         "<|user|>\n{prompt}\n<|assistant|>\n", description="How a prompt is put to the model (open-instruct)."
     )
@@ -104,7 +106,8 @@ class EmbeddingSettings(Settings):
     batch_size: Positive = 64
     requests_per_minute: Positive | None = None
     input: Literal["prompt", "prompt_response"] = Field(
-        "prompt", description="Responses do not exist before annotation; prompt_response is Yu et al.'s choice."
+        "prompt",
+        description="Responses do not exist before annotation; prompt_response is Yu et al.'s choice.",
     )
 
     @model_validator(mode="after")
@@ -135,7 +138,9 @@ class ClusteringSettings(Settings):
         if not self.counts or len(set(self.counts)) != len(self.counts):
             raise ValueError(f"clustering.counts must be distinct and not empty; got {self.counts}")
         if self.count is not None and self.count not in self.counts:
-            raise ValueError(f"clustering.count must be one of clustering.counts {self.counts}; got {self.count}")
+            raise ValueError(
+                f"clustering.count must be one of clustering.counts {self.counts}; got {self.count}"
+            )
         return self
 
     @property
@@ -147,32 +152,42 @@ class QualitySettings(Settings):
     """How good a prompt is, for kMQ, Deita, QDIT."""
 
     scorer: Literal["likelihood"] = Field(
-        "likelihood", description="likelihood: the prompt's own likelihood under the base model, as a rank in (0, 1)."
+        "likelihood",
+        description="likelihood: the prompt's own likelihood under the base model, as a rank in (0, 1).",
     )
-    threshold: Annotated[float, Field(ge=0, le=1)] = Field(0.3, description="Below it a cluster counts as poor.")
+    threshold: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.3, description="Below it a cluster counts as poor."
+    )
 
 
 class SelectionSettings(Settings):
     """Strategies, budgets and their switches."""
 
     strategies: list[Strategy] = Field(description="Keys of STRATEGIES.", min_length=1)
-    budgets: list[Positive] = Field(description="Prompts to annotate, each a cut of the ranking.", min_length=1)
+    budgets: list[Positive] = Field(
+        description="Prompts to annotate, each a cut of the ranking.", min_length=1
+    )
     seed: int = Field(0, description="Seed of replicate 0; replicate r uses seed + r.")
     gamma: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(0.002, description="RBF kernel width.")
     gammas: list[Annotated[float, Field(gt=0)]] = Field(
-        [0.001, 0.005, 0.01, 0.1, 1.0, 10.0], description="Widths of the kernel_width diagnostic, and of auto."
+        [0.001, 0.005, 0.01, 0.1, 1.0, 10.0],
+        description="Widths of the kernel_width diagnostic, and of auto.",
     )
     normalise: bool = Field(True, description="L2-normalise embeddings.")
     utility_weight: Annotated[float, Field(ge=0)] = Field(1.0, description="Weight of Eq. 4's log term.")
     seed_point: Literal["medoid", "random"] = Field("medoid", description="First centre of k_center.")
-    deita_threshold: Annotated[float, Field(gt=-1, le=1)] = Field(0.9, description="Cosine at which Deita rejects.")
+    deita_threshold: Annotated[float, Field(gt=-1, le=1)] = Field(
+        0.9, description="Cosine at which Deita rejects."
+    )
     qdit_alpha: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="Weight of quality in QDIT.")
     quality_temperature: Annotated[float, Field(gt=0)] | None = Field(
         None, description="softmax(q / temperature) instead of q / sum q."
     )
     replacement: bool = Field(False, description="Sample with replacement, as Yu et al. write.")
     engine: Literal["auto", "dense", "sparse", "blocked", "apricot"] = "auto"
-    memory_limit_gib: Annotated[float, Field(gt=0)] | None = Field(None, description="Most memory for selection.")
+    memory_limit_gib: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Most memory for selection."
+    )
 
     @field_validator("strategies", "budgets", "gammas")
     @classmethod
@@ -189,28 +204,42 @@ class FinetuningSettings(Settings):
     rank: Positive = 64
     alpha: Annotated[float, Field(gt=0)] = 16
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    target_modules: str | list[str] = Field("all-linear", description="Layers that get an adapter.")
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     schedule: Literal["linear", "cosine", "constant"] = "linear"
-    warmup: Annotated[float, Field(ge=0)] = Field(0.03, description="Share of the run if under 1, else steps.")
+    warmup: Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.03, description="A share of the run as a fraction, or steps as a whole number."
+    )
     batch_size: Positive = Field(128, description="Examples per optimizer step.")
     epochs: Positive = 5
     max_length: Positive = 2048
     packing: bool = True
-    micro_batch_tokens: Positive = Field(8_192, description="Tokens per forward pass; the rest accumulates.")
+    micro_batch_tokens: Positive | None = Field(
+        None, description="Tokens per forward pass; the rest accumulates."
+    )
     gradient_checkpointing: bool = False
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    max_grad_norm: Annotated[float, Field(gt=0)] | None = 1.0
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     checkpoint_steps: Positive | None = Field(None, description="Steps between checkpoints to resume from.")
-    processes: Positive = Field(1, description="GPUs of this machine to train on, through accelerate.")
+    launcher: Literal["accelerate"] | None = Field(
+        None, description="accelerate: several GPUs of this machine."
+    )
+    processes: Positive = Field(1, description="Processes of the launcher, one per GPU.")
+    fsdp: bool = Field(False, description="Shard a full finetuning over the processes.")
     seeds: Positive = Field(3, description="Trials per strategy.")
-    random_seeds: Positive | None = Field(None, description="Trials of random; twice seeds by default (6 and 3).")
+    random_seeds: Positive | None = Field(
+        None, description="Trials of random; twice seeds by default (6 and 3)."
+    )
 
 
 class TaskSettings(Settings):
     """One lm-eval task."""
 
     name: str
-    metric: str | None = Field(None, description="The metric that the report uses; the task's first by default.")
+    metric: str | None = Field(
+        None, description="The metric that the report uses; the task's first by default."
+    )
     num_fewshot: Annotated[int, Field(ge=0)] | None = None
     limit: Positive | None = Field(None, description="Items per (sub)task.")
 
@@ -219,8 +248,12 @@ class EvaluationSettings(Settings):
     """Benchmarks through lm-eval, and win rates on held-back prompts."""
 
     tasks: list[TaskSettings] = Field(min_length=1)
-    include_path: str | None = Field(None, description="Folder of task YAML files; builtin:demo for the demo's.")
-    data_directory: str | None = Field(None, description="Folder that holds the tasks' data sets, for offline use.")
+    include_path: str | None = Field(
+        None, description="Folder of task YAML files; builtin:demo for the demo's."
+    )
+    data_directory: str | None = Field(
+        None, description="Folder that holds the tasks' data sets, for offline use."
+    )
     batch_size: Positive = 32
     max_length: Positive | None = Field(None, description="Context length; the model's by default.")
     seed: int = 0
@@ -239,7 +272,9 @@ class RoundsSettings(Settings):
     rounds: Annotated[int, Field(ge=2, le=20)] = 3
     temperature: Annotated[float, Field(gt=0)] = Field(1.0, description="tau of softmax(s / tau).")
     literal: bool = Field(False, description="Eq. 6 to the letter: s / sum s; fails on a negative score.")
-    start: Literal["base", "continue"] = Field("base", description="Each round trains from the base model or goes on.")
+    start: Literal["base", "continue"] = Field(
+        "base", description="Each round trains from the base model or goes on."
+    )
     epochs: Positive = Field(1, description="Epochs per round (one pass, Section 2.2).")
     max_new_tokens: Positive = Field(64, description="Length of the generated answers that are scored.")
 
@@ -359,5 +394,7 @@ def _complaints(error: ValidationError) -> list[str]:
         elif problem["type"] == "missing":
             clauses.append(f"{where}: is required")
         else:
-            clauses.append(f"{where}: {problem['msg'].removeprefix('Value error, ')} (got {problem['input']!r:.80})")
+            clauses.append(
+                f"{where}: {problem['msg'].removeprefix('Value error, ')} (got {problem['input']!r:.80})"
+            )
     return clauses

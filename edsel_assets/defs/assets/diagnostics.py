@@ -1,0 +1,70 @@
+"""Group ``diagnostics``: what to set before annotation: kernel width, number of clusters, their quality."""
+
+import dagster as dg
+import pyarrow as pa
+
+from edsel_assets.defs.graph import Graph, partition_of
+from edsel_assets.defs.io_managers import StoredTable, TableWithArrays
+from edsel_assets.defs.metadata import made, plot, preview, timed
+
+
+def build(graph: Graph) -> list[dg.AssetsDefinition]:
+    study, cells = graph.study, graph.partitions
+
+    @dg.asset(**graph.declare("diagnostics", "kernel_width", kinds={"matplotlib"}))
+    def kernel_width(context: dg.AssetExecutionContext, pool: pa.Table, embeddings: StoredTable) -> dg.Output:
+        """Gain of each further prompt for several kernel widths (Bhatt et al. 2024, Figure 3)."""
+        from edsel_assets.report.plots import gain_curves_plot
+        from edsel_assets.stages.kernel import gain_table
+
+        with timed() as time:
+            table, chosen = gain_table(study, pool, embeddings.read())
+        note = "no width of selection.gammas passes; add smaller ones" if chosen is None else chosen
+        shown = {"auto_gamma": note, "gains": plot(gain_curves_plot(table.to_pandas()))}
+        return made(context, graph, table, {**shown, **time})
+
+    @dg.asset(**graph.declare("diagnostics", "cluster_count", kinds={"matplotlib"}))
+    def cluster_count(
+        context: dg.AssetExecutionContext,
+        pool: pa.Table,
+        embeddings: StoredTable,
+        clusters: dict[str, TableWithArrays],
+    ) -> dg.Output:
+        """Silhouette and inertia by number of clusters (Yu et al. 2024, Figure 3): advice, not proof."""
+        from edsel_assets.report.plots import cluster_count_plot
+        from edsel_assets.stages.clustering import compare_counts
+
+        with timed() as time:
+            table = compare_counts(
+                pool, embeddings.read(), {int(k): v for k, v in clusters.items()}, study.clustering.seed
+            )
+        shown = {"curve": plot(cluster_count_plot(table.to_pandas())), "preview": preview(table, rows=40)}
+        return made(context, graph, table, {**shown, **time})
+
+    @dg.asset(
+        **graph.declare(
+            "diagnostics",
+            "cluster_quality",
+            ins={"quality_scores": partition_of(cells.chosen_quality())},
+            kinds={"matplotlib"},
+        )
+    )
+    def cluster_quality(
+        context: dg.AssetExecutionContext,
+        pool: pa.Table,
+        clusters: dict[str, TableWithArrays],
+        quality_scores: pa.Table,
+    ) -> dg.Output:
+        """Share of clusters of low mean quality, by number of clusters (Yu et al. 2024, Figure 4)."""
+        from edsel_assets.report.plots import poor_clusters_plot
+        from edsel_assets.stages.clustering import poor_clusters
+
+        found = {int(k): v for k, v in clusters.items()}
+        table = poor_clusters(pool, found, quality_scores, study.quality.threshold)
+        shown = {
+            "share": plot(poor_clusters_plot(table.to_pandas(), study.quality.threshold)),
+            "preview": preview(table, rows=40),
+        }
+        return made(context, graph, table, shown)
+
+    return [kernel_width, cluster_count, cluster_quality]

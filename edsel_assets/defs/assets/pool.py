@@ -1,0 +1,63 @@
+"""Group ``pool``: the prompts, and what is annotated already."""
+
+from typing import Any
+
+import dagster as dg
+
+from edsel_assets.defs.graph import Graph
+from edsel_assets.defs.metadata import made, preview, timed
+
+_SHOWN = 20
+
+
+def pool_source(graph: Graph) -> Any:
+    """The study's pool as ``edsel_assets.pools`` reads it."""
+    from edsel_assets.pools import PoolSource
+
+    return PoolSource(**graph.study.pool.model_dump(exclude={"annotations"}))
+
+
+def build(graph: Graph) -> list[dg.AssetsDefinition]:
+    study = graph.study
+
+    @dg.asset(**graph.declare("pool", "pool", kinds={"parquet"}, automatic=False))
+    def pool(context: dg.AssetExecutionContext) -> dg.Output:
+        """The prompts that may be annotated: read, normalised, exact duplicates removed, sorted by id."""
+        from edsel_assets.pools import read_pool
+
+        with timed() as time:
+            report = read_pool(pool_source(graph))
+        budget = max(study.selection.budgets)
+        if budget > report.table.num_rows:
+            raise dg.Failure(
+                f"The largest budget, {budget}, exceeds the {report.table.num_rows} prompts of the pool. "
+                "Lower selection.budgets or give a larger pool.",
+                allow_retries=False,
+            )
+        skipped = [f"{file}:{row}: {reason}" for file, row, reason in report.skipped]
+        return made(
+            context,
+            graph,
+            report.table,
+            {
+                "rows_read": report.rows_read,
+                "duplicates": report.duplicates,
+                "skipped": len(skipped),
+                "skipped_rows": dg.MetadataValue.json(skipped[:_SHOWN]),
+                "files": dg.MetadataValue.json([str(file) for file in report.files]),
+                "with_response": report.table.num_rows - report.table["response"].null_count,
+                "tasks": len(set(report.table["task"].to_pylist())),
+                "preview": preview(report.table),
+                **time,
+            },
+        )
+
+    @dg.asset(**graph.declare("pool", "annotations", kinds={"parquet"}, automatic=False))
+    def annotations(context: dg.AssetExecutionContext) -> dg.Output:
+        """Prompts that are annotated already, with response and cost; empty without such a file."""
+        from edsel_assets.pools import read_annotations
+
+        table = read_annotations(study.pool.annotations)
+        return made(context, graph, table, {"preview": preview(table)})
+
+    return [pool, annotations]

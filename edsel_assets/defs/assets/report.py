@@ -1,0 +1,47 @@
+"""Group ``report``: what each strategy saves against the control."""
+
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from edsel_assets.defs.graph import Graph
+from edsel_assets.defs.io_managers import ALLOW_MISSING
+from edsel_assets.defs.metadata import made, plot, preview
+
+
+def build(graph: Graph) -> list[dg.AssetsDefinition]:
+    study = graph.study
+    some = dg.AssetIn(metadata={ALLOW_MISSING: True})
+
+    @dg.asset(
+        **graph.declare(
+            "report",
+            "label_efficiency",
+            ins={"benchmark_scores": some, "win_rates": some},
+            kinds={"pandas", "matplotlib"},
+        )
+    )
+    def label_efficiency(
+        context: dg.AssetExecutionContext,
+        base_scores: pa.Table,
+        benchmark_scores: dict[str, pa.Table],
+        win_rates: dict[str, pa.Table],
+    ) -> dg.Output:
+        """Scores by strategy and budget, and the annotation each strategy saves against the control.
+
+        Of the trials there are: their number, and those missing, stand in the metadata.
+        """
+        from edsel_assets.stages.summary import summarise
+
+        report = summarise(study, base_scores, benchmark_scores, win_rates)
+        missing = len(graph.partitions.budget_trial.get_partition_keys()) - len(benchmark_scores)
+        figures: dict[str, Any] = {"trials": len(benchmark_scores), "trials_missing": missing}
+        plots = {name: plot(png) for name, png in report.plots.items()}
+        tables = {
+            "by_strategy": dg.MetadataValue.md(report.markdown),
+            "preview": preview(report.table, rows=40),
+        }
+        return made(context, graph, report.table, {**figures, **plots, **tables})
+
+    return [label_efficiency]

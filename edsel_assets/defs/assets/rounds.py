@@ -1,0 +1,248 @@
+"""Group ``rounds``: iterative kMQ, unrolled into plain assets.
+
+Dagster refuses an asset that depends on itself over static partitions, so a factory makes
+round_1/selection, round_1/checkpoint, round_1/weights, round_2/selection, ... Round r chooses by
+the weights of round r - 1; the last round only chooses, as nothing would read its weights.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pyarrow as pa
+
+from edsel_assets.defs.graph import Graph, partition_of
+from edsel_assets.defs.io_managers import TableWithArrays, cell_path
+from edsel_assets.defs.metadata import made, plot, preview, timed
+from edsel_assets.defs.partitions import ITERATIVE_PREFIX, dimensions
+from edsel_assets.defs.resources import BaseModel
+from edsel_assets.selection.strategies import STRATEGIES
+
+
+def build(graph: Graph) -> list[dg.AssetsDefinition]:
+    if not graph.partitions.scorers:
+        return []
+    rounds = graph.study.rounds.rounds
+    assets = []
+    for number in range(1, rounds + 1):
+        assets.append(_selection(graph, number))
+        if number < rounds:
+            assets += [_checkpoint(graph, number), _weights(graph, number)]
+    return [*assets, _union(graph)]
+
+
+def _key(number: int, name: str) -> list[str]:
+    return [f"round_{number}", name]
+
+
+def _selections_to(number: int) -> dict[str, dg.AssetIn]:
+    """The selections of rounds 1 to ``number``, as inputs."""
+    return {f"selection_{r}": dg.AssetIn(dg.AssetKey(_key(r, "selection"))) for r in range(1, number + 1)}
+
+
+def _in_order(tables: dict[str, Any]) -> list[Any]:
+    return [tables[name] for name in sorted(tables, key=lambda name: int(name.rpartition("_")[2]))]
+
+
+def _selection(graph: Graph, number: int) -> dg.AssetsDefinition:
+    study, cells = graph.study, graph.partitions
+    previous = {"weights": dg.AssetIn(dg.AssetKey(_key(number - 1, "weights")))} if number > 1 else {}
+
+    @dg.asset(
+        **graph.declare(
+            "rounds",
+            "round_selection",
+            key=_key(number, "selection"),
+            partitions_def=cells.budget_scorer,
+            ins={
+                "clusters": partition_of(cells.chosen_clusters()),
+                "quality_scores": partition_of(cells.chosen_quality()),
+                **_selections_to(number - 1),
+                **previous,
+            },
+            automatic=False,
+        ),
+        description=f"Round {number}: new prompts, more of them from clusters of high weight.",
+    )
+    def selection(
+        context: dg.AssetExecutionContext,
+        pool: pa.Table,
+        annotations: pa.Table,
+        clusters: TableWithArrays,
+        quality_scores: pa.Table,
+        **earlier: Any,
+    ) -> dg.Output:
+        from edsel_assets.stages.describe import with_prompts
+        from edsel_assets.stages.inputs import signals_of, strategy_options
+        from edsel_assets.stages.rounds import pick_round, round_size
+
+        cell = dimensions(context)
+        weights = earlier.pop("weights", None)
+        signals = signals_of(
+            STRATEGIES[ITERATIVE_PREFIX + cell["scorer"]],
+            pool,
+            annotations,
+            _no_embeddings,
+            None,
+            clusters,
+            quality_scores,
+            None if weights is None else weights["weight"].to_numpy(),
+        )
+        table = pick_round(
+            STRATEGIES[ITERATIVE_PREFIX + cell["scorer"]],
+            signals,
+            round_size(int(cell["budget"]), number, study.rounds.rounds),
+            strategy_options(study),
+            _in_order(earlier),
+        )
+        return made(context, graph, table, {"preview": preview(with_prompts(table, pool))})
+
+    return selection
+
+
+def _no_embeddings() -> pa.Table:
+    raise AssertionError("iterative kMQ chooses by clusters; it reads no embeddings")
+
+
+def _checkpoint(graph: Graph, number: int) -> dg.AssetsDefinition:
+    study, cells = graph.study, graph.partitions
+    goes_on = study.rounds.start == "continue" and number > 1
+
+    @dg.asset(
+        **graph.declare(
+            "rounds",
+            "round_checkpoint",
+            key=_key(number, "checkpoint"),
+            partitions_def=cells.budget_scorer,
+            ins={**_selections_to(number), **(_checkpoints_to(number - 1) if goes_on else {})},
+            kinds={"pytorch", "huggingface"},
+            device=True,
+            automatic=False,
+        ),
+        description=f"The model finetuned on rounds 1 to {number}.",
+    )
+    def checkpoint(
+        context: dg.AssetExecutionContext,
+        base_model: BaseModel,
+        pool: pa.Table,
+        annotations: pa.Table,
+        **inputs: Any,
+    ) -> dg.Output:
+        from edsel_assets.llm import finetune
+        from edsel_assets.report.plots import loss_curve
+        from edsel_assets.stages.rounds import union
+        from edsel_assets.stages.trials import adapted_chain, finetune_settings, training_examples
+
+        chosen = union(_in_order({k: v for k, v in inputs.items() if k.startswith("selection_")}))
+        chain = _in_order({k: v for k, v in inputs.items() if k.startswith("checkpoint_")})
+        examples = training_examples(chosen["prompt_id"].to_pylist(), pool, annotations, study.model.template)
+        settings = finetune_settings(study.finetuning, epochs=study.rounds.epochs)
+        path = cell_path(graph.store, context.asset_key, context.partition_key)
+        model, tokenizer = base_model.open()
+        with adapted_chain(model, chain) as start:
+            result = finetune(
+                start, tokenizer, examples, settings, seed=study.selection.seed + number, output_dir=path
+            )
+        figures = {"examples": len(examples), "final_loss": result.final_loss, "seconds": result.seconds}
+        curve = plot(loss_curve([entry["loss"] for entry in result.log]))
+        return made(context, graph, Path(path), {**figures, "loss_curve": curve})
+
+    return checkpoint
+
+
+def _checkpoints_to(number: int) -> dict[str, dg.AssetIn]:
+    return {f"checkpoint_{r}": dg.AssetIn(dg.AssetKey(_key(r, "checkpoint"))) for r in range(1, number + 1)}
+
+
+def _weights(graph: Graph, number: int) -> dg.AssetsDefinition:
+    study, cells = graph.study, graph.partitions
+    previous = {"weights": dg.AssetIn(dg.AssetKey(_key(number - 1, "weights")))} if number > 1 else {}
+    # A model that goes on from the last round's is that one's adapters and its own, in order.
+    chain = range(1 if study.rounds.start == "continue" else number, number + 1)
+
+    @dg.asset(
+        **graph.declare(
+            "rounds",
+            "round_weights",
+            key=_key(number, "weights"),
+            partitions_def=cells.budget_scorer,
+            ins={
+                "clusters": partition_of(cells.chosen_clusters()),
+                **_selections_to(number),
+                **{n: i for n, i in _checkpoints_to(number).items() if int(n.rpartition("_")[2]) in chain},
+                **previous,
+            },
+            kinds={"pytorch"},
+            device=True,
+            automatic=False,
+        ),
+        description=f"Cluster weights after round {number}: what the model finds hard to learn counts more.",
+    )
+    def weights(
+        context: dg.AssetExecutionContext,
+        base_model: BaseModel,
+        pool: pa.Table,
+        annotations: pa.Table,
+        clusters: TableWithArrays,
+        **inputs: Any,
+    ) -> dg.Output:
+        from edsel_assets.report.plots import histogram
+        from edsel_assets.stages.inputs import clusters_of, rows_of
+        from edsel_assets.stages.rounds import next_weights, perplexity_scores, union
+        from edsel_assets.stages.trials import adapted_chain
+
+        before = inputs.pop("weights", None)
+        trained = union(_in_order({k: v for k, v in inputs.items() if k.startswith("selection_")}))
+        adapters = _in_order({k: v for k, v in inputs.items() if k.startswith("checkpoint_")})
+        grouped = clusters_of(clusters, pool["prompt_id"])
+        count = len(grouped.centroids)
+        ids = trained["prompt_id"].to_pylist()
+        model, tokenizer = base_model.open()
+        with timed() as time, adapted_chain(model, adapters) as trial:
+            scores = perplexity_scores(trial, tokenizer, study, ids, pool, annotations)
+        table = next_weights(
+            np.full(count, 1 / count) if before is None else before["weight"].to_numpy(),
+            grouped.labels[rows_of(ids, pool["prompt_id"])],
+            scores,
+            temperature=study.rounds.temperature,
+            literal=study.rounds.literal,
+        )
+        figures = {
+            "mean_score": float(scores.mean()),
+            "largest_weight": float(table["weight"].to_numpy().max()),
+        }
+        shown = {"scores": plot(histogram(scores, "score S")), "preview": preview(table)}
+        return made(context, graph, table, {**figures, **shown, **time})
+
+    return weights
+
+
+def _union(graph: Graph) -> dg.AssetsDefinition:
+    study, cells = graph.study, graph.partitions
+
+    @dg.asset(
+        **graph.declare(
+            "rounds",
+            "iterative_selections",
+            partitions_def=cells.budget_scorer,
+            ins=_selections_to(study.rounds.rounds),
+            kinds={"parquet"},
+            automatic=False,
+        )
+    )
+    def iterative_selections(
+        context: dg.AssetExecutionContext, pool: pa.Table, **selections: Any
+    ) -> dg.Output:
+        """What all rounds chose, in the format of ``selections``."""
+        from edsel_assets.stages.describe import task_shares, with_prompts
+        from edsel_assets.stages.rounds import union
+
+        table = union(_in_order(selections))
+        shown = {
+            "by_task": preview(task_shares(table, pool), rows=40),
+            "preview": preview(with_prompts(table, pool)),
+        }
+        return made(context, graph, table, shown)
+
+    return iterative_selections

@@ -1,0 +1,100 @@
+"""Group ``selection``: rankings once per strategy, selections once per budget."""
+
+import dagster as dg
+import pyarrow as pa
+
+from edsel_assets.defs.graph import Graph, partition_of
+from edsel_assets.defs.io_managers import StoredTable, TableWithArrays
+from edsel_assets.defs.metadata import made, plot, preview, timed
+from edsel_assets.defs.partitions import dimensions
+from edsel_assets.selection.strategies import STRATEGIES
+from edsel_assets.stages.inputs import signals_of, strategy_options
+
+
+def build(graph: Graph) -> list[dg.AssetsDefinition]:
+    study, cells = graph.study, graph.partitions
+
+    @dg.asset(
+        **graph.declare(
+            "selection",
+            "rankings",
+            partitions_def=cells.strategy,
+            ins={
+                "uncertainty_scores": partition_of(cells.measure_to_strategy()),
+                "clusters": partition_of(cells.clusters_to_strategy()),
+                "quality_scores": partition_of(cells.quality_to_strategy()),
+            },
+            kinds={"pytorch"},
+        )
+    )
+    def rankings(
+        context: dg.AssetExecutionContext,
+        pool: pa.Table,
+        annotations: pa.Table,
+        embeddings: StoredTable,
+        uncertainty_scores: pa.Table | None,
+        clusters: TableWithArrays | None,
+        quality_scores: pa.Table | None,
+    ) -> dg.Output:
+        """The order in which a strategy would annotate, to the largest budget: the expensive part."""
+        from edsel_assets.report.plots import embedding_map
+        from edsel_assets.stages.describe import map_of, with_prompts
+        from edsel_assets.stages.rankings import rank, ranking_summaries
+
+        strategy = STRATEGIES[context.partition_key]
+        signals = signals_of(
+            strategy, pool, annotations, embeddings.read, uncertainty_scores, clusters, quality_scores
+        )
+        with timed() as time:
+            table = rank(
+                strategy,
+                signals,
+                study.selection.budgets,
+                strategy_options(study),
+                replicates=len(study.seeds(strategy.name)),
+            )
+        summaries = ranking_summaries(table)
+        metadata = {
+            "summary": strategy.summary,
+            "paper": strategy.paper,
+            "summaries": dg.MetadataValue.json(summaries),
+            "map": plot(embedding_map(*map_of(table, pool, embeddings.read))),
+            "preview": preview(with_prompts(table, pool)),
+        }
+        if summaries[0]["guarantee"] is not None:
+            metadata["at_least_of_optimum"] = summaries[0]["guarantee"]
+        return made(context, graph, table, {**metadata, **time})
+
+    @dg.asset(
+        **graph.declare(
+            "selection",
+            "selections",
+            partitions_def=cells.budget_strategy,
+            ins={"rankings": partition_of(cells.ranking_to_selection())},
+            kinds={"parquet"},
+        )
+    )
+    def selections(context: dg.AssetExecutionContext, pool: pa.Table, rankings: pa.Table) -> dg.Output:
+        """The prompts to annotate with this budget: the cut of the ranking."""
+        from edsel_assets.stages.describe import task_shares, with_prompts
+        from edsel_assets.stages.rankings import cut, prefix_guarantee
+
+        budget = int(dimensions(context)["budget"])
+        table = cut(rankings, budget)
+        guarantee = prefix_guarantee(rankings, budget)
+        metadata = {} if guarantee is None else {"at_least_of_optimum": guarantee}
+        shares = task_shares(table, pool)
+        return made(
+            context,
+            graph,
+            table,
+            {
+                **metadata,
+                "replicates": len(set(table["replicate"].to_pylist())),
+                "tasks_reached": sum(shares["selected"].to_numpy() > 0),
+                "by_task": preview(shares, rows=40),
+                "preview": preview(with_prompts(table, pool)),
+            },
+        )
+
+    return [rankings, selections]

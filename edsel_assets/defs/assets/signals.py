@@ -1,0 +1,112 @@
+"""Group ``signals``: what the model and the geometry of the pool say of every prompt."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import pyarrow as pa
+
+from edsel_assets.defs.graph import DEVICE_POOL, Graph
+from edsel_assets.defs.io_managers import StoredTable, TableWithArrays
+from edsel_assets.defs.metadata import made, plot, preview, timed
+from edsel_assets.defs.resources import BaseModel
+from edsel_assets.defs.versions import code_version
+
+
+def build(graph: Graph) -> list[dg.AssetsDefinition]:
+    study, cells = graph.study, graph.partitions
+
+    def spec(name: str) -> dg.AssetOut:
+        shared = graph.declare("signals", name, kinds={"pytorch"})
+        return dg.AssetOut(
+            key=shared["key"],
+            group_name=shared["group_name"],
+            code_version=code_version(study, name),
+            kinds=shared["kinds"],
+            automation_condition=shared["automation_condition"],
+            description=_DESCRIPTIONS[name],
+            is_required=False,
+        )
+
+    @dg.multi_asset(
+        name="forward_pass",
+        outs={name: spec(name) for name in _DESCRIPTIONS},
+        can_subset=True,
+        pool=DEVICE_POOL,
+    )
+    def forward_pass(
+        context: dg.AssetExecutionContext, base_model: BaseModel, pool: pa.Table
+    ) -> Iterator[dg.Output]:
+        """Embeddings and token probabilities, from one pass over the prompts not seen before."""
+        from edsel_assets.stages.signals import read_signal, run_pass
+
+        for name in _DESCRIPTIONS:
+            if name not in context.op_execution_context.selected_output_names:
+                continue
+            with timed() as time:
+                counts = run_pass(name, study, graph.home, base_model.open, base_model.path, pool)
+                table = read_signal(name, study, graph.home, base_model.path, pool)
+            shown = {} if name == "embeddings" else {"preview": preview(table)}
+            yield made(
+                context,
+                graph,
+                table,
+                {**counts, **shown, **time},
+                asset_key=dg.AssetKey(name),
+                output_name=name,
+            )
+
+    @dg.asset(**graph.declare("signals", "uncertainty_scores", partitions_def=cells.measure))
+    def uncertainty_scores(context: dg.AssetExecutionContext, token_probabilities: pa.Table) -> dg.Output:
+        """How unsure the model is of its answer to each prompt; higher is more uncertain."""
+        from edsel_assets.llm import uncertainty
+        from edsel_assets.report.plots import histogram
+
+        scores = uncertainty(
+            token_probabilities,
+            context.partition_key,
+            entropy_sign=study.uncertainty.entropy_sign,
+            length_normalised=study.uncertainty.length_normalised,
+        )
+        table = pa.table({"prompt_id": token_probabilities["prompt_id"], "score": scores})
+        figures = {"mean": float(scores.mean()), "largest": float(scores.max())}
+        return made(
+            context, graph, table, {**figures, "scores": plot(histogram(scores, context.partition_key))}
+        )
+
+    @dg.asset(**graph.declare("signals", "clusters", partitions_def=cells.cluster_count))
+    def clusters(context: dg.AssetExecutionContext, pool: pa.Table, embeddings: StoredTable) -> dg.Output:
+        """k-means over the embeddings: each prompt's cluster and distance, and the centroids."""
+        from edsel_assets.report.plots import histogram
+        from edsel_assets.stages.clustering import cluster_pool
+
+        with timed() as time:
+            table, found = cluster_pool(study, pool, embeddings.read(), int(context.partition_key))
+        value = TableWithArrays(table, {"centroids": found.centroids})
+        sizes = table["cluster"].value_counts().field("counts").to_numpy()
+        figures = {"inertia": found.inertia, "smallest": int(sizes.min()), "largest": int(sizes.max())}
+        shown = {
+            "details": dg.MetadataValue.json(found.details),
+            "sizes": plot(histogram(sizes, "cluster size")),
+        }
+        return made(context, graph, value, {**figures, **shown, **time})
+
+    @dg.asset(**graph.declare("signals", "quality_scores", partitions_def=cells.quality_scorer))
+    def quality_scores(context: dg.AssetExecutionContext, token_probabilities: pa.Table) -> dg.Output:
+        """Quality and complexity of each prompt, each in (0, 1); higher is better, harder."""
+        from edsel_assets.report.plots import histogram
+        from edsel_assets.stages.quality import likelihood_quality
+
+        table = likelihood_quality(token_probabilities)
+        worst = table.sort_by("quality").slice(0, 10)
+        scores = table["log_likelihood"].to_numpy()
+        shown = {"likelihoods": plot(histogram(scores, "log-likelihood per token")), "lowest": preview(worst)}
+        return made(context, graph, table, shown)
+
+    return [forward_pass, uncertainty_scores, clusters, quality_scores]
+
+
+_DESCRIPTIONS = {
+    "embeddings": "The hidden state that stands for each prompt, float32.",
+    "token_probabilities": "Per prompt and greedy decoding step: token, log-probability, the two largest "
+    "probabilities, entropy; and the prompt's own likelihood.",
+}

@@ -1,0 +1,55 @@
+"""One study's Dagster definitions, assembled."""
+
+import warnings
+from pathlib import Path
+
+import dagster as dg
+
+from edsel_assets.study import Study
+
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
+
+
+def build_definitions(study: Study, *, home: Path | None = None) -> dg.Definitions:
+    """Assets, checks, jobs, schedules, sensors and resources of ``study``.
+
+    Args:
+        home: where results lie; ``$EDSEL_HOME``, or ``.edsel`` in the working directory.
+
+    Imports neither torch nor transformers.
+    """
+    from edsel_assets.defs import checks, jobs, schedules, sensors
+    from edsel_assets.defs.assets import (
+        diagnostics,
+        evaluation,
+        finetuning,
+        pool,
+        report,
+        rounds,
+        selection,
+        signals,
+    )
+    from edsel_assets.defs.executors import executor
+    from edsel_assets.defs.graph import Graph
+    from edsel_assets.defs.io_managers import StudyStore
+    from edsel_assets.defs.resources import BaseModel
+    from edsel_assets.store import edsel_home
+
+    graph = Graph(study, edsel_home(home))
+    modules = (pool, signals, diagnostics, selection, rounds, finetuning, evaluation, report)
+    every_job = jobs.build(graph)
+    select = every_job[0]
+    graph.definitions = dg.Definitions(
+        assets=[asset for module in modules for asset in module.build(graph)],
+        asset_checks=checks.build(graph),
+        jobs=every_job,
+        schedules=schedules.build(select),
+        sensors=sensors.build(graph, select),
+        executor=executor(),
+        resources={
+            "io_manager": StudyStore(root=str(graph.store)),
+            "base_model": BaseModel.of(study.model),
+        },
+    )
+    return graph.definitions

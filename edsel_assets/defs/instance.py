@@ -1,0 +1,76 @@
+"""The Dagster instance under ``$EDSEL_HOME/dagster``, made with sound settings where absent."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.storage.dagster_run import FINISHED_STATUSES
+
+#: Tag of the runs that ``edsel run`` makes, as against the UI's.
+OWNER_TAG = "edsel/owner"
+
+_SETTINGS = """\
+# Written by edsel when it is absent; yours to edit.
+telemetry:
+  enabled: false
+run_monitoring:
+  enabled: true
+  # Without it a killed run holds its slot of a pool for ever.
+  free_slots_after_run_end_seconds: 60
+concurrency:
+  pools:
+    default_limit: 1
+  runs:
+    max_concurrent_runs: 2
+"""
+
+
+def dagster_home(home: Path) -> Path:
+    """DAGSTER_HOME of ``home``, with its dagster.yaml."""
+    folder = home / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = folder / "dagster.yaml"
+    if not settings.exists():
+        settings.write_text(_SETTINGS, encoding="utf-8")
+    return folder
+
+
+def open_instance(home: Path) -> dg.DagsterInstance:
+    """The instance, and DAGSTER_HOME set for whatever this process starts."""
+    folder = dagster_home(home)
+    os.environ["DAGSTER_HOME"] = str(folder)
+    os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
+    return dg.DagsterInstance.from_config(str(folder))
+
+
+class Busy(RuntimeError):
+    """Another run works on the same home."""
+
+
+@contextmanager
+def exclusive(home: Path) -> Iterator[None]:
+    """Only one ``edsel run`` per home; the lock goes with its process, however that ends."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "run.lock").open("a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Busy(f"Another edsel run is at work in {home}; wait for it, or set EDSEL_HOME.") from None
+        yield
+
+
+def bury_dead_runs(instance: dg.DagsterInstance) -> int:
+    """End the runs of an ``edsel run`` that was killed, and free the slots they hold; how many.
+
+    Call under ``exclusive``: then no such run can be alive. Runs started in the UI are left to
+    Dagster's own monitoring.
+    """
+    unfinished = [s for s in dg.DagsterRunStatus if s not in FINISHED_STATUSES]
+    dead = instance.get_runs(filters=dg.RunsFilter(statuses=unfinished, tags={OWNER_TAG: "cli"}))
+    for run in dead:
+        instance.report_run_failed(run, "The process that ran it was killed.")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    return len(dead)

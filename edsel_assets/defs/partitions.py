@@ -1,0 +1,182 @@
+"""Partition keys and partition mappings, all derived from the study and ``STRATEGIES``.
+
+Nothing else in the graph writes a partition key by hand, so the lineage of one cell is exact:
+``rankings[k_center]`` has no uncertainty parent, ``rankings[min_margin]`` exactly one.
+
+Mappings are static to static, or one dimension at a time. A static mapping with a
+two-dimensional side passes every local check of Dagster and then fails in its webserver and
+daemon, so there is none.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import dagster as dg
+
+from edsel_assets.selection.strategies import CLUSTERS, QUALITY, STRATEGIES, Strategy
+from edsel_assets.study import MEASURES, Study
+
+BUDGET_WIDTH = 5
+ITERATIVE_PREFIX = "iterative_kmq_"
+
+
+def budget_key(budget: int) -> str:
+    """Zero-padded, so that the order of keys is the order of budgets."""
+    return f"{budget:0{BUDGET_WIDTH}d}"
+
+
+def trial_key(strategy: str, seed: int) -> str:
+    return f"{strategy}.s{seed}"
+
+
+def parse_trial(trial: str) -> tuple[str, int]:
+    strategy, _, seed = trial.rpartition(".s")
+    return strategy, int(seed)
+
+
+@dataclass(frozen=True)
+class Partitions:
+    """Every partitions definition and mapping of one study's graph."""
+
+    study: Study
+
+    # -- the rows of STRATEGIES that this study uses
+
+    @cached_property
+    def strategies(self) -> list[Strategy]:
+        """Strategies that rank once, in the study's order."""
+        return [
+            STRATEGIES[name] for name in self.study.selection.strategies if not STRATEGIES[name].iterative
+        ]
+
+    @cached_property
+    def scorers(self) -> list[str]:
+        """Scorers of the iterative strategies: ``perplexity`` of ``iterative_kmq_perplexity``."""
+        names = [name for name in self.study.selection.strategies if STRATEGIES[name].iterative]
+        return [name.removeprefix(ITERATIVE_PREFIX) for name in names]
+
+    def trials_of(self, strategy: str) -> set[str]:
+        return {trial_key(strategy, seed) for seed in self.study.seeds(strategy)}
+
+    def control_of(self, trial: str) -> str:
+        """The control's trial that a trial's win rate is measured against: the same seed's."""
+        control = self.study.report.control
+        _, seed = parse_trial(trial)
+        return trial_key(control, seed % len(self.study.seeds(control)))
+
+    # -- partitions definitions
+
+    @cached_property
+    def budgets(self) -> dg.StaticPartitionsDefinition:
+        return dg.StaticPartitionsDefinition([budget_key(b) for b in sorted(self.study.selection.budgets)])
+
+    @cached_property
+    def measure(self) -> dg.StaticPartitionsDefinition:
+        return dg.StaticPartitionsDefinition(list(MEASURES))
+
+    @cached_property
+    def cluster_count(self) -> dg.StaticPartitionsDefinition:
+        return dg.StaticPartitionsDefinition([budget_key(c) for c in sorted(self.study.clustering.counts)])
+
+    @cached_property
+    def quality_scorer(self) -> dg.StaticPartitionsDefinition:
+        return dg.StaticPartitionsDefinition([self.study.quality.scorer])
+
+    @cached_property
+    def strategy(self) -> dg.StaticPartitionsDefinition:
+        return dg.StaticPartitionsDefinition([s.name for s in self.strategies])
+
+    @cached_property
+    def budget_strategy(self) -> dg.MultiPartitionsDefinition:
+        return dg.MultiPartitionsDefinition({"budget": self.budgets, "strategy": self.strategy})
+
+    @cached_property
+    def budget_scorer(self) -> dg.MultiPartitionsDefinition:
+        return dg.MultiPartitionsDefinition(
+            {"budget": self.budgets, "scorer": dg.StaticPartitionsDefinition(self.scorers)}
+        )
+
+    @cached_property
+    def trials(self) -> list[str]:
+        names = self.study.selection.strategies
+        return [trial_key(name, seed) for name in names for seed in self.study.seeds(name)]
+
+    @cached_property
+    def budget_trial(self) -> dg.MultiPartitionsDefinition:
+        return dg.MultiPartitionsDefinition(
+            {"budget": self.budgets, "trial": dg.StaticPartitionsDefinition(self.trials)}
+        )
+
+    # -- mappings
+
+    def measure_to_strategy(self) -> dg.StaticPartitionMapping:
+        return dg.StaticPartitionMapping(
+            {m: used for m in MEASURES if (used := {s.name for s in self.strategies if s.measure == m})}
+        )
+
+    def clusters_to_strategy(self) -> dg.StaticPartitionMapping:
+        used = {s.name for s in self.strategies if CLUSTERS in s.needs}
+        return dg.StaticPartitionMapping({budget_key(self.study.clustering.chosen): used} if used else {})
+
+    def quality_to_strategy(self) -> dg.StaticPartitionMapping:
+        used = {s.name for s in self.strategies if QUALITY in s.needs}
+        return dg.StaticPartitionMapping({self.study.quality.scorer: used} if used else {})
+
+    def chosen_clusters(self) -> dg.PartitionMapping:
+        """The clustering that the rounds use, whatever their partition."""
+        return dg.SpecificPartitionsPartitionMapping([budget_key(self.study.clustering.chosen)])
+
+    def chosen_quality(self) -> dg.PartitionMapping:
+        return dg.SpecificPartitionsPartitionMapping([self.study.quality.scorer])
+
+    def ranking_to_selection(self) -> dg.PartitionMapping:
+        return dg.MultiToSingleDimensionPartitionMapping("strategy")
+
+    def selection_to_trial(self) -> dg.PartitionMapping:
+        return self._to_trial("strategy", {s.name: self.trials_of(s.name) for s in self.strategies})
+
+    def selection_to_trial_and_control(self) -> dg.PartitionMapping:
+        """What a trial and its control were trained on."""
+        users = {s.name: self.trials_of(s.name) for s in self.strategies}
+        users[self.study.report.control] = set(self.trials)
+        return self._to_trial("strategy", users)
+
+    def iterative_to_trial(self) -> dg.PartitionMapping:
+        return self._to_trial("scorer", {s: self.trials_of(ITERATIVE_PREFIX + s) for s in self.scorers})
+
+    def iterative_input(self, **metadata: bool) -> dict[str, dg.AssetIn]:
+        """The ``iterative_selections`` input of an asset per trial; none in a study without rounds."""
+        if not self.scorers:
+            return {}
+        return {
+            "iterative_selections": dg.AssetIn(
+                partition_mapping=self.iterative_to_trial(), metadata=metadata or None
+            )
+        }
+
+    def selection_part(self, strategy: str) -> str:
+        """The part of a key of ``selections`` or ``iterative_selections`` that names the strategy."""
+        return strategy.removeprefix(ITERATIVE_PREFIX)
+
+    def trial_and_control(self) -> dg.PartitionMapping:
+        """A trial's adapter and its control's, at the same budget."""
+        users: dict[str, set[str]] = {}
+        for trial in self.trials:
+            users.setdefault(trial, set()).add(trial)
+            users.setdefault(self.control_of(trial), set()).add(trial)
+        return self._to_trial("trial", users)
+
+    def _to_trial(self, dimension: str, users: dict[str, set[str]]) -> dg.PartitionMapping:
+        return dg.MultiPartitionMapping(
+            {
+                "budget": dg.DimensionPartitionMapping("budget", dg.IdentityPartitionMapping()),
+                dimension: dg.DimensionPartitionMapping("trial", dg.StaticPartitionMapping(users)),
+            }
+        )
+
+
+def dimensions(context: dg.AssetExecutionContext) -> dict[str, str]:
+    """Dimension name to key of the two-dimensional cell being made."""
+    key = context.partition_key
+    assert isinstance(key, dg.MultiPartitionKey)
+    return dict(key.keys_by_dimension)

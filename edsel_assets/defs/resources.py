@@ -1,0 +1,51 @@
+"""What assets share within a process: the base model, loaded once."""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from edsel_assets.study import DEMO, ModelSettings
+
+_LOADED: dict[str, Any] = {}
+
+
+def demo_model() -> Path:
+    """The tiny Llama shipped with edsel."""
+    return Path(__file__).resolve().parent.parent / "demo" / "model"
+
+
+class BaseModel(dg.ConfigurableResource):
+    """The study's base model; loading it is left to the first asset of a process that needs it."""
+
+    path: str
+    revision: str | None = None
+    dtype: str = "auto"
+    device: str = "auto"
+    trust_remote_code: bool = False
+
+    @classmethod
+    def of(cls, settings: ModelSettings) -> "BaseModel":
+        return cls(
+            path=str(demo_model()) if settings.path == DEMO else settings.path,
+            revision=settings.revision,
+            dtype=settings.dtype,
+            device=settings.device,
+            trust_remote_code=settings.trust_remote_code,
+        )
+
+    def open(self) -> tuple[Any, Any]:
+        """(model, tokenizer). The same objects for every asset of a process: leave them as they are."""
+        from edsel_assets.llm import load_model
+
+        key = self.model_dump_json()
+        if key not in _LOADED:
+            _LOADED.clear()  # one base model at a time fits a device
+            _LOADED[key] = load_model(
+                self.path,
+                revision=self.revision,
+                dtype=self.dtype,
+                device=self.device,
+                trust_remote_code=self.trust_remote_code,
+            )
+        return _LOADED[key]

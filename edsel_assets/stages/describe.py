@@ -1,0 +1,44 @@
+"""What a person wants to see of a ranking or a selection: prompts, tasks, a map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from edsel_assets.stages.inputs import embedding_matrix
+
+_MAP_POINTS = 4_000
+
+
+def with_prompts(table: pa.Table, pool: pa.Table, rows: int = 10) -> pa.Table:
+    """The first ``rows`` of a ranking with task and prompt beside each id."""
+    head = table.slice(0, rows)
+    found = pc.index_in(head["prompt_id"].cast(pool["prompt_id"].type), value_set=pool["prompt_id"])
+    shown = pool.select(["task", "prompt"]).take(found)
+    return head.append_column("task", shown["task"]).append_column("prompt", shown["prompt"])
+
+
+def task_shares(selection: pa.Table, pool: pa.Table) -> pa.Table:
+    """Per task: prompts in the pool and in replicate 0 of the selection, largest task first."""
+    chosen = selection.filter(pc.equal(selection["replicate"], 0))["prompt_id"]
+    inside = pc.is_in(pool["prompt_id"], value_set=chosen.cast(pool["prompt_id"].type))
+    marked = pa.table({"task": pool["task"].fill_null("(none)"), "selected": inside.cast(pa.int64())})
+    shares = marked.group_by("task").aggregate([("selected", "count"), ("selected", "sum")])
+    shares = shares.rename_columns(["task", "pool", "selected"])
+    return shares.sort_by([("pool", "descending"), ("task", "ascending")])
+
+
+def map_of(
+    rankings: pa.Table, pool: pa.Table, read_embeddings: Callable[[], pa.Table]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings of a fixed sample of the pool, and which of them the ranking chose (replicate 0)."""
+    ids = pool["prompt_id"]
+    matrix = embedding_matrix(read_embeddings(), ids)
+    first = rankings.filter(pc.equal(rankings["replicate"], 0))
+    chosen = pc.is_in(ids, value_set=pc.unique(first["prompt_id"]).cast(ids.type)).to_numpy()
+    # Ids are hashes and the pool is sorted by them: every n-th row is a random sample.
+    step = max(1, len(matrix) // _MAP_POINTS)
+    return np.asarray(matrix[::step], dtype=np.float32), chosen[::step].astype(bool)

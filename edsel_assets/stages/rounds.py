@@ -1,0 +1,95 @@
+"""Iterative kMQ (Yu et al. 2024, Algorithm 1): one round's selection, and the weights it leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from edsel_assets.selection.cluster_sampling import update_weights
+from edsel_assets.selection.strategies import Signals, Strategy, StrategyOptions
+from edsel_assets.stages.rankings import ranking_table
+from edsel_assets.stages.trials import training_examples
+from edsel_assets.study import Study
+
+
+def round_size(budget: int, round_number: int, rounds: int) -> int:
+    """New prompts of round ``round_number`` (from 1): b/N, such that all rounds sum to the budget."""
+    return budget * round_number // rounds - budget * (round_number - 1) // rounds
+
+
+def pick_round(
+    strategy: Strategy, signals: Signals, size: int, options: StrategyOptions, earlier: Sequence[pa.Table]
+) -> pa.Table:
+    """``size`` prompts that no earlier round chose and nobody annotated yet, as ``replicate, rank, ...``."""
+    from dataclasses import replace
+
+    taken = set().union(*(table["prompt_id"].to_pylist() for table in earlier)) if earlier else set()
+    rows = np.flatnonzero([str(p) in taken for p in signals.prompt_ids])
+    known = np.union1d(np.asarray(signals.selected, dtype=np.int64), rows)
+    options = replace(options, seed=options.seed + len(earlier))
+    ranking = strategy(replace(signals, selected=known), size, options)
+    return ranking_table(ranking, signals.prompt_ids, None, 0).drop_columns(["budget"])
+
+
+def union(selections: Sequence[pa.Table]) -> pa.Table:
+    """The rounds' selections one after another, ranked through."""
+    table = pa.concat_tables(selections)
+    return table.set_column(
+        table.schema.get_field_index("rank"), "rank", pa.array(np.arange(table.num_rows, dtype=np.int64))
+    )
+
+
+def perplexity_scores(
+    model: Any, tokenizer: Any, study: Study, prompt_ids: Sequence[str], pool: pa.Table, annotations: pa.Table
+) -> np.ndarray:
+    """(n,) S of each prompt a round trained on: higher where the model has more left to learn.
+
+    S = -log(PPL(x + generated) / PPL(x + gold)) (Eq. 7), that is log PPL(gold) - log PPL(generated)
+    with the perplexity of the response given the prompt. This is Eq. 4 with score = log PPL; with
+    score = -log PPL, higher for better text, Eq. 4 would have the opposite sign, and Eq. 7 is the
+    one that raises "challenging clusters" (Section 2.2).
+    """
+    from edsel_assets.llm import generate, perplexity
+
+    examples = training_examples(prompt_ids, pool, annotations, study.model.template)
+    prompts, gold = [e.prompt for e in examples], [e.response for e in examples]
+    sizes = {"batch_tokens": study.forward.batch_tokens}
+    generated = generate(
+        model,
+        tokenizer,
+        prompts,
+        max_new_tokens=study.rounds.max_new_tokens,
+        max_prompt_tokens=study.forward.max_prompt_tokens,
+        **sizes,
+    )
+    of_gold = perplexity(model, tokenizer, prompts, gold, **sizes)
+    of_generated = perplexity(model, tokenizer, prompts, generated, **sizes)
+    return np.log(of_gold) - np.log(of_generated)
+
+
+def next_weights(
+    weights: np.ndarray, labels: np.ndarray, scores: np.ndarray, *, temperature: float, literal: bool
+) -> pa.Table:
+    """The clusters' weights after a round: ``cluster, members, score, weight``.
+
+    Args:
+        weights: (C,) before, summing to 1.
+        labels: (n,) cluster of each scored prompt.
+        scores: (n,) its score; a cluster's is their mean (Eq. 5), null where it has none.
+    """
+    members = np.bincount(labels, minlength=len(weights))
+    sums = np.bincount(labels, weights=scores, minlength=len(weights))
+    means = np.full(len(weights), np.nan)
+    np.divide(sums, members, out=means, where=members > 0)
+    updated = update_weights(weights, means, temperature=temperature, literal=literal)
+    return pa.table(
+        {
+            "cluster": np.arange(len(weights), dtype=np.int64),
+            "members": members.astype(np.int64),
+            "score": pa.array(means, mask=members == 0),
+            "weight": updated,
+        }
+    )

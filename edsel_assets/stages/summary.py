@@ -1,0 +1,1 @@
+"""The report: trials' scores and win rates brought together."""
