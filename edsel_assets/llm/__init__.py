@@ -1,0 +1,69 @@
+"""What the model says: loading, one pass over the pool, uncertainty, generation, finetuning, evaluation.
+
+Nothing here knows of Dagster or of selection. Names are imported when first used, so that
+importing this package imports neither torch nor transformers.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .embedders import EndpointEmbedder, SentenceEmbedder
+    from .evaluation import evaluate
+    from .finetuning import finetune
+    from .forward import PromptRecord, forward_pool
+    from .generation import generate
+    from .likelihood import LogLikelihoods, log_likelihood, perplexity, score
+    from .loading import ModelError, load_model
+    from .measures import uncertainty
+    from .templates import DEFAULT_TEMPLATE, format_prompt
+
+_MODULES = {
+    "DEFAULT_TEMPLATE": "templates",
+    "EndpointEmbedder": "embedders",
+    "LogLikelihoods": "likelihood",
+    "ModelError": "loading",
+    "PromptRecord": "forward",
+    "SentenceEmbedder": "embedders",
+    "evaluate": "evaluation",
+    "finetune": "finetuning",
+    "format_prompt": "templates",
+    "forward_pool": "forward",
+    "generate": "generation",
+    "load_model": "loading",
+    "log_likelihood": "likelihood",
+    "perplexity": "likelihood",
+    "score": "likelihood",
+    "uncertainty": "measures",
+}
+
+__all__ = [
+    "DEFAULT_TEMPLATE",
+    "EndpointEmbedder",
+    "LogLikelihoods",
+    "ModelError",
+    "PromptRecord",
+    "SentenceEmbedder",
+    "evaluate",
+    "finetune",
+    "format_prompt",
+    "forward_pool",
+    "generate",
+    "load_model",
+    "log_likelihood",
+    "perplexity",
+    "score",
+    "uncertainty",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,60 @@
+"""A causal language model cut in two: the layers that give hidden states, and the head that gives logits.
+
+The head of a large vocabulary is the widest matrix of all. Cut off, it runs only where logits are needed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from .loading import ModelError
+
+
+class SplitModel:
+    """``layers(...)`` gives hidden states (B, T, d) after the last norm, ``logits(hidden)`` float32 logits."""
+
+    def __init__(self, model: Any):
+        model = model.get_base_model() if hasattr(model, "peft_config") else model
+        if getattr(model, "_is_stateful", False):
+            raise ModelError(
+                f"{type(model).__name__} keeps a recurrent state, which padding would disturb. "
+                "Use a model whose only memory is an attention cache."
+            )
+        head = model.get_output_embeddings()
+        if head is None or model.base_model is model:
+            raise ModelError(f"{type(model).__name__} is no causal language model with an output head.")
+        self.model = model
+        self.layers = model.base_model
+        self.device: torch.device = head.weight.device
+        self.vocabulary: int = head.weight.shape[0]
+        self._head = head
+        config = model.config.get_text_config(decoder=True)
+        self._multiplier = float(getattr(config, "logit_scale", None) or 1.0)
+        self._multiplier /= float(getattr(config, "logits_scaling", None) or 1.0)
+        self._softcap: float | None = getattr(config, "final_logit_softcapping", None)
+        self._check()
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """(..., d) hidden states to (..., V) logits in float32, whatever the model's dtype."""
+        logits = self._head(hidden).float()
+        if self._multiplier != 1.0:
+            logits *= self._multiplier
+        if self._softcap is not None:
+            logits = torch.tanh(logits / self._softcap) * self._softcap
+        return logits
+
+    @torch.inference_mode()
+    def _check(self) -> None:
+        """Compare with the model's own logits on three tokens: no family with another head passes unseen."""
+        ids = torch.arange(3, device=self.device)[None] % self.vocabulary
+        own = self.model(input_ids=ids, use_cache=False).logits.float()
+        ours = self.logits(self.layers(input_ids=ids, use_cache=False).last_hidden_state)
+        scale = float(own.abs().max())
+        tolerance = 1e-4 if self._head.weight.dtype == torch.float32 else 2e-2
+        if own.shape != ours.shape or float((own - ours).abs().max()) > tolerance * max(scale, 1e-6):
+            raise ModelError(
+                f"{type(self.model).__name__} does more to its logits than scaling and soft-capping; "
+                "it is not supported."
+            )

@@ -1,0 +1,197 @@
+"""How likely a model finds given responses: log-likelihood, perplexity, and a score of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ._budget import TokenBudget, in_batches
+from ._decode import right_padded
+from ._model import SplitModel
+from ._statistics import span_log_likelihood
+from ._tokens import encode, max_positions
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+WINDOW = 4096
+
+
+@dataclass(frozen=True)
+class LogLikelihoods:
+    """Of N responses given their prompts.
+
+    Attributes:
+        total: (N,) float64, sum of log p over the response's tokens, in nats; higher is likelier.
+        tokens: (N,) int64, how many tokens that sum holds, the end token included.
+        truncated: (N,) bool, whether tokens were dropped to fit.
+    """
+
+    total: np.ndarray
+    tokens: np.ndarray
+    truncated: np.ndarray
+
+
+def log_likelihood(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    responses: Sequence[str],
+    *,
+    max_tokens: int,
+    batch_tokens: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> LogLikelihoods:
+    """log p(response | prompt) of each pair, over the response's tokens alone.
+
+    The end token closes every response and counts, as it does in finetuning. So an empty response
+    has one token, and its likelihood says how likely the model is to answer nothing.
+
+    Args:
+        prompts: N texts, the template applied.
+        responses: N texts.
+        max_tokens: of prompt, response and end token together. What is longer loses prompt tokens on the
+            left (the last one stays), then response tokens on the right, and is marked. Lowered to the
+            model's positions.
+        batch_tokens: tokens in a batch, padding included; halved whenever memory runs out.
+        progress: called with (done, N) after each batch.
+
+    Raises:
+        ValueError: lists of different length, a prompt without a token, a tokenizer without an end
+            token, or an argument out of range.
+
+    Time: one reading of N sequences. Memory: activations of ``batch_tokens`` tokens, logits of at most
+    4M entries.
+    """
+    if len(prompts) != len(responses):
+        raise ValueError(
+            f"every prompt needs one response; got {len(prompts)} prompts, {len(responses)} responses."
+        )
+    if tokenizer.eos_token_id is None:
+        raise ValueError("the tokenizer has no end token, so that a response has no end. Set its eos_token.")
+    limit = min(max_tokens, max_positions(model) or max_tokens)
+    if limit < 2:
+        raise ValueError(
+            f"max_tokens must be at least 2, a prompt token and a response token; got {max_tokens}."
+        )
+    budget = TokenBudget(batch_tokens)
+    split = SplitModel(model)
+    total = np.zeros(len(prompts))
+    tokens = np.zeros(len(prompts), dtype=np.int64)
+    truncated = np.zeros(len(prompts), dtype=bool)
+    done = 0
+    for first in range(0, len(prompts), WINDOW):
+        pairs = _encode_pairs(
+            tokenizer, prompts[first : first + WINDOW], responses[first : first + WINDOW], limit, first
+        )
+
+        def process(rows: np.ndarray, pairs: list[_Pair] = pairs) -> np.ndarray:
+            return _read_pairs(split, [pairs[row] for row in rows])
+
+        lengths = np.array([len(pair.ids) for pair in pairs])
+        for rows, sums in in_batches(lengths, budget, 1, process):
+            total[first + rows] = sums
+            done += len(rows)
+            if progress is not None:
+                progress(done, len(prompts))
+        tokens[first : first + WINDOW] = [len(pair.ids) - pair.start for pair in pairs]
+        truncated[first : first + WINDOW] = [pair.truncated for pair in pairs]
+    return LogLikelihoods(total, tokens, truncated)
+
+
+def perplexity(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    responses: Sequence[str],
+    *,
+    max_tokens: int,
+    batch_tokens: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """(N,) float64, exp(-mean log p over the response's tokens): 1 or more, lower is likelier.
+
+    Arguments, end token and truncation as in :func:`log_likelihood`.
+    """
+    found = log_likelihood(
+        model,
+        tokenizer,
+        prompts,
+        responses,
+        max_tokens=max_tokens,
+        batch_tokens=batch_tokens,
+        progress=progress,
+    )
+    return np.exp(-found.total / found.tokens)
+
+
+def score(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: str,
+    response: str,
+    *,
+    max_tokens: int = 2048,
+) -> float:
+    """Mean log p per token of one response given its prompt, in nats.
+
+    It is -log(perplexity): at most 0, higher is likelier.
+
+    For many pairs use :func:`log_likelihood`, which reads them in batches.
+    """
+    found = log_likelihood(
+        model, tokenizer, [prompt], [response], max_tokens=max_tokens, batch_tokens=max_tokens
+    )
+    return float(found.total[0] / found.tokens[0])
+
+
+@dataclass(frozen=True)
+class _Pair:
+    ids: np.ndarray  # prompt and response, (length,)
+    start: int  # where the response starts
+    truncated: bool
+
+
+def _encode_pairs(
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    responses: Sequence[str],
+    limit: int,
+    first: int,
+) -> list[_Pair]:
+    """Both texts tokenized as one, since tokenizers treat the start of a text differently.
+
+    The prompt's part is what the tokens have in common with the prompt's own.
+    """
+    heads = encode(tokenizer, prompts)
+    full = encode(tokenizer, [prompt + response for prompt, response in zip(prompts, responses, strict=True)])
+    pairs = []
+    for number, (head, ids) in enumerate(zip(heads, full, strict=True)):
+        if not len(head):
+            raise ValueError(f"prompt {first + number} has no tokens: {prompts[number]!r}. Use a template.")
+        shared = min(len(head), len(ids))
+        differs = np.flatnonzero(head[:shared] != ids[:shared])
+        start = max(1, int(differs[0]) if differs.size else shared)
+        pairs.append(_cut(np.append(ids, tokenizer.eos_token_id), start, limit, tokenizer.bos_token_id))
+    return pairs
+
+
+def _cut(ids: np.ndarray, start: int, limit: int, bos: int | None) -> _Pair:
+    excess = len(ids) - limit
+    if excess <= 0:
+        return _Pair(ids, start, False)
+    spared = 2 if bos is not None and ids[0] == bos and start > 1 and limit > 2 else 1
+    dropped = max(0, min(excess, start - spared))
+    ids = np.concatenate([ids[: spared - 1], ids[spared - 1 + dropped :]])
+    return _Pair(ids[:limit], start - dropped, True)
+
+
+@torch.inference_mode()
+def _read_pairs(split: SplitModel, pairs: list[_Pair]) -> np.ndarray:
+    tokens = right_padded([pair.ids for pair in pairs], split.device)
+    hidden = split.layers(input_ids=tokens, use_cache=False).last_hidden_state
+    return span_log_likelihood(split, hidden, tokens, [(pair.start, len(pair.ids)) for pair in pairs])

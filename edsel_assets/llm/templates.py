@@ -1,0 +1,31 @@
+"""The text that a model sees for a prompt."""
+
+from __future__ import annotations
+
+DEFAULT_TEMPLATE = "<|user|>\n{prompt}\n<|assistant|>\n"
+"""The chat format of open-instruct, which Bhatt et al. 2024 train with."""
+
+_FIELD = "{prompt}"
+
+
+def format_prompt(template: str, prompt: str) -> str:
+    """``template`` with its one ``{prompt}`` replaced by ``prompt``.
+
+    The replacement is literal: braces elsewhere in the template and in the prompt stay
+    as they are, so that prompts holding code or JSON are safe.
+
+    Raises:
+        ValueError: ``template`` does not hold ``{prompt}`` exactly once.
+    """
+    return check_template(template).replace(_FIELD, prompt)
+
+
+def check_template(template: str) -> str:
+    """``template``, or a ValueError when it does not hold ``{prompt}`` exactly once."""
+    count = template.count(_FIELD)
+    if count != 1:
+        raise ValueError(
+            f"a template must hold {_FIELD} exactly once; {template!r} holds it {count} times. "
+            f"The default is {DEFAULT_TEMPLATE!r}."
+        )
+    return template
