@@ -136,8 +136,7 @@ def _read_input(opened: Opened, source: PoolSource, rows: _Rows) -> str:
     seen: set[str] = set()
     for batch in batches(opened, source, partial(_wanted, source)):
         seen.update(batch.names)
-        if layout is None:
-            layout = _layout(opened, batch, source)
+        layout = _layout(opened, batch, source, seen, layout)
         rows.rows_read += len(batch.numbers)
         _add_batch(opened, batch, layout, source, rows)
     if layout is None:
@@ -158,8 +157,13 @@ def _wanted(source: PoolSource, names: Sequence[str]) -> list[str]:
     return [name for name in dict.fromkeys(wanted) if name in names]
 
 
-def _layout(opened: Opened, batch: Batch, source: PoolSource) -> Layout:
-    layout = layout_of(batch.names, source.columns)
+def _layout(
+    opened: Opened, batch: Batch, source: PoolSource, seen: set[str], before: Layout | None
+) -> Layout:
+    """The layout by all columns ``seen`` so far: a response may come only in later JSON lines."""
+    layout = layout_of(seen, source.columns)
+    if before is not None and (layout is None or layout.prompt != before.prompt):
+        return before
     if layout is None:
         known = "; ".join(dict.fromkeys(" + ".join(each.columns) for each in LAYOUTS))
         raise PoolError(
@@ -231,8 +235,8 @@ def _refuse_mixture(opened: Opened, batch: Batch, i: int, layout: Layout) -> Non
     other = recognise(present)
     if other is not None and other.prompt != layout.prompt:
         raise PoolError(
-            f"{opened.name}, row {batch.numbers[i]}: the layout changes from {layout.name} ({layout.prompt}) "
-            f"to {other.name} ({other.prompt}). Put rows of each layout into a file of their own."
+            f"{opened.name}, row {batch.numbers[i]}: this row has the layout {other.name} ({other.prompt}), "
+            f"others {layout.name} ({layout.prompt}). Put rows of each layout into a file of their own."
         )
 
 
