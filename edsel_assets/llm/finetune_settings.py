@@ -1,0 +1,142 @@
+"""What to finetune on and how: plain values, checked when they are made, free of torch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+METHODS = ("lora", "dora", "qlora", "full")
+SCHEDULES = ("linear", "cosine", "constant")
+DTYPES = ("auto", "float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Example:
+    """One training example: a prompt in its final template, and the response to learn."""
+
+    prompt: str
+    response: str
+
+
+@dataclass(frozen=True)
+class FinetuneSettings:
+    """How to finetune. The defaults are the LoRA recipe of open-instruct.
+
+    ``method``: ``lora``, ``dora`` (weight-decomposed LoRA), ``qlora`` (LoRA over a base model that was
+    loaded in 4 bits) or ``full`` (every weight, in a float32 copy of the model).
+    ``rank``, ``alpha``, ``dropout``, ``target_modules``: the adapter; the update is scaled by alpha / rank.
+    ``"all-linear"`` is every linear layer but the output head (the seven projections of a Llama).
+    ``warmup``: a share of the run in [0, 1) when a float, a number of steps when an int.
+    ``batch_size``: examples per optimizer step, over all processes. ``micro_batch_tokens``: tokens per
+    forward pass, which bounds memory and changes no result beyond rounding; ``None`` is 4,096 on a CPU
+    and 16,384 elsewhere. ``max_length``: tokens per example with prompt, response and end token, capped
+    at the model's context. ``packing``: examples back to back without padding; without it, right-padded
+    rows. ``dtype``: of the matrix products; ``auto`` is bfloat16 where a GPU has it, else float32.
+    ``max_grad_norm``: ``None`` leaves gradients unclipped. ``checkpoint_steps``: optimizer steps between
+    checkpoints to resume from; ``None`` writes none. ``launcher="accelerate"`` runs ``processes``
+    processes on this machine, which share each batch; ``fsdp`` also shards the model over them.
+    """
+
+    method: str = "lora"
+    rank: int = 64
+    alpha: float = 16
+    dropout: float = 0.1
+    target_modules: str | tuple[str, ...] = "all-linear"
+    learning_rate: float = 1e-4
+    schedule: str = "linear"
+    warmup: float | int = 0.03
+    batch_size: int = 128
+    epochs: int = 5
+    max_length: int = 2048
+    packing: bool = True
+    micro_batch_tokens: int | None = None
+    gradient_checkpointing: bool = False
+    weight_decay: float = 0.0
+    max_grad_norm: float | None = 1.0
+    dtype: str = "auto"
+    checkpoint_steps: int | None = None
+    launcher: str | None = None
+    processes: int = 1
+    fsdp: bool = False
+
+    def __post_init__(self) -> None:
+        for name, choices in (("method", METHODS), ("schedule", SCHEDULES), ("dtype", DTYPES)):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}; got {getattr(self, name)!r}.")
+        for name in ("rank", "batch_size", "epochs", "max_length", "processes"):
+            _whole(name, getattr(self, name))
+        for name in ("micro_batch_tokens", "checkpoint_steps"):
+            if getattr(self, name) is not None:
+                _whole(name, getattr(self, name))
+        for name in ("alpha", "learning_rate"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive; got {getattr(self, name)!r}.")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must lie in [0, 1); got {self.dropout!r}.")
+        if not self.weight_decay >= 0:
+            raise ValueError(f"weight_decay must not be negative; got {self.weight_decay!r}.")
+        if self.max_grad_norm is not None and not self.max_grad_norm > 0:
+            raise ValueError(f"max_grad_norm must be positive, or null; got {self.max_grad_norm!r}.")
+        if not isinstance(self.target_modules, str):
+            object.__setattr__(self, "target_modules", tuple(self.target_modules))
+        self._check_warmup()
+        if self.launcher not in (None, "accelerate"):
+            raise ValueError(f"launcher must be null or accelerate; got {self.launcher!r}.")
+        if self.launcher is None and (self.processes > 1 or self.fsdp):
+            raise ValueError("processes > 1 and fsdp need launcher: accelerate.")
+        if self.fsdp and self.method != "full":
+            raise ValueError(f"fsdp shards a full finetuning; got method {self.method!r}. Set fsdp: false.")
+
+    def _check_warmup(self) -> None:
+        whole = isinstance(self.warmup, int) and not isinstance(self.warmup, bool)
+        if whole and self.warmup < 0:
+            raise ValueError(f"warmup must not be negative; got {self.warmup}.")
+        if not whole and not (isinstance(self.warmup, float) and 0 <= self.warmup < 1):
+            raise ValueError(
+                "warmup must be a share of the run in [0, 1) as a float, or whole steps as an int; "
+                f"got {self.warmup!r}."
+            )
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> FinetuneSettings:
+        """Settings from plain values (a study file); an unknown name is an error that lists the choices."""
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ValueError(f"unknown finetuning settings {unknown}; known: {', '.join(known)}.")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, fit for JSON and ``from_dict``."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class FinetuneResult:
+    """What a finetuning made.
+
+    ``log`` holds one dict per optimizer step: ``step`` (from 1), ``loss`` (nats per response token over the
+    step's batch), ``lr``, ``tokens`` (non-padding tokens of the batch), ``grad_norm`` (before clipping).
+    ``tokens_per_second`` counts non-padding tokens of the steps that this call ran, over their wall time,
+    without set-up and saving; ``seconds`` is the whole call. ``truncated``: responses cut at ``max_length``;
+    ``dropped``: examples whose prompt left no room for a response. ``peak_share``: model FLOPs per second
+    over the measured matrix-product rate of the GPU, ``None`` on a CPU. ``resumed_at``: the step a former
+    checkpoint had reached, else 0.
+    """
+
+    path: Path
+    log: list[dict[str, float]]
+    tokens_per_second: float
+    steps: int
+    final_loss: float
+    seconds: float
+    truncated: int
+    dropped: int
+    peak_share: float | None = None
+    resumed_at: int = 0
+
+
+def _whole(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}.")

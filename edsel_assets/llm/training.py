@@ -1,0 +1,256 @@
+"""The training loop: one optimizer step at a time, over micro-batches, on one process or several."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from torch import distributed
+
+from .finetune_settings import FinetuneSettings
+from .packing import (
+    TokenSequence,
+    make_micro_batch,
+    packed_attention_of,
+    split_batch,
+    summed_loss,
+)
+from .schedules import rate_factor, warmup_steps
+from .training_checkpoint import fingerprint, load_checkpoint, save_checkpoint
+
+Log = list[dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The log of every step, the step that a checkpoint had reached, and seconds since then."""
+
+    log: Log
+    resumed_at: int
+    seconds: float
+    peak_share: float | None
+
+    @property
+    def tokens_per_second(self) -> float:
+        tokens = sum(entry["tokens"] for entry in self.log[self.resumed_at :])
+        return tokens / self.seconds if tokens else 0.0
+
+
+def planned_steps(examples: int, settings: FinetuneSettings) -> int:
+    """Optimizer steps of a run over ``examples`` examples; an error when its warm-up is too long for it."""
+    steps = settings.epochs * math.ceil(examples / settings.batch_size)
+    warmup_steps(settings.warmup, steps)
+    return steps
+
+
+def train(
+    model: Any,
+    sequences: Sequence[TokenSequence],
+    settings: FinetuneSettings,
+    seed: int,
+    checkpoint: Path,
+    progress: Callable[[int, int], None] | None,
+) -> Trained:
+    """Trains the parameters of ``model`` that require a gradient. Assumes checked input.
+
+    Order, dropout and adapter come from ``seed`` and the step's number alone, so a resumed run needs no
+    random state from before.
+    """
+    steps = planned_steps(len(sequences), settings)
+    warmup = warmup_steps(settings.warmup, steps)
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    optimizer = _optimizer(named, settings)
+    run = fingerprint(model, sequences, settings, seed)
+    log = load_checkpoint(checkpoint, named, optimizer, run)
+    resumed_at = len(log)
+    with ExitStack() as stack:
+        stack.enter_context(_deterministic(model.device))
+        if settings.gradient_checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+            model.enable_input_require_grads()
+        if settings.packing:
+            stack.enter_context(packed_attention_of(model))
+            _check_packing(model, sequences, settings)
+        began = perf_counter()
+        for step, batch in enumerate(_batches(len(sequences), settings, seed)):
+            if step < resumed_at:
+                continue
+            rate = settings.learning_rate * rate_factor(settings.schedule, step, steps, warmup)
+            entry = _step(
+                model, named, optimizer, [sequences[i] for i in batch], settings, rate, (seed, step)
+            )
+            log.append({"step": step + 1, **entry})
+            every = settings.checkpoint_steps
+            if every and (step + 1) % every == 0 and step + 1 < steps and _rank() == 0:
+                save_checkpoint(checkpoint, named, optimizer, log, run)
+            if progress:
+                progress(step + 1, steps)
+        if model.device.type == "cuda":
+            torch.cuda.synchronize(model.device)
+        seconds = perf_counter() - began
+    return Trained(log, resumed_at, seconds, _peak_share(model, named, log[resumed_at:], seconds, settings))
+
+
+def _batches(examples: int, settings: FinetuneSettings, seed: int) -> Iterator[np.ndarray]:
+    """Rows of each optimizer step; every epoch holds every row once, in its own order."""
+    for epoch in range(settings.epochs):
+        order = np.random.default_rng([seed, epoch]).permutation(examples)
+        yield from np.split(order, range(settings.batch_size, examples, settings.batch_size))
+
+
+def _step(
+    model: Any,
+    named: dict[str, torch.nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    batch: list[TokenSequence],
+    settings: FinetuneSettings,
+    rate: float,
+    draw: tuple[int, int],
+) -> dict[str, float]:
+    """One optimizer step over ``batch``; its share of the log."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    _seed_dropout(*draw)
+    lengths = [len(sequence) for sequence in batch]
+    limit = settings.micro_batch_tokens or (4096 if model.device.type == "cpu" else 16384)
+    micro_batches = split_batch(lengths, limit, settings.packing)
+    targets = sum(len(s) - s.prompt_length for s in batch)
+    loss = torch.zeros((), device=model.device)
+    optimizer.zero_grad(set_to_none=True)
+    for rows in _own_share(micro_batches):
+        micro_batch = make_micro_batch([batch[row] for row in rows], settings.packing, model.device)
+        with _precision(model.device, settings):
+            part = summed_loss(model, micro_batch) / targets
+        part.backward()
+        loss += part.detach()
+    _sum_over_processes([loss, *_gradients(named)])
+    norm = torch.nn.utils.clip_grad_norm_(named.values(), settings.max_grad_norm or math.inf)
+    optimizer.step()
+    return {"loss": loss.item(), "lr": rate, "tokens": sum(lengths), "grad_norm": float(norm)}
+
+
+def _optimizer(named: dict[str, torch.nn.Parameter], settings: FinetuneSettings) -> torch.optim.Optimizer:
+    """AdamW; weight decay on matrices only, as is usual, not on norms and biases."""
+    matrices = [p for p in named.values() if p.ndim > 1]
+    vectors = [p for p in named.values() if p.ndim <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": settings.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.learning_rate, fused=True)
+
+
+def _precision(device: torch.device, settings: FinetuneSettings) -> AbstractContextManager[Any]:
+    wanted = settings.dtype == "bfloat16"
+    if settings.dtype == "auto":
+        wanted = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
+
+
+def _check_packing(model: Any, sequences: Sequence[TokenSequence], settings: FinetuneSettings) -> None:
+    """An error when this model sees across the boundary of two packed sequences (a recurrent layer, say)."""
+    pair = [
+        TokenSequence(s.tokens[-16:], min(s.prompt_length, len(s.tokens[-16:]) - 1)) for s in sequences[:2]
+    ]
+    training = model.training
+    model.eval()
+    with torch.no_grad(), _precision(model.device, settings):
+        together = summed_loss(model, make_micro_batch(pair, True, model.device)).item()
+        apart = sum(summed_loss(model, make_micro_batch([s], True, model.device)).item() for s in pair)
+    model.train(training)
+    tolerance = 0.03 if torch.finfo(model.dtype).bits < 32 or settings.dtype == "bfloat16" else 1e-3
+    if not abs(together - apart) <= tolerance * abs(apart):
+        raise ValueError(
+            f"{type(model).__name__} cannot be packed: two sequences lose {together:.4f} in one row, "
+            f"{apart:.4f} apart. Set packing: false."
+        )
+
+
+def _seed_dropout(seed: int, step: int) -> None:
+    torch.manual_seed(int(np.random.SeedSequence([seed, step, _rank()]).generate_state(1)[0]))
+
+
+@contextmanager
+def _deterministic(device: torch.device) -> Iterator[None]:
+    """Deterministic kernels on a GPU; a warning names an operation that has none. A CPU's always are."""
+    if device.type == "cpu":
+        yield
+        return
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+
+def _rank() -> int:
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def _own_share(micro_batches: list[list[int]]) -> list[list[int]]:
+    """This process's micro-batches of a step; halved first where there are fewer of them than processes."""
+    if not distributed.is_initialized():
+        return micro_batches
+    processes = distributed.get_world_size()
+    while len(micro_batches) < processes and any(len(rows) > 1 for rows in micro_batches):
+        largest = max(range(len(micro_batches)), key=lambda i: len(micro_batches[i]))
+        rows = micro_batches.pop(largest)
+        micro_batches += [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
+    return micro_batches[_rank() :: processes]
+
+
+def _gradients(named: dict[str, torch.nn.Parameter]) -> list[torch.Tensor]:
+    for parameter in named.values():
+        if parameter.grad is None:  # a process without a share of a small last batch
+            parameter.grad = torch.zeros_like(parameter)
+    return [p.grad for p in named.values() if p.grad is not None]
+
+
+def _sum_over_processes(tensors: list[torch.Tensor]) -> None:
+    if distributed.is_initialized():
+        for tensor in tensors:
+            distributed.all_reduce(tensor)
+
+
+@cache
+def matmul_rate(device: torch.device, dtype: torch.dtype, size: int = 8192) -> float:
+    """Operations per second of a square matrix product on this device, the peak that training is held to."""
+    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    for _ in range(3):
+        a @ b
+    torch.cuda.synchronize(device)
+    began = perf_counter()
+    for _ in range(20):
+        a @ b
+    torch.cuda.synchronize(device)
+    return 20 * 2 * size**3 / (perf_counter() - began)
+
+
+def _peak_share(
+    model: Any, named: dict[str, torch.nn.Parameter], log: Log, seconds: float, settings: FinetuneSettings
+) -> float | None:
+    """Model operations per second over the measured matrix-product rate; None off a GPU.
+
+    Per token 2 P forward, 2 P for gradients of activations, and 2 per weight that learns; embeddings and
+    recomputation under gradient checkpointing count nothing.
+    """
+    if model.device.type != "cuda" or not log:
+        return None
+    weights = sum(p.numel() for p in model.parameters()) - model.get_input_embeddings().weight.numel()
+    learning = sum(p.numel() for p in named.values())
+    operations = (4 * weights + 2 * learning) * sum(entry["tokens"] for entry in log)
+    with _precision(model.device, settings):
+        dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else torch.float32
+    return operations / seconds / matmul_rate(model.device, dtype)
