@@ -242,6 +242,9 @@ class TaskSettings(Settings):
     )
     num_fewshot: Annotated[int, Field(ge=0)] | None = None
     limit: Positive | None = Field(None, description="Items per (sub)task.")
+    share: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description="A fixed random share of the items instead (0.2 of BBH in Bhatt et al.)."
+    )
 
 
 class EvaluationSettings(Settings):

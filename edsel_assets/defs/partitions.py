@@ -144,19 +144,11 @@ class Partitions:
     def iterative_to_trial(self) -> dg.PartitionMapping:
         return self._to_trial("scorer", {s: self.trials_of(ITERATIVE_PREFIX + s) for s in self.scorers})
 
-    def iterative_input(self, **metadata: bool) -> dict[str, dg.AssetIn]:
+    def iterative_input(self) -> dict[str, dg.AssetIn]:
         """The ``iterative_selections`` input of an asset per trial; none in a study without rounds."""
         if not self.scorers:
             return {}
-        return {
-            "iterative_selections": dg.AssetIn(
-                partition_mapping=self.iterative_to_trial(), metadata=metadata or None
-            )
-        }
-
-    def selection_part(self, strategy: str) -> str:
-        """The part of a key of ``selections`` or ``iterative_selections`` that names the strategy."""
-        return strategy.removeprefix(ITERATIVE_PREFIX)
+        return {"iterative_selections": dg.AssetIn(partition_mapping=self.iterative_to_trial())}
 
     def trial_and_control(self) -> dg.PartitionMapping:
         """A trial's adapter and its control's, at the same budget."""

@@ -67,7 +67,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         annotations: pa.Table,
         lora_adapters: dict[str, Path],
         selections: dict[str, pa.Table],
-        iterative_selections: dict[str, pa.Table] | None = None,
+        **iterative: pa.Table | None,
     ) -> dg.Output:
         """How often a trial's model beats the control's of the same budget and seed, weighted.
 
@@ -77,11 +77,11 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         from edsel_assets.stages.trials import Trial, compare, selected_ids
 
         budget, name = dimensions(context)["budget"], dimensions(context)["trial"]
-        chosen = {key.split("|")[1]: t for key, t in {**selections, **(iterative_selections or {})}.items()}
 
         def rival(trial: str) -> Trial:
             strategy, seed = parse_trial(trial)
-            ids = selected_ids(chosen[cells.selection_part(strategy)], seed)
+            chosen = selections.get(f"{budget}|{strategy}", iterative.get("iterative_selections"))
+            ids = selected_ids(chosen, seed)
             return Trial(trial, lora_adapters[f"{budget}|{trial}"], frozenset(ids))
 
         with timed() as time:

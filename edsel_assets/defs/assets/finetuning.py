@@ -35,7 +35,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         pool: pa.Table,
         annotations: pa.Table,
         selections: pa.Table | None,
-        iterative_selections: pa.Table | None = None,
+        **iterative: pa.Table | None,
     ) -> dg.Output:
         """The base model finetuned on what a strategy selected: an adapter, or a full checkpoint."""
         from edsel_assets.llm import finetune
@@ -43,7 +43,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         from edsel_assets.stages.trials import finetune_settings, selected_ids, training_examples
 
         _, seed = parse_trial(dimensions(context)["trial"])
-        selection = selections if selections is not None else iterative_selections
+        selection = selections if selections is not None else iterative["iterative_selections"]
         ids = selected_ids(selection, seed)
         examples = training_examples(ids, pool, annotations, study.model.template)
         path = cell_path(graph.store, context.asset_key, context.partition_key)
