@@ -10,12 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .adapters import adapted
     from .embedders import EndpointEmbedder, SentenceEmbedder
     from .evaluation import evaluate
     from .finetuning import finetune
     from .forward import PromptRecord, forward_pool
     from .generation import generate
-    from .likelihood import LogLikelihoods, log_likelihood, perplexity, score
+    from .likelihood import LogLikelihoods, log_likelihoods, perplexity, score
     from .loading import ModelError, load_model
     from .measures import uncertainty
     from .templates import DEFAULT_TEMPLATE, format_prompt
@@ -27,13 +28,14 @@ _MODULES = {
     "ModelError": "loading",
     "PromptRecord": "forward",
     "SentenceEmbedder": "embedders",
+    "adapted": "adapters",
     "evaluate": "evaluation",
     "finetune": "finetuning",
     "format_prompt": "templates",
     "forward_pool": "forward",
     "generate": "generation",
     "load_model": "loading",
-    "log_likelihood": "likelihood",
+    "log_likelihoods": "likelihood",
     "perplexity": "likelihood",
     "score": "likelihood",
     "uncertainty": "measures",
@@ -46,13 +48,14 @@ __all__ = [
     "ModelError",
     "PromptRecord",
     "SentenceEmbedder",
+    "adapted",
     "evaluate",
     "finetune",
     "format_prompt",
     "forward_pool",
     "generate",
     "load_model",
-    "log_likelihood",
+    "log_likelihoods",
     "perplexity",
     "score",
     "uncertainty",

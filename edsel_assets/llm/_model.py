@@ -13,7 +13,7 @@ from .loading import ModelError
 
 
 class SplitModel:
-    """``layers(...)`` gives hidden states (B, T, d) after the last norm, ``logits(hidden)`` float32 logits."""
+    """``layers(...)`` gives hidden states (B, T, d) after the last norm; ``logits`` of them, in float32."""
 
     def __init__(self, model: Any):
         model = model.get_base_model() if hasattr(model, "peft_config") else model

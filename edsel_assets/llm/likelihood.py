@@ -36,14 +36,14 @@ class LogLikelihoods:
     truncated: np.ndarray
 
 
-def log_likelihood(
+def log_likelihoods(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[str],
     responses: Sequence[str],
     *,
-    max_tokens: int,
     batch_tokens: int,
+    max_tokens: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> LogLikelihoods:
     """log p(response | prompt) of each pair, over the response's tokens alone.
@@ -56,7 +56,7 @@ def log_likelihood(
         responses: N texts.
         max_tokens: of prompt, response and end token together. What is longer loses prompt tokens on the
             left (the last one stays), then response tokens on the right, and is marked. Lowered to the
-            model's positions.
+            model's positions, which are also the default.
         batch_tokens: tokens in a batch, padding included; halved whenever memory runs out.
         progress: called with (done, N) after each batch.
 
@@ -73,7 +73,7 @@ def log_likelihood(
         )
     if tokenizer.eos_token_id is None:
         raise ValueError("the tokenizer has no end token, so that a response has no end. Set its eos_token.")
-    limit = min(max_tokens, max_positions(model) or max_tokens)
+    limit = _limit(model, max_tokens)
     if limit < 2:
         raise ValueError(
             f"max_tokens must be at least 2, a prompt token and a response token; got {max_tokens}."
@@ -109,15 +109,15 @@ def perplexity(
     prompts: Sequence[str],
     responses: Sequence[str],
     *,
-    max_tokens: int,
     batch_tokens: int,
+    max_tokens: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """(N,) float64, exp(-mean log p over the response's tokens): 1 or more, lower is likelier.
 
-    Arguments, end token and truncation as in :func:`log_likelihood`.
+    Arguments, end token and truncation as in :func:`log_likelihoods`.
     """
-    found = log_likelihood(
+    found = log_likelihoods(
         model,
         tokenizer,
         prompts,
@@ -135,18 +135,25 @@ def score(
     prompt: str,
     response: str,
     *,
-    max_tokens: int = 2048,
+    max_tokens: int | None = None,
 ) -> float:
     """Mean log p per token of one response given its prompt, in nats.
 
     It is -log(perplexity): at most 0, higher is likelier.
 
-    For many pairs use :func:`log_likelihood`, which reads them in batches.
+    For many pairs use :func:`log_likelihoods`, which reads them in batches.
     """
-    found = log_likelihood(
+    found = log_likelihoods(
         model, tokenizer, [prompt], [response], max_tokens=max_tokens, batch_tokens=max_tokens
     )
     return float(found.total[0] / found.tokens[0])
+
+
+def _limit(model: PreTrainedModel, max_tokens: int | None) -> int:
+    known = [limit for limit in (max_tokens, max_positions(model)) if limit is not None]
+    if not known:
+        raise ValueError("the model's configuration states no longest sequence; pass max_tokens.")
+    return min(known)
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,8 @@ def uncertainty(
 
     Args:
         records: N prompts in pool order, either objects with the attributes of
-            :class:`~edsel_assets.llm.PromptRecord`, or their columns (a mapping or a data frame
-            whose ``logprob``, ``top1``, ``top2``, ``entropy`` hold one sequence of length T per prompt).
+            :class:`~edsel_assets.llm.PromptRecord`, or their columns (a mapping, a data frame or
+            an Arrow table whose ``logprob``, ``top1``, ``top2``, ``entropy`` hold T values per prompt).
         measure: which of the four.
         entropy_sign: for ``mean_entropy`` alone.
         length_normalised: for ``least_confidence`` alone.
@@ -76,7 +76,8 @@ def _margins(records: Any) -> tuple[np.ndarray, np.ndarray]:
 def _steps(records: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     """All prompts' values of one statistic end to end (float64), and where each prompt starts."""
     if isinstance(records, Mapping) or hasattr(records, "columns"):
-        rows = list(records[name])
+        column = records[name]
+        rows = column.to_numpy() if hasattr(column, "combine_chunks") else list(column)
     else:
         rows = [getattr(record, name) for record in records]
     counts = np.array([len(row) for row in rows], dtype=np.int64)
