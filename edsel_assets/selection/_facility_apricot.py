@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from edsel_assets.selection._facility_kernel import UNIT, Kernel
-from edsel_assets.selection._facility_rows import State, row_chunks
+from edsel_assets.selection._facility_rows import State, chunks
 
 
 def run_apricot(kernel: Kernel, state: State, selected: np.ndarray, budget: int) -> None:
@@ -16,7 +17,7 @@ def run_apricot(kernel: Kernel, state: State, selected: np.ndarray, budget: int)
     from apricot import FacilityLocationSelection
 
     similarity = np.empty((kernel.size, kernel.size))
-    for part in row_chunks(np.arange(kernel.size), kernel):
+    for part in chunks(torch.arange(kernel.size), kernel.size):
         similarity[part.numpy()] = kernel.weights(part).numpy() / UNIT
     chooser = FacilityLocationSelection(
         budget,
@@ -27,7 +28,11 @@ def run_apricot(kernel: Kernel, state: State, selected: np.ndarray, budget: int)
     chooser.fit(similarity)
     state.picks.extend(int(row) for row in chooser.ranking)
     state.pick_gains.extend(int(gain) for gain in np.rint(np.asarray(chooser.gains) * UNIT))
-    maxima = similarity[np.concatenate([selected, state.picks])].max(axis=0)
-    state.maxima.numpy()[:] = np.rint(maxima * UNIT)
-    state.gains.numpy()[:] = np.rint(np.maximum(similarity - maxima, 0).sum(axis=1) * UNIT)
     state.taken[state.picks] = True
+    everyone = np.concatenate([selected, state.picks]).astype(np.int64)
+    best = similarity[everyone].argmax(axis=0)
+    maxima = similarity[everyone[best], np.arange(kernel.size)]
+    state.maxima = torch.from_numpy(np.rint(maxima * UNIT).astype(np.int32))
+    state.owners = torch.from_numpy(np.where(maxima > 0, everyone[best], -1).astype(np.int32))
+    gains = np.maximum(similarity - maxima, 0).sum(axis=1)
+    state.gains = torch.from_numpy(np.rint(gains * UNIT).astype(np.int64))

@@ -22,7 +22,7 @@ class Certificate:
     def __init__(self, kernel: Kernel, budget: int) -> None:
         self.kernel = kernel
         self.budget = budget
-        self.value = math.inf
+        self.value = math.inf if budget else -math.inf  # with nothing to choose, F itself is the bound
         self.checks = {budget * step // CHECKS for step in range(CHECKS + 1)}
 
     def offer(self, picked: int, coverage: int, utility: Utility, keys: np.ndarray) -> None:
@@ -31,14 +31,14 @@ class Certificate:
         ``coverage`` is the sum of the maxima and ``keys`` ((N,) int64) are at least the gains given
         the prefix, in units; what is taken already is negative there.
         """
-        if picked in self.checks:
+        if picked in self.checks and self.budget:
             top = np.partition(keys, len(keys) - self.budget)[len(keys) - self.budget :]
             bound = (coverage + int(np.maximum(top, 0).sum())) / UNIT + utility.term
             self.value = min(self.value, bound)
 
-    def greedy_bound(self, before: float, after: float) -> None:
-        """Take (after - before) / (1 - 1/e) + before, which holds for an exact greedy run."""
-        self.value = min(self.value, before + (after - before) / (1 - math.exp(-1)))
+    def greedy_bound(self, reached: float, gained: float) -> None:
+        """Take what (1 - 1/e) of the best gain promises of a greedy run that gained ``gained``."""
+        self.value = min(self.value, reached - gained + gained / (1 - math.exp(-1)))
 
     @property
     def certified(self) -> float:

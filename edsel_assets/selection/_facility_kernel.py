@@ -18,7 +18,7 @@ import torch
 
 from edsel_assets.selection._embeddings import Embeddings
 
-UNIT = 1 << 30  # fixed-point one: the largest power of two whose weights fit int32
+UNIT = 1 << 20  # fixed-point one: a weight is known to about 1e-6, all that float32 products can tell
 LOWEST = math.log(0.5 / UNIT)  # affinity under which an RBF weight rounds to zero
 SHARP_ABOVE = 50.0  # h over which float32 products are too coarse: a is off by about 2e-7 h
 PAIR_BYTES = 256 << 20  # float64 working memory of exact pair distances
@@ -52,10 +52,15 @@ class Kernel:
         return 2 * scale * unit / (1 - unit)
 
     @property
-    def margin(self) -> float:
-        """What thresholds on a_ij are lowered by, so that rounding drops no pair: twenty usual errors."""
-        scale = float(self.halves.max()) if self.name == "rbf" else 0.5
-        return 4e-6 * scale
+    def slack(self) -> float:
+        """What thresholds on a_ij are lowered by, so that rounding drops no pair.
+
+        Near pairs of a sharp kernel are recomputed, so all that may be one are kept; else twenty
+        times the usual error is enough, as a pair at a threshold has next to no gain.
+        """
+        if self.sharp:
+            return self.error
+        return 4e-6 * (float(self.halves.max()) if self.name == "rbf" else 0.5)
 
     def affinity(self, rows: torch.Tensor | slice, columns: slice = slice(None)) -> torch.Tensor:
         """(rows, columns) float32 block of a_ij."""
@@ -84,7 +89,19 @@ class Kernel:
             floor = np.log(np.maximum(weights, 0.5) / UNIT)
         else:
             floor = np.asarray(weights, dtype=np.float64) / UNIT
-        return (floor - self.margin).astype(np.float32)
+        return (floor - self.slack).astype(np.float32)
+
+    def exact_weights(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        """(p,) float64 weights of the pairs (first[p], second[p]), free of rounding to units."""
+        if self.name == "rbf":
+            return self.pair_affinity(first, second).exp()
+        result = torch.empty(len(first), dtype=torch.float64, device=self.points.device)
+        step = max(1, PAIR_BYTES // (8 * self.points.shape[1]))
+        for start in range(0, len(first), step):
+            part = slice(start, start + step)
+            dots = self.points[first[part]].double() * self.points[second[part]].double()
+            result[part] = dots.sum(1).clamp_(0.0, 1.0)
+        return result
 
     def pair_affinity(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         """(p,) float64 a_ij of the pairs (first[p], second[p]), by differences: exact to float64."""
@@ -98,7 +115,7 @@ class Kernel:
 
     def _sharpen(self, block: torch.Tensor, rows: torch.Tensor, columns: slice) -> None:
         start, _, _ = columns.indices(self.size)
-        near = torch.nonzero(block > LOWEST - self.error)
+        near = torch.nonzero(block > LOWEST - self.slack)
         exact = self.pair_affinity(rows[near[:, 0]], near[:, 1] + start)
         block[near[:, 0], near[:, 1]] = exact.to(torch.float32)
 

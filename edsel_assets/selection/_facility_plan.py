@@ -10,7 +10,8 @@ from edsel_assets.selection._facility_rows import CHUNK_BYTES
 
 ENGINES = ("auto", "dense", "sparse", "blocked", "apricot")
 MEMORY_SHARE = 0.5  # of the machine's memory, when no limit is given
-PAIR_COST = 20  # bytes a kept pair takes at the most, both directions and the pass that finds them
+PAIR_BYTES = 32  # of one pair at the most: as found, and in both rows
+FEWEST_PAIRS = 32  # a prompt: with less the sparse engine would spend its run on products
 
 
 def memory_of(device: torch.device) -> int:
@@ -20,26 +21,43 @@ def memory_of(device: torch.device) -> int:
     return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * MEMORY_SHARE)
 
 
+def base_bytes(size: int, dim: int) -> int:
+    """What every engine holds: the points in float32, vectors of N, and a few blocks."""
+    return 4 * size * dim + 64 * size + 4 * CHUNK_BYTES
+
+
 def needs(size: int, dim: int) -> dict[str, int]:
     """Bytes that each engine takes at the least on a pool of (size, dim)."""
-    base = 4 * size * dim + 64 * size + 6 * CHUNK_BYTES
+    base = base_bytes(size, dim)
     return {
         "dense": base + 4 * size * size,
-        "sparse": base + 2 * PAIR_COST * size,
+        "sparse": base + PAIR_BYTES * FEWEST_PAIRS * size,
         "blocked": base,
         "apricot": base + 24 * size * size,
     }
 
 
-def choose_engine(engine: str, kernel: str, size: int, dim: int, limit: int, device: torch.device) -> str:
+def most_pairs(size: int, dim: int, limit: int) -> int:
+    """How many pairs the sparse engine may hold within ``limit`` bytes."""
+    return (limit - base_bytes(size, dim)) // PAIR_BYTES
+
+
+def choose_engine(
+    engine: str, size: int, dim: int, limit: int, device: torch.device, stochastic: bool
+) -> str:
     """The engine to run within ``limit`` bytes; a ValueError where none or not the one asked for fits."""
+    if engine == "sparse" and device.type != "cpu":
+        raise ValueError(f"engine='sparse' runs on the CPU; got device {device}. Use dense or blocked there.")
+    order = [engine]
+    if engine == "auto":
+        # Sparse is the fastest on a CPU at every size; it keeps no gains that a sample could be drawn from.
+        order = ["dense", "blocked"] if stochastic or device.type != "cpu" else ["sparse", "blocked"]
     wanted = needs(size, dim)
-    fits = [name for name, need in wanted.items() if need <= limit]
-    for name in ["dense", "blocked"] if engine == "auto" else [engine]:
-        if name in fits:
+    for name in order:
+        if wanted[name] <= limit:
             return name
     listed = ", ".join(f"{name} {need / 2**30:.2f} GiB" for name, need in wanted.items())
     raise ValueError(
         f"memory_limit must hold the engine ({engine}); got {limit / 2**30:.2f} GiB, and on {size} prompts "
-        f"of {dim} dimensions they need: {listed}. Raise memory_limit, choose another engine or a smaller pool."
+        f"of {dim} dimensions they need: {listed}. Raise memory_limit, choose another engine or pool."
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,8 +20,48 @@ from edsel_assets.selection._facility_kernel import Kernel
 from edsel_assets.selection._facility_utility import Utility
 
 CHUNK_BYTES = 64 << 20  # of one block of similarity rows
-Rows = Callable[[torch.Tensor], torch.Tensor]  # (r,) int64 points -> (r, N) int32 weights
 Choose = Callable[[np.ndarray], int]  # (N,) int64 keys, taken ones negative -> row
+
+
+class Rows(Protocol):
+    """Rows of the similarity, and sums over them."""
+
+    def weights(self, points: torch.Tensor) -> torch.Tensor:
+        """(r, N) int32 weights of the (r,) int64 ``points``."""
+
+    def fold(self, points: torch.Tensor, old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
+        """(N,) int64 sum over ``points`` of clamp(w, old, new) - old; old and new are (r,) int32."""
+
+
+class TorchRows:
+    """Rows on any device: held (4 N^2 bytes) or computed whenever they are asked for."""
+
+    def __init__(self, kernel: Kernel, *, held: bool) -> None:
+        self.kernel = kernel
+        self.held = None
+        if held:
+            device = kernel.points.device
+            self.held = torch.empty((kernel.size, kernel.size), dtype=torch.int32, device=device)
+            for part in chunks(torch.arange(kernel.size, device=device), kernel.size):
+                self.held[part] = kernel.weights(part)
+
+    def weights(self, points: torch.Tensor) -> torch.Tensor:
+        return self.kernel.weights(points) if self.held is None else self.held[points]
+
+    def fold(self, points: torch.Tensor, old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
+        total = torch.zeros(self.kernel.size, dtype=torch.int64, device=points.device)
+        size = self.kernel.size
+        parts = zip(chunks(points, size), chunks(old, size), chunks(new, size), strict=True)
+        for part, low, high in parts:
+            rise = torch.clamp(self.weights(part), low[:, None], high[:, None]).sub_(low[:, None])
+            total += rise.sum(0, dtype=torch.int64)
+        return total
+
+
+def chunks(rows: torch.Tensor, size: int) -> Iterator[torch.Tensor]:
+    """``rows`` in pieces whose similarity rows, of ``size`` each, fill CHUNK_BYTES."""
+    if len(rows):
+        yield from rows.split(max(1, CHUNK_BYTES // (4 * size)))
 
 
 @dataclass
@@ -29,12 +70,14 @@ class State:
 
     Attributes:
         maxima: (N,) int32 tensor, m_i, the best weight of point i to anything chosen.
-        gains: (N,) int64 tensor, the exact facility-location gain of every candidate.
+        owners: (N,) int32 tensor, the choice that gives m_i, -1 where none does.
+        gains: (N,) int64 tensor, the facility-location gain of every candidate.
         taken: (N,) bool, chosen now or before.
         picks, pick_gains: what was chosen in this run, and its gain with the utility's part.
     """
 
     maxima: torch.Tensor
+    owners: torch.Tensor
     gains: torch.Tensor
     taken: np.ndarray
     picks: list[int]
@@ -45,40 +88,28 @@ class State:
         """Sum of the maxima: the facility-location part of the objective, in units."""
         return int(self.maxima.sum(dtype=torch.int64))
 
-
-def dense_rows(kernel: Kernel) -> Rows:
-    """Rows of the whole similarity, computed once and held: 4 N^2 bytes."""
-    held = torch.empty((kernel.size, kernel.size), dtype=torch.int32, device=kernel.points.device)
-    for part in row_chunks(np.arange(kernel.size), kernel):
-        held[part] = kernel.weights(part)
-    return lambda points: held[points]
-
-
-def blocked_rows(kernel: Kernel) -> Rows:
-    """Rows computed whenever they are asked for: nothing of size N x N."""
-    return kernel.weights
-
-
-def row_chunks(rows: np.ndarray, kernel: Kernel) -> Iterator[torch.Tensor]:
-    """``rows`` in pieces whose similarity rows fill CHUNK_BYTES, on the kernel's device."""
-    step = max(1, CHUNK_BYTES // (4 * kernel.size))
-    on_device = torch.from_numpy(rows.astype(np.int64)).to(kernel.points.device)
-    yield from on_device.split(step)
+    def raise_to(self, row: int, weights: torch.Tensor) -> torch.Tensor:
+        """Let ``row`` cover what it covers better, by its (N,) ``weights``; returns those points."""
+        raised = torch.nonzero(weights > self.maxima).flatten()
+        self.maxima[raised] = weights[raised]
+        self.owners[raised] = row
+        return raised
 
 
 def start_state(kernel: Kernel, rows: Rows, selected: np.ndarray) -> State:
     """Maxima set by ``selected`` ((s,) int64) and the gains of every candidate given them."""
     device = kernel.points.device
     maxima = torch.zeros(kernel.size, dtype=torch.int32, device=device)
-    for part in row_chunks(selected, kernel):
-        maxima = torch.maximum(maxima, rows(part).amax(0))
-    gains = torch.zeros(kernel.size, dtype=torch.int64, device=device)
-    for part in row_chunks(np.arange(kernel.size), kernel):
-        rise = rows(part).sub_(maxima[part, None]).clamp_(min=0)
-        gains += rise.sum(0, dtype=torch.int64)
+    owners = torch.full((kernel.size,), -1, dtype=torch.int32, device=device)
     taken = np.zeros(kernel.size, dtype=bool)
     taken[selected] = True
-    return State(maxima, gains, taken, [], [])
+    state = State(maxima, owners, maxima.long(), taken, [], [])
+    for part in chunks(torch.from_numpy(selected).to(device), kernel.size):
+        for row, weights in zip(part.tolist(), rows.weights(part), strict=True):
+            state.raise_to(row, weights)
+    everything = torch.arange(kernel.size, device=device)
+    state.gains = rows.fold(everything, maxima, torch.full_like(maxima, torch.iinfo(torch.int32).max))
+    return state
 
 
 def run_greedy(
@@ -102,16 +133,9 @@ def run_greedy(
         state.pick_gains.append(int(keys[row]))
         state.taken[row] = True
         utility.choose(row)
-        _cover(kernel, rows, state, row)
+        before = state.maxima.clone()
+        weights = rows.weights(torch.tensor([row], device=before.device))[0]
+        raised = state.raise_to(row, weights)
+        state.gains -= rows.fold(raised, before[raised], weights[raised])
         if progress is not None:
             progress(len(state.picks))
-
-
-def _cover(kernel: Kernel, rows: Rows, state: State, row: int) -> None:
-    """Raise the maxima that ``row`` raises, and lower the gains that live on them."""
-    weights = rows(torch.tensor([row], device=kernel.points.device))[0]
-    raised = torch.nonzero(weights > state.maxima).flatten()
-    for part in row_chunks(raised.cpu().numpy(), kernel):
-        old, new = state.maxima[part, None], weights[part, None]
-        state.gains -= torch.clamp(rows(part), old, new).sub_(old).sum(0, dtype=torch.int64)
-    state.maxima = torch.maximum(state.maxima, weights)

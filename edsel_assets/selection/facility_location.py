@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,11 +13,6 @@ from edsel_assets.selection.ranking import Ranking
 
 if TYPE_CHECKING:
     import torch
-
-    from edsel_assets.selection._facility_bound import Certificate
-    from edsel_assets.selection._facility_kernel import Kernel
-    from edsel_assets.selection._facility_rows import State
-    from edsel_assets.selection._facility_utility import Utility
 
 KERNELS = ("rbf", "cosine")
 LARGEST_TERM = 1e9  # of the utility: fixed-point gains of both parts together must fit int64
@@ -91,100 +85,27 @@ def facility_location(
     priority = _checks.tie_order(tie_break, views.size)
     order = np.argsort(priority, kind="stable")
 
+    # torch and the compiled parts take seconds to import: only who runs this pays for them.
     from edsel_assets.selection._facility_kernel import make_kernel
     from edsel_assets.selection._facility_plan import choose_engine, memory_of
+    from edsel_assets.selection._facility_run import Job, run
     from edsel_assets.selection._facility_utility import Utility
 
     limit = memory_of(views.device) if memory_limit is None else memory_limit
-    name = choose_engine(engine, kernel, views.size, views.dim, limit, views.device)
+    name = choose_engine(engine, views.size, views.dim, limit, views.device, stochastic is not None)
     built = make_kernel(views, kernel, gamma, None if tie_break is None else order)
     chosen = priority[chosen]
     term = Utility(None if values is None else values[order], weight, chosen)
-    return _run(_Job(built, term, chosen, budget, name, limit, settings, progress), order)
-
-
-@dataclass(frozen=True)
-class _Job:
-    kernel: Kernel
-    utility: Utility
-    selected: np.ndarray
-    budget: int
-    engine: str
-    limit: int
-    stochastic: tuple[float, int] | None
-    progress: Callable[[int, int], None] | None
-
-
-def _run(job: _Job, order: np.ndarray) -> Ranking:
-    from edsel_assets.selection import _facility_rows as rows_engine
-    from edsel_assets.selection._facility_apricot import run_apricot
-    from edsel_assets.selection._facility_bound import Certificate
-
-    certificate = Certificate(job.kernel, job.budget)
-    rows = (rows_engine.dense_rows if job.engine == "dense" else rows_engine.blocked_rows)(job.kernel)
-    state = rows_engine.start_state(job.kernel, rows, job.selected)
-    before = state.coverage / _unit() + job.utility.term
-    if job.engine == "apricot":
-        run_apricot(job.kernel, state, job.selected, job.budget)
-    else:
-        rows_engine.run_greedy(
-            job.kernel,
-            rows,
-            state,
-            job.utility,
-            certificate,
-            job.budget,
-            choose=_sampler(job),
-            progress=None if job.progress is None else lambda done: job.progress(done, job.budget),  # type: ignore[misc]
-        )
-    return _ranking(job, state, certificate, before, order)
-
-
-def _ranking(job: _Job, state: State, certificate: Certificate, before: float, order: np.ndarray) -> Ranking:
-    keys = state.gains.cpu().numpy() + job.utility.gains(job.kernel.size)
-    keys[state.taken] = -1
-    certificate.offer(job.budget, state.coverage, job.utility, keys)
-    objective = state.coverage / _unit() + job.utility.term
-    if job.stochastic is None:
-        certificate.greedy_bound(before, objective)
-    details: dict[str, object] = {
-        "engine": job.engine,
-        "kernel": job.kernel.name,
-        "device": str(job.kernel.points.device),
-        "greedy": "exact" if job.stochastic is None else "stochastic",
-        "float_error": certificate.certified - certificate.value,
+    outcome = run(Job(built, term, chosen, budget, name, limit, settings, progress))
+    details = {
+        "engine": name,
+        "kernel": kernel,
+        "device": str(views.device),
+        "greedy": "exact" if stochastic is None else "stochastic",
+        **({} if stochastic is None else {"epsilon": stochastic, "seed": seed}),
+        **outcome.details,
     }
-    if job.stochastic is not None:
-        details["stochastic"], details["seed"] = job.stochastic
-    return Ranking(
-        indices=order[np.asarray(state.picks, dtype=np.int64)],
-        gains=np.asarray(state.pick_gains, dtype=np.float64) / _unit(),
-        objective=objective,
-        upper_bound=max(certificate.certified, objective),
-        details=details,
-    )
-
-
-def _unit() -> int:
-    from edsel_assets.selection._facility_kernel import UNIT
-
-    return UNIT
-
-
-def _sampler(job: _Job) -> Callable[[np.ndarray], int] | None:
-    """The choice among a random sample of candidates, or None for the best of all."""
-    if job.stochastic is None:
-        return None
-    epsilon, seed = job.stochastic
-    draws = np.random.default_rng(seed)
-    count = int(np.ceil(job.kernel.size / job.budget * np.log(1 / epsilon)))
-
-    def choose(keys: np.ndarray) -> int:
-        free = np.flatnonzero(keys >= 0)
-        sample = np.sort(draws.choice(free, min(count, len(free)), replace=False))
-        return int(sample[np.argmax(keys[sample])])
-
-    return choose
+    return Ranking(order[outcome.picks], outcome.gains, outcome.objective, outcome.upper_bound, details)
 
 
 def _settings(
@@ -209,8 +130,8 @@ def _settings(
         raise ValueError(f"stochastic must be an epsilon between 0 and 1; got {stochastic!r}.")
     if seed is None:
         raise ValueError("stochastic greedy needs a seed, so that a run can be repeated; pass seed.")
-    if engine == "apricot":
-        raise ValueError("engine='apricot' does not take stochastic; choose another engine.")
+    if engine in ("apricot", "sparse"):
+        raise ValueError(f"engine={engine!r} does not take stochastic; choose dense, blocked or auto.")
     return float(stochastic), _checks.whole_number("seed", seed, 0)
 
 

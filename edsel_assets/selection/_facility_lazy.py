@@ -1,0 +1,87 @@
+"""The sparse engine: a head of picks by products where pairs are too many, the rest over pairs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from edsel_assets.selection._facility_blocks import CpuRows, HalfPairs, near_pairs, whole_thresholds
+from edsel_assets.selection._facility_bound import Certificate
+from edsel_assets.selection._facility_kernel import Kernel
+from edsel_assets.selection._facility_plan import most_pairs
+from edsel_assets.selection._facility_rows import State, run_greedy, start_state
+from edsel_assets.selection._facility_sparse import SparseRun, both_ways, cover
+
+SAMPLE = 256  # rows of which the number of pairs is estimated
+ALWAYS_PAIRS = 1 << 22  # held without asking whether fewer would do: 128 MiB
+DENSEST = 16  # at most one pair in so many is held: more take longer than the picks they replace
+
+if TYPE_CHECKING:
+    from edsel_assets.selection._facility_run import Job
+
+
+def run_sparse(job: Job, certificate: Certificate) -> tuple[State, dict[str, object]]:
+    """Choose ``job.budget`` prompts; returns the state reached and what is to be told about the run."""
+    kernel = job.kernel
+    allowed = most_pairs(kernel.size, int(kernel.points.shape[1]), job.limit)
+    most = min(allowed, max(ALWAYS_PAIRS, kernel.size**2 // 2 // DENSEST))
+    thresholds = whole_thresholds(kernel)
+    state = None
+    half = _pairs_if_few(job, thresholds, most, uniform=True)
+    step = 1
+    while half is None:
+        rows = CpuRows(kernel)
+        if state is None:
+            state = start_state(kernel, rows, job.selected)
+        until = min(step, job.budget)
+        run_greedy(kernel, rows, state, job.utility, certificate, until, progress=job.report)
+        if until == job.budget:
+            return state, {"pairs": 0, "picks_by_products": until}
+        half = _pairs_if_few(job, kernel.threshold(state.maxima.numpy()), most, uniform=False)
+        step *= 2
+    head = 0 if state is None else len(state.picks)
+    found = len(half)
+    pairs = both_ways(kernel.size, half)
+    if state is None:
+        maxima, owners = cover(pairs, job.selected)
+        taken = np.zeros(kernel.size, dtype=bool)
+        taken[job.selected] = True
+        nothing = torch.zeros(kernel.size, dtype=torch.int64)
+        state = State(torch.from_numpy(maxima), torch.from_numpy(owners), nothing, taken, [], [])
+    _pick_over(job, SparseRun(pairs, state, job.utility), state, certificate)
+    return state, {"pairs": found, "picks_by_products": head}
+
+
+def _pairs_if_few(job: Job, thresholds: np.ndarray, most: int, *, uniform: bool) -> HalfPairs | None:
+    """The near pairs under ``thresholds``, unless there are more than ``most``."""
+    if _estimate(job.kernel, thresholds, uniform=uniform) > most:
+        return None
+    report = None if job.progress is None else lambda share: job.report(0, int(share * job.kernel.size))
+    return near_pairs(job.kernel, thresholds, most, report)
+
+
+def _estimate(kernel: Kernel, thresholds: np.ndarray, *, uniform: bool) -> float:
+    """About how many pairs i < j exceed the threshold of i or of j, from evenly spread rows."""
+    sample = torch.from_numpy(np.unique(np.linspace(0, kernel.size - 1, SAMPLE).astype(np.int64)))
+    floors = torch.from_numpy(thresholds)[sample, None]
+    near = int((kernel.affinity(sample) > floors).sum())
+    # With one threshold for all, a pair is counted from both its ends.
+    return near / len(sample) * kernel.size / (2 if uniform else 1)
+
+
+def _pick_over(job: Job, run: SparseRun, state: State, certificate: Certificate) -> None:
+    """The picks that are left, over pairs, stopping where the certificate looks."""
+    utility = job.utility
+    values = np.empty(0) if utility.values is None else utility.values
+    stops = sorted({job.budget, *(stop for stop in certificate.checks if stop > len(state.picks))})
+    for stop in stops:
+        certificate.offer(len(state.picks), state.coverage, utility, run.keys)
+        out = np.empty((stop - len(state.picks), 2), dtype=np.int64)
+        utility.chosen = run.pick(values, utility.weight, utility.chosen, out)
+        state.picks.extend(out[:, 0].tolist())
+        state.pick_gains.extend(out[:, 1].tolist())
+        state.taken[out[:, 0]] = True
+        job.report(stop)
+    state.gains = torch.from_numpy(run.keys - run.parts)

@@ -1,0 +1,128 @@
+"""A facility-location job run on the engine chosen for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from edsel_assets.selection._facility_apricot import run_apricot
+from edsel_assets.selection._facility_bound import Certificate
+from edsel_assets.selection._facility_kernel import UNIT, Kernel
+from edsel_assets.selection._facility_rows import Rows, State, TorchRows, run_greedy, start_state
+from edsel_assets.selection._facility_utility import Utility
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to choose, all rows in priority order so that equal gains go to the lower row.
+
+    Attributes:
+        selected: (s,) int64 rows chosen already.
+        engine: one of the engines, not "auto".
+        limit: bytes the engine may use.
+        stochastic: epsilon and seed, or None for the best of all candidates.
+        progress: called with (done, total); the N rows of the similarity count beside the picks.
+    """
+
+    kernel: Kernel
+    utility: Utility
+    selected: np.ndarray
+    budget: int
+    engine: str
+    limit: int
+    stochastic: tuple[float, int] | None
+    progress: Callable[[int, int], None] | None
+
+    def report(self, picked: int, rows: int | None = None) -> None:
+        size = self.kernel.size
+        if self.progress is not None:
+            self.progress((size if rows is None else rows) + picked, size + self.budget)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run chose, in priority order, and what it is worth.
+
+    Attributes:
+        picks, gains: (k,) int64 rows, and float64 gains.
+        objective: F of selected and picks, from float64 weights.
+        details: of the engine, plain JSON values.
+    """
+
+    picks: np.ndarray
+    gains: np.ndarray
+    objective: float
+    upper_bound: float
+    details: dict[str, object]
+
+
+def run(job: Job) -> Outcome:
+    """Run ``job``; its utility is used up."""
+    certificate = Certificate(job.kernel, job.budget)
+    details: dict[str, object] = {}
+    if job.engine == "sparse":
+        # Imported here, as the compiled part is of no use to a GPU.
+        from edsel_assets.selection._facility_lazy import run_sparse
+
+        state, details = run_sparse(job, certificate)
+    else:
+        state = _run_rows(job, certificate)
+    keys = state.gains.cpu().numpy() + job.utility.gains(job.kernel.size)
+    keys[state.taken] = -1
+    certificate.offer(job.budget, state.coverage, job.utility, keys)
+    objective = _objective(job.kernel, state.owners) + job.utility.term
+    if job.stochastic is None:
+        certificate.greedy_bound(state.coverage / UNIT + job.utility.term, sum(state.pick_gains) / UNIT)
+    return Outcome(
+        np.asarray(state.picks, dtype=np.int64),
+        np.asarray(state.pick_gains, dtype=np.int64) / UNIT,
+        objective,
+        max(certificate.certified, objective),
+        details | {"float_error": certificate.certified - certificate.value},
+    )
+
+
+def _run_rows(job: Job, certificate: Certificate) -> State:
+    """The dense, blocked and apricot engines."""
+    rows: Rows = TorchRows(job.kernel, held=job.engine == "dense")
+    if job.engine == "blocked" and job.kernel.points.device.type == "cpu":
+        from edsel_assets.selection._facility_blocks import CpuRows
+
+        rows = CpuRows(job.kernel)
+    state = start_state(job.kernel, rows, job.selected)
+    job.report(0)
+    if job.engine == "apricot":
+        run_apricot(job.kernel, state, job.selected, job.budget)
+    else:
+        run_greedy(
+            job.kernel, rows, state, job.utility, certificate, job.budget,
+            choose=_sampler(job), progress=job.report,
+        )  # fmt: skip
+    return state
+
+
+def _objective(kernel: Kernel, owners: torch.Tensor) -> float:
+    """The coverage part of F, each point by its owner's weight in float64; order-independent."""
+    covered = torch.nonzero(owners >= 0).flatten()
+    weights = kernel.exact_weights(covered, owners[covered].long())
+    return math.fsum(weights.tolist())
+
+
+def _sampler(job: Job) -> Callable[[np.ndarray], int] | None:
+    """The choice among a random sample of candidates, or None for the best of all."""
+    if job.stochastic is None:
+        return None
+    epsilon, seed = job.stochastic
+    draws = np.random.default_rng(seed)
+    count = math.ceil(job.kernel.size / job.budget * math.log(1 / epsilon)) if job.budget else 0
+
+    def choose(keys: np.ndarray) -> int:
+        free = np.flatnonzero(keys >= 0)
+        sample = np.sort(draws.choice(free, min(count, len(free)), replace=False))
+        return int(sample[np.argmax(keys[sample])])
+
+    return choose
