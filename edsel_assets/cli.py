@@ -172,6 +172,7 @@ def _progress() -> Iterator["Listener"]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from edsel_assets.defs.materialize import Listener
+    from edsel_assets.defs.metadata import listening
 
     console = Console(stderr=True)
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
@@ -190,9 +191,15 @@ def _progress() -> Iterator["Listener"]:
                     f"{cell} {time.perf_counter() - begun[cell]:.1f} s", markup=False, highlight=False
                 )
 
-        yield Listener(
-            planned=lambda cells: bar.update(task, total=cells), started=started, finished=finished
-        )
+        inner = bar.add_task("", visible=False)
+
+        def step(what: str, done: int, total: int) -> None:
+            bar.update(inner, visible=done < total, description=what, completed=done, total=total)
+
+        with listening(step):
+            yield Listener(
+                planned=lambda cells: bar.update(task, total=cells), started=started, finished=finished
+            )
 
 
 def _show_report(study: Study, home: Path) -> None:

@@ -3,23 +3,23 @@
 from itertools import pairwise
 
 import dagster as dg
-import pyarrow as pa
 
 from edsel_assets.defs.graph import Graph
+from edsel_assets.defs.io_managers import Table
 
 _MOST_TRUNCATED = 0.2
 
 
 def build(graph: Graph) -> list[dg.AssetChecksDefinition]:
     @dg.asset_check(asset="pool", description="Ids are unique and sorted, and no prompt is empty.")
-    def pool_is_sound(pool: pa.Table) -> dg.AssetCheckResult:
+    def pool_is_sound(pool: Table) -> dg.AssetCheckResult:
         ids = pool["prompt_id"].to_pylist()
         empty = sum(1 for prompt in pool["prompt"].to_pylist() if not prompt)
         in_order = all(a < b for a, b in pairwise(ids))
         return dg.AssetCheckResult(passed=in_order and not empty, metadata={"empty": empty, "rows": len(ids)})
 
     @dg.asset_check(asset="token_probabilities", description="Few prompts were cut to fit the model.")
-    def few_truncated(token_probabilities: pa.Table) -> dg.AssetCheckResult:
+    def few_truncated(token_probabilities: Table) -> dg.AssetCheckResult:
         cut = sum(token_probabilities["truncated"].to_pylist())
         share = cut / max(1, token_probabilities.num_rows)
         return dg.AssetCheckResult(
@@ -30,7 +30,7 @@ def build(graph: Graph) -> list[dg.AssetChecksDefinition]:
         )
 
     @dg.asset_check(asset="label_efficiency", description="Every trial of the study is in the report.")
-    def every_trial_scored(label_efficiency: pa.Table) -> dg.AssetCheckResult:
+    def every_trial_scored(label_efficiency: Table) -> dg.AssetCheckResult:
         expected = {
             (int(budget), trial)
             for budget, trial in (

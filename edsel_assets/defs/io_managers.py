@@ -7,10 +7,16 @@ DuckDB read directly. Writes are atomic; the same value gives the same bytes.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import dagster as dg
 from dagster import InputContext, OutputContext
+
+if TYPE_CHECKING:
+    from pyarrow import Table
+else:
+    # Dagster reads annotations as the definitions load, and pyarrow takes as long to import as they do.
+    Table = Any
 
 #: Input metadata of an asset that can do with the partitions there are.
 ALLOW_MISSING = "allow_missing_partitions"
@@ -33,7 +39,7 @@ class StoredTable:
 class TableWithArrays:
     """A table and named arrays beside it, such as clusters and their centroids."""
 
-    table: Any  # pyarrow.Table
+    table: Table
     arrays: dict[str, Any] = field(default_factory=dict)  # numpy arrays
 
 

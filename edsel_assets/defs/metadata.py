@@ -2,7 +2,7 @@
 
 import base64
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -84,3 +84,36 @@ def timed() -> Iterator[dict[str, float]]:
 
 def directory_size(path: Path) -> int:
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def progress_log(context: dg.AssetExecutionContext, what: str) -> Callable[[int, int], None]:
+    """A progress callback: a bar where the run has a terminal, a line in the run's log at each tenth."""
+    told = {"tenth": 0}
+
+    def progress(done: int, total: int) -> None:
+        tenth = 10 * done // max(1, total)
+        if tenth > told["tenth"]:
+            told["tenth"] = tenth
+            context.log.info(f"{what}: {done} of {total}")
+        show_progress(what, done, total)
+
+    return progress
+
+
+#: Where ``edsel run`` draws; nothing elsewhere.
+_LISTENERS: list[Callable[[str, int, int], None]] = []
+
+
+def show_progress(what: str, done: int, total: int) -> None:
+    for listener in _LISTENERS:
+        listener(what, done, total)
+
+
+@contextmanager
+def listening(listener: Callable[[str, int, int], None]) -> Iterator[None]:
+    """Have ``listener`` told (what, done, total) of every long step while the block runs."""
+    _LISTENERS.append(listener)
+    try:
+        yield
+    finally:
+        _LISTENERS.remove(listener)

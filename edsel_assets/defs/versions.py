@@ -17,6 +17,7 @@ from edsel_assets.selection.strategies import STRATEGIES
 from edsel_assets.study import Study
 
 SIGNATURE_TAG = "edsel/inputs"
+_QUERY_EVENTS = 500  # SQLite takes at most 999 parameters in some builds
 
 #: Raised when the meaning of an asset's value changes, with a line in its module that says why.
 CODE_VERSIONS: Mapping[str, str] = {
@@ -150,33 +151,41 @@ class Records:
         self._known: dict[dg.AssetKey, dict[str | None, Record]] = {}
 
     def of(self, asset_key: dg.AssetKey, *, partitioned: bool) -> dict[str | None, Record]:
+        """The latest record of each partition; of None where the asset has none."""
         if asset_key not in self._known:
-            self._known[asset_key] = self._partitions(asset_key) if partitioned else self._single(asset_key)
+            events = self._latest_of_partitions(asset_key) if partitioned else self._latest(asset_key)
+            records = {key: _record(event) for key, event in events.items()}
+            self._known[asset_key] = {key: record for key, record in records.items() if record}
         return self._known[asset_key]
 
     def forget(self, asset_keys: Iterable[dg.AssetKey]) -> None:
         for key in asset_keys:
             self._known.pop(key, None)
 
-    def _partitions(self, asset_key: dg.AssetKey) -> dict[str | None, Record]:
-        log = self._instance.event_log_storage
-        kind = dg.DagsterEventType.ASSET_MATERIALIZATION
-        tags = log.get_latest_tags_by_partition(asset_key, kind, [DATA_VERSION_TAG, SIGNATURE_TAG])
-        events = log.get_latest_storage_id_by_partition(asset_key, kind)
-        return {
-            key: Record(found[DATA_VERSION_TAG], found.get(SIGNATURE_TAG), events[key])
-            for key, found in tags.items()
-            if DATA_VERSION_TAG in found and key in events
-        }
-
-    def _single(self, asset_key: dg.AssetKey) -> dict[str | None, Record]:
+    def _latest(self, asset_key: dg.AssetKey) -> dict[str | None, dg.EventLogRecord]:
         found = self._instance.fetch_materializations(asset_key, limit=1).records
-        if not found or found[0].asset_materialization is None:
-            return {}
-        tags = found[0].asset_materialization.tags or {}
-        if DATA_VERSION_TAG not in tags:
-            return {}
-        return {None: Record(tags[DATA_VERSION_TAG], tags.get(SIGNATURE_TAG), found[0].storage_id)}
+        return {None: found[0]} if found else {}
+
+    def _latest_of_partitions(self, asset_key: dg.AssetKey) -> dict[str | None, dg.EventLogRecord]:
+        kind = dg.DagsterEventType.ASSET_MATERIALIZATION
+        ids = list(
+            self._instance.event_log_storage.get_latest_storage_id_by_partition(asset_key, kind).values()
+        )
+        found: list[dg.EventLogRecord] = []
+        for start in range(0, len(ids), _QUERY_EVENTS):
+            part = ids[start : start + _QUERY_EVENTS]
+            chosen = dg.AssetRecordsFilter(asset_key=asset_key, storage_ids=part)
+            found += self._instance.fetch_materializations(chosen, limit=len(part)).records
+        return {record.partition_key: record for record in found}
+
+
+def _record(event: dg.EventLogRecord) -> Record | None:
+    """None for an event that another tool recorded, without versions."""
+    materialization = event.asset_materialization
+    tags = (materialization.tags if materialization else None) or {}
+    if DATA_VERSION_TAG not in tags:
+        return None
+    return Record(tags[DATA_VERSION_TAG], tags.get(SIGNATURE_TAG), event.storage_id)
 
 
 def signature(

@@ -4,21 +4,50 @@ Nothing here knows what an artifact means. A file appears under its own name onl
 whole, the same input gives the same bytes, and rows that were computed once are found again
 under a fingerprint of everything that went into them. POSIX only: a temporary file whose
 writer is alive is told from a torn one by an advisory lock.
+
+Names are imported when first used: the definitions of the graph load without pyarrow.
 """
 
-from edsel_assets.store.atomic import StoreError, atomic_path, edsel_home, study_home, sweep_temporaries
-from edsel_assets.store.content import content_hash, fingerprint
-from edsel_assets.store.files import (
-    embeddings_table,
-    list_matrix,
-    read_arrays,
-    read_arrays_metadata,
-    read_table,
-    table_embeddings,
-    write_arrays,
-    write_table,
-)
-from edsel_assets.store.rows import MissingRows, RowStore
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edsel_assets.store.atomic import StoreError, atomic_path, edsel_home, study_home, sweep_temporaries
+    from edsel_assets.store.content import content_hash
+    from edsel_assets.store.files import (
+        embeddings_table,
+        list_matrix,
+        read_arrays,
+        read_arrays_metadata,
+        read_table,
+        table_embeddings,
+        write_arrays,
+        write_table,
+    )
+    from edsel_assets.store.fingerprints import fingerprint
+    from edsel_assets.store.rows import MissingRows, RowStore
+
+_MODULES = {
+    "MissingRows": "rows",
+    "RowStore": "rows",
+    "StoreError": "atomic",
+    "atomic_path": "atomic",
+    "content_hash": "content",
+    "edsel_home": "atomic",
+    "embeddings_table": "files",
+    "fingerprint": "fingerprints",
+    "list_matrix": "files",
+    "read_arrays": "files",
+    "read_arrays_metadata": "files",
+    "read_table": "files",
+    "study_home": "atomic",
+    "sweep_temporaries": "atomic",
+    "table_embeddings": "files",
+    "write_arrays": "files",
+    "write_table": "files",
+}
 
 __all__ = [
     "MissingRows",
@@ -39,3 +68,9 @@ __all__ = [
     "write_arrays",
     "write_table",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

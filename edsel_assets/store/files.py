@@ -16,7 +16,7 @@ import safetensors
 import safetensors.numpy
 
 from edsel_assets.store.atomic import StoreError, atomic_path
-from edsel_assets.store.content import canonical_json
+from edsel_assets.store.fingerprints import canonical_json
 
 _ROW_GROUP_BYTES = 64 << 20
 _TEXT_BYTES = 1024  # assumed for a column of variable width, when row groups are sized

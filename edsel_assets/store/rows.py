@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from edsel_assets.store.atomic import StoreError, atomic_path, listing, safe_name, sweep_temporaries
-from edsel_assets.store.content import canonical_json, content_hash, fingerprint
+from edsel_assets.store.content import content_hash
 from edsel_assets.store.files import embeddings_table, list_matrix, read_table, write_table
+from edsel_assets.store.fingerprints import canonical_json, fingerprint
 
 ID = "prompt_id"
 

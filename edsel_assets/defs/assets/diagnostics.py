@@ -1,10 +1,9 @@
 """Group ``diagnostics``: what to set before annotation: kernel width, number of clusters, their quality."""
 
 import dagster as dg
-import pyarrow as pa
 
 from edsel_assets.defs.graph import Graph, partition_of
-from edsel_assets.defs.io_managers import StoredTable, TableWithArrays
+from edsel_assets.defs.io_managers import StoredTable, Table, TableWithArrays
 from edsel_assets.defs.metadata import made, plot, preview, timed
 
 
@@ -12,7 +11,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     study, cells = graph.study, graph.partitions
 
     @dg.asset(**graph.declare("diagnostics", "kernel_width", kinds={"matplotlib"}))
-    def kernel_width(context: dg.AssetExecutionContext, pool: pa.Table, embeddings: StoredTable) -> dg.Output:
+    def kernel_width(context: dg.AssetExecutionContext, pool: Table, embeddings: StoredTable) -> dg.Output:
         """Gain of each further prompt for several kernel widths (Bhatt et al. 2024, Figure 3)."""
         from edsel_assets.report.plots import gain_curves_plot
         from edsel_assets.stages.kernel import gain_table
@@ -26,7 +25,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     @dg.asset(**graph.declare("diagnostics", "cluster_count", kinds={"matplotlib"}))
     def cluster_count(
         context: dg.AssetExecutionContext,
-        pool: pa.Table,
+        pool: Table,
         embeddings: StoredTable,
         clusters: dict[str, TableWithArrays],
     ) -> dg.Output:
@@ -51,9 +50,9 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     )
     def cluster_quality(
         context: dg.AssetExecutionContext,
-        pool: pa.Table,
+        pool: Table,
         clusters: dict[str, TableWithArrays],
-        quality_scores: pa.Table,
+        quality_scores: Table,
     ) -> dg.Output:
         """Share of clusters of low mean quality, by number of clusters (Yu et al. 2024, Figure 4)."""
         from edsel_assets.report.plots import poor_clusters_plot

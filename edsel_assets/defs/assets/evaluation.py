@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import dagster as dg
-import pyarrow as pa
 
 from edsel_assets.defs.graph import Graph, partition_of
+from edsel_assets.defs.io_managers import Table
 from edsel_assets.defs.metadata import made, preview, timed
 from edsel_assets.defs.partitions import dimensions, parse_trial
 from edsel_assets.defs.resources import BaseModel
@@ -63,11 +63,11 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     def win_rates(
         context: dg.AssetExecutionContext,
         base_model: BaseModel,
-        pool: pa.Table,
-        annotations: pa.Table,
+        pool: Table,
+        annotations: Table,
         lora_adapters: dict[str, Path],
-        selections: dict[str, pa.Table],
-        **iterative: pa.Table | None,
+        selections: dict[str, Table],
+        **iterative: Table | None,
     ) -> dg.Output:
         """How often a trial's model beats the control's of the same budget and seed, weighted.
 
@@ -92,6 +92,6 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     return [base_scores, benchmark_scores, win_rates]
 
 
-def _headline(table: pa.Table) -> dict[str, float]:
+def _headline(table: Table) -> dict[str, float]:
     """One history plot per task and metric in the UI."""
     return {f"{row['task']}/{row['metric']}": row["value"] for row in table.to_pylist()}

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import dagster as dg
-import pyarrow as pa
 
 from edsel_assets.defs.graph import Graph, partition_of
-from edsel_assets.defs.io_managers import cell_path
+from edsel_assets.defs.io_managers import Table, cell_path
 from edsel_assets.defs.metadata import directory_size, made, plot
 from edsel_assets.defs.partitions import dimensions, parse_trial
 from edsel_assets.defs.resources import BaseModel
@@ -32,10 +31,10 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     def lora_adapters(
         context: dg.AssetExecutionContext,
         base_model: BaseModel,
-        pool: pa.Table,
-        annotations: pa.Table,
-        selections: pa.Table | None,
-        **iterative: pa.Table | None,
+        pool: Table,
+        annotations: Table,
+        selections: Table | None,
+        **iterative: Table | None,
     ) -> dg.Output:
         """The base model finetuned on what a strategy selected: an adapter, or a full checkpoint."""
         from edsel_assets.llm import finetune

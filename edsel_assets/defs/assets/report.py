@@ -3,10 +3,9 @@
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 
 from edsel_assets.defs.graph import Graph
-from edsel_assets.defs.io_managers import ALLOW_MISSING
+from edsel_assets.defs.io_managers import ALLOW_MISSING, Table
 from edsel_assets.defs.metadata import made, plot, preview
 
 
@@ -24,9 +23,9 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     )
     def label_efficiency(
         context: dg.AssetExecutionContext,
-        base_scores: pa.Table,
-        benchmark_scores: dict[str, pa.Table],
-        win_rates: dict[str, pa.Table],
+        base_scores: Table,
+        benchmark_scores: dict[str, Table],
+        win_rates: dict[str, Table],
     ) -> dg.Output:
         """Scores by strategy and budget, and the annotation each strategy saves against the control.
 

@@ -10,10 +10,9 @@ from typing import Any
 
 import dagster as dg
 import numpy as np
-import pyarrow as pa
 
 from edsel_assets.defs.graph import Graph, partition_of
-from edsel_assets.defs.io_managers import TableWithArrays, cell_path
+from edsel_assets.defs.io_managers import Table, TableWithArrays, cell_path
 from edsel_assets.defs.metadata import made, plot, preview, timed
 from edsel_assets.defs.partitions import ITERATIVE_PREFIX, dimensions
 from edsel_assets.defs.resources import BaseModel
@@ -67,10 +66,10 @@ def _selection(graph: Graph, number: int) -> dg.AssetsDefinition:
     )
     def selection(
         context: dg.AssetExecutionContext,
-        pool: pa.Table,
-        annotations: pa.Table,
+        pool: Table,
+        annotations: Table,
         clusters: TableWithArrays,
-        quality_scores: pa.Table,
+        quality_scores: Table,
         **earlier: Any,
     ) -> dg.Output:
         from edsel_assets.stages.describe import with_prompts
@@ -101,7 +100,7 @@ def _selection(graph: Graph, number: int) -> dg.AssetsDefinition:
     return selection
 
 
-def _no_embeddings() -> pa.Table:
+def _no_embeddings() -> Table:
     raise AssertionError("iterative kMQ chooses by clusters; it reads no embeddings")
 
 
@@ -125,8 +124,8 @@ def _checkpoint(graph: Graph, number: int) -> dg.AssetsDefinition:
     def checkpoint(
         context: dg.AssetExecutionContext,
         base_model: BaseModel,
-        pool: pa.Table,
-        annotations: pa.Table,
+        pool: Table,
+        annotations: Table,
         **inputs: Any,
     ) -> dg.Output:
         from edsel_assets.llm import finetune
@@ -182,8 +181,8 @@ def _weights(graph: Graph, number: int) -> dg.AssetsDefinition:
     def weights(
         context: dg.AssetExecutionContext,
         base_model: BaseModel,
-        pool: pa.Table,
-        annotations: pa.Table,
+        pool: Table,
+        annotations: Table,
         clusters: TableWithArrays,
         **inputs: Any,
     ) -> dg.Output:
@@ -231,9 +230,7 @@ def _union(graph: Graph) -> dg.AssetsDefinition:
             automatic=False,
         )
     )
-    def iterative_selections(
-        context: dg.AssetExecutionContext, pool: pa.Table, **selections: Any
-    ) -> dg.Output:
+    def iterative_selections(context: dg.AssetExecutionContext, pool: Table, **selections: Any) -> dg.Output:
         """What all rounds chose, in the format of ``selections``."""
         from edsel_assets.stages.describe import task_shares, with_prompts
         from edsel_assets.stages.rounds import union

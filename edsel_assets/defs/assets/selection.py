@@ -1,14 +1,12 @@
 """Group ``selection``: rankings once per strategy, selections once per budget."""
 
 import dagster as dg
-import pyarrow as pa
 
 from edsel_assets.defs.graph import Graph, partition_of
-from edsel_assets.defs.io_managers import StoredTable, TableWithArrays
+from edsel_assets.defs.io_managers import StoredTable, Table, TableWithArrays
 from edsel_assets.defs.metadata import made, plot, preview, timed
 from edsel_assets.defs.partitions import dimensions
 from edsel_assets.selection.strategies import STRATEGIES
-from edsel_assets.stages.inputs import signals_of, strategy_options
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
@@ -29,16 +27,17 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     )
     def rankings(
         context: dg.AssetExecutionContext,
-        pool: pa.Table,
-        annotations: pa.Table,
+        pool: Table,
+        annotations: Table,
         embeddings: StoredTable,
-        uncertainty_scores: pa.Table | None,
+        uncertainty_scores: Table | None,
         clusters: TableWithArrays | None,
-        quality_scores: pa.Table | None,
+        quality_scores: Table | None,
     ) -> dg.Output:
         """The order in which a strategy would annotate, to the largest budget: the expensive part."""
         from edsel_assets.report.plots import embedding_map
         from edsel_assets.stages.describe import map_of, with_prompts
+        from edsel_assets.stages.inputs import signals_of, strategy_options
         from edsel_assets.stages.rankings import rank, ranking_summaries
 
         strategy = STRATEGIES[context.partition_key]
@@ -74,7 +73,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             kinds={"parquet"},
         )
     )
-    def selections(context: dg.AssetExecutionContext, pool: pa.Table, rankings: pa.Table) -> dg.Output:
+    def selections(context: dg.AssetExecutionContext, pool: Table, rankings: Table) -> dg.Output:
         """The prompts to annotate with this budget: the cut of the ranking."""
         from edsel_assets.stages.describe import task_shares, with_prompts
         from edsel_assets.stages.rankings import cut, prefix_guarantee

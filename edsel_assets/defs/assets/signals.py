@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 
 import dagster as dg
-import pyarrow as pa
 
 from edsel_assets.defs.graph import DEVICE_POOL, Graph
-from edsel_assets.defs.io_managers import StoredTable, TableWithArrays
-from edsel_assets.defs.metadata import made, plot, preview, timed
+from edsel_assets.defs.io_managers import StoredTable, Table, TableWithArrays
+from edsel_assets.defs.metadata import made, plot, preview, progress_log, timed
 from edsel_assets.defs.resources import BaseModel
 from edsel_assets.defs.versions import code_version
 
@@ -34,17 +33,17 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         pool=DEVICE_POOL,
     )
     def forward_pass(
-        context: dg.AssetExecutionContext, base_model: BaseModel, pool: pa.Table
+        context: dg.AssetExecutionContext, base_model: BaseModel, pool: Table
     ) -> Iterator[dg.Output]:
         """Embeddings and token probabilities, from one pass over the prompts not seen before."""
-        from edsel_assets.stages.signals import read_signal, run_pass
+        from edsel_assets.stages import signals
 
-        for name in _DESCRIPTIONS:
-            if name not in context.op_execution_context.selected_output_names:
-                continue
+        for name in sorted(context.op_execution_context.selected_output_names):
+            compute = getattr(signals, name)
             with timed() as time:
-                counts = run_pass(name, study, graph.home, base_model.open, base_model.path, pool)
-                table = read_signal(name, study, graph.home, base_model.path, pool)
+                table, counts = compute(
+                    study, graph.home, pool, base_model.path, base_model.open, progress_log(context, name)
+                )
             shown = {} if name == "embeddings" else {"preview": preview(table)}
             yield made(
                 context,
@@ -56,8 +55,10 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             )
 
     @dg.asset(**graph.declare("signals", "uncertainty_scores", partitions_def=cells.measure))
-    def uncertainty_scores(context: dg.AssetExecutionContext, token_probabilities: pa.Table) -> dg.Output:
+    def uncertainty_scores(context: dg.AssetExecutionContext, token_probabilities: Table) -> dg.Output:
         """How unsure the model is of its answer to each prompt; higher is more uncertain."""
+        import pyarrow as pa
+
         from edsel_assets.llm import uncertainty
         from edsel_assets.report.plots import histogram
 
@@ -74,7 +75,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         )
 
     @dg.asset(**graph.declare("signals", "clusters", partitions_def=cells.cluster_count))
-    def clusters(context: dg.AssetExecutionContext, pool: pa.Table, embeddings: StoredTable) -> dg.Output:
+    def clusters(context: dg.AssetExecutionContext, pool: Table, embeddings: StoredTable) -> dg.Output:
         """k-means over the embeddings: each prompt's cluster and distance, and the centroids."""
         from edsel_assets.report.plots import histogram
         from edsel_assets.stages.clustering import cluster_pool
@@ -91,7 +92,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         return made(context, graph, value, {**figures, **shown, **time})
 
     @dg.asset(**graph.declare("signals", "quality_scores", partitions_def=cells.quality_scorer))
-    def quality_scores(context: dg.AssetExecutionContext, token_probabilities: pa.Table) -> dg.Output:
+    def quality_scores(context: dg.AssetExecutionContext, token_probabilities: Table) -> dg.Output:
         """Quality and complexity of each prompt, each in (0, 1); higher is better, harder."""
         from edsel_assets.report.plots import histogram
         from edsel_assets.stages.quality import likelihood_quality

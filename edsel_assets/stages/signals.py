@@ -1,0 +1,150 @@
+"""The signals of a pool: rows computed once per prompt, kept by content, read back in pool order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from edsel_assets.llm.templates import format_prompt
+from edsel_assets.signals import PassSettings, PoolEmbeddings, PoolSignals
+from edsel_assets.store import content_hash, embeddings_table
+from edsel_assets.study import EmbeddingSettings, Study
+
+_HASHED_WHOLE = 1 << 30
+OpenModel = Callable[[], tuple[Any, Any]]
+Progress = Callable[[int, int], None]
+
+
+class MissingTexts(ValueError):
+    """Embeddings of prompt and response were asked for, and responses are not there."""
+
+
+def embeddings(
+    study: Study,
+    home: Path,
+    pool: pa.Table,
+    model_path: str,
+    open_model: OpenModel,
+    progress: Progress | None = None,
+) -> tuple[pa.Table, dict[str, Any]]:
+    """``prompt_id, embedding`` of the pool by the study's embedder, and counts of rows new and reused."""
+    settings = study.embeddings
+    ids, texts = _embedded_texts(study, pool)
+    if settings.source == "model":
+        whole = settings.input == "prompt"
+        source = _base_pass(study, home, model_path) if whole else _text_pass(study, home, model_path)
+        counts = source.compute(
+            ids,
+            texts,
+            open_model=open_model,
+            batch_tokens=study.forward.batch_tokens,
+            shard_rows=study.forward.shard_rows,
+            progress=progress,
+        )
+        return embeddings_table(pool["prompt_id"], source.embeddings(ids)), asdict(counts)
+    rows = PoolEmbeddings(home, _embedder_identity(settings), settings.input)
+    counts = rows.compute(
+        ids,
+        texts,
+        open_embedder=lambda: open_embedder(settings, study.model.device),
+        shard_rows=study.forward.shard_rows,
+        progress=progress,
+    )
+    return embeddings_table(pool["prompt_id"], rows.embeddings(ids)), asdict(counts)
+
+
+def token_probabilities(
+    study: Study,
+    home: Path,
+    pool: pa.Table,
+    model_path: str,
+    open_model: OpenModel,
+    progress: Progress | None = None,
+) -> tuple[pa.Table, dict[str, Any]]:
+    """Per prompt the statistics of greedy decoding, from the same rows as the model's embeddings."""
+    source = _base_pass(study, home, model_path)
+    ids = pool["prompt_id"].to_pylist()
+    counts = source.compute(
+        ids,
+        pool["prompt"].to_pylist(),
+        open_model=open_model,
+        batch_tokens=study.forward.batch_tokens,
+        shard_rows=study.forward.shard_rows,
+        progress=progress,
+    )
+    return source.token_probabilities(ids), asdict(counts)
+
+
+def _base_pass(study: Study, home: Path, model_path: str) -> PoolSignals:
+    forward = study.forward
+    settings = PassSettings(
+        study.model.template, forward.max_new_tokens, forward.max_prompt_tokens, forward.pooling
+    )
+    return PoolSignals(home, model_identity(study, model_path), settings)
+
+
+def _text_pass(study: Study, home: Path, model_path: str) -> PoolSignals:
+    """A pass over texts that are whole already: no template, no decoding."""
+    forward = study.forward
+    settings = PassSettings("{prompt}", 0, forward.max_prompt_tokens, forward.pooling, False)
+    return PoolSignals(home, model_identity(study, model_path), settings)
+
+
+def _embedded_texts(study: Study, pool: pa.Table) -> tuple[list[str], list[str]]:
+    """Row ids and texts; an id names the response too where the text holds it."""
+    ids, prompts = pool["prompt_id"].to_pylist(), pool["prompt"].to_pylist()
+    if study.embeddings.input == "prompt":
+        return ids, prompts
+    responses = pool["response"].to_pylist()
+    absent = sum(response is None for response in responses)
+    if absent:
+        raise MissingTexts(
+            f"embeddings.input is prompt_response, but {absent} of {len(ids)} prompts have no response. "
+            "Set it to prompt."
+        )
+    texts = [format_prompt(study.model.template, p) + r for p, r in zip(prompts, responses, strict=True)]
+    return [f"{i}.{content_hash(r)}" for i, r in zip(ids, responses, strict=True)], texts
+
+
+def model_identity(study: Study, path: str) -> dict[str, Any]:
+    """What decides a model's numbers: where it is from, its revision and type, and its files.
+
+    Local files are hashed; above 1 GiB of weights by size and time of change, as hashing them at
+    each start would take longer than the start.
+    """
+    identity: dict[str, Any] = {"revision": study.model.revision, "dtype": study.model.dtype}
+    folder = Path(path)
+    if not folder.is_dir():
+        return {**identity, "name": path}
+    files = sorted(f for f in folder.iterdir() if f.suffix in {".safetensors", ".json", ".model"})
+    if sum(file.stat().st_size for file in files) <= _HASHED_WHOLE:
+        return {**identity, "files": content_hash({file.name: file for file in files})}
+    stamps = {file.name: [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
+    return {**identity, "name": os.path.realpath(folder), "stamps": stamps}
+
+
+def _embedder_identity(settings: EmbeddingSettings) -> dict[str, Any]:
+    return settings.model_dump(include={"source", "name", "revision", "base_url"})
+
+
+def open_embedder(settings: EmbeddingSettings, device: str) -> Any:
+    """The embedder that the study names; its key is read from the environment only."""
+    from edsel_assets.llm import EndpointEmbedder, SentenceEmbedder
+
+    if settings.source == "sentence_transformers":
+        return SentenceEmbedder(
+            settings.name, revision=settings.revision, device=device, batch_size=settings.batch_size
+        )
+    return EndpointEmbedder(
+        settings.name,
+        kind=settings.source,
+        base_url=settings.base_url,
+        key_variable=settings.key_variable,
+        batch_size=settings.batch_size,
+        requests_per_minute=settings.requests_per_minute,
+    )

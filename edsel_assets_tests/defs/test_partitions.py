@@ -1,0 +1,117 @@
+"""Lineage of single cells, asked of Dagster's own asset graph."""
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
+
+from edsel_assets.defs.build import build_definitions
+from edsel_assets.study import MEASURES, Study
+from edsel_assets_tests.defs.conftest import tiny_study
+
+
+@pytest.fixture(scope="module")
+def graph() -> BaseAssetGraph:
+    return build_definitions(Study.load("demo")).resolve_asset_graph()
+
+
+def parents(graph: BaseAssetGraph, asset: str, partition: str | None) -> set[str]:
+    """``asset[partition]`` of every parent cell."""
+    found = graph.get_parents_partitions(dg.AssetKey(asset.split("/")), partition)
+    assert not found.required_but_nonexistent_parents_partitions
+    return {f"{p.asset_key.to_user_string()}[{p.partition_key or ''}]" for p in found.parent_partitions}
+
+
+UNPARTITIONED = {"pool[]", "annotations[]", "embeddings[]"}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "expected"),
+    [
+        ("random", set()),
+        ("k_center", set()),
+        ("fl_cosine", set()),
+        ("fl_rbf", set()),
+        *((m, {f"uncertainty_scores[{m}]"}) for m in MEASURES),
+        ("fl_rbf_min_margin", {"uncertainty_scores[min_margin]"}),
+        ("km_random", {"clusters[00032]"}),
+        ("km_closest", {"clusters[00032]"}),
+        ("kmq", {"clusters[00032]", "quality_scores[likelihood]"}),
+        ("deita", {"quality_scores[likelihood]"}),
+        ("qdit", {"quality_scores[likelihood]"}),
+    ],
+)
+def test_a_ranking_depends_on_the_signals_its_strategy_reads_and_no_others(graph, strategy, expected) -> None:
+    assert parents(graph, "rankings", strategy) == UNPARTITIONED | expected
+
+
+def test_a_selection_depends_on_its_strategys_ranking(graph) -> None:
+    assert parents(graph, "selections", "00100|k_center") == {"pool[]", "rankings[k_center]"}
+
+
+def test_an_adapter_depends_on_one_selection(graph) -> None:
+    shared = {"pool[]", "annotations[]"}
+    assert parents(graph, "lora_adapters", "00100|k_center.s1") == shared | {"selections[00100|k_center]"}
+    assert parents(graph, "lora_adapters", "00300|iterative_kmq_perplexity.s0") == shared | {
+        "iterative_selections[00300|perplexity]"
+    }
+
+
+def test_scores_depend_on_their_trials_adapter_alone(graph) -> None:
+    assert parents(graph, "benchmark_scores", "00100|kmq.s1") == {"lora_adapters[00100|kmq.s1]"}
+
+
+def test_a_win_rate_depends_on_the_trial_and_its_control(graph) -> None:
+    assert parents(graph, "win_rates", "00100|kmq.s1") == {
+        "pool[]",
+        "annotations[]",
+        "lora_adapters[00100|kmq.s1]",
+        "lora_adapters[00100|random.s1]",
+        "selections[00100|kmq]",
+        "selections[00100|random]",
+    }
+
+
+def test_a_round_depends_on_the_round_before_it(graph) -> None:
+    assert parents(graph, "round_2/selection", "00100|perplexity") == {
+        "pool[]",
+        "annotations[]",
+        "clusters[00032]",
+        "quality_scores[likelihood]",
+        "round_1/selection[00100|perplexity]",
+        "round_1/weights[00100|perplexity]",
+    }
+
+
+def test_the_report_depends_on_every_trial(graph) -> None:
+    found = parents(graph, "label_efficiency", None)
+    trials = {p for p in found if p.startswith("benchmark_scores")}
+    definition = graph.get(dg.AssetKey("benchmark_scores")).partitions_def
+    assert len(trials) == len(definition.get_partition_keys())
+
+
+def test_the_graph_has_no_cycle(graph) -> None:
+    """``validate_loadable`` misses cycles; the topological order does not."""
+    ordered = [key for level in graph.toposorted_asset_keys_by_level for key in level]
+    assert set(ordered) == graph.materializable_asset_keys
+
+
+def test_dimensions_are_in_alphabetical_order_and_budgets_padded(graph) -> None:
+    definition = graph.get(dg.AssetKey("lora_adapters")).partitions_def
+    assert definition.get_partition_keys()[0] == "00100|random.s0"
+    assert all(len(key.split("|")[0]) == 5 for key in definition.get_partition_keys())
+
+
+def test_a_study_without_rounds_has_no_round_assets() -> None:
+    study = tiny_study(selection={"strategies": ["random", "k_center"]})
+    keys = build_definitions(study).resolve_asset_graph().materializable_asset_keys
+    assert not [key for key in keys if "round_1" in key.path or "iterative_selections" in key.path]
+
+
+def test_every_asset_is_described_grouped_and_versioned(graph) -> None:
+    groups = {"pool", "signals", "diagnostics", "selection", "rounds", "finetuning", "evaluation", "report"}
+    for key in graph.materializable_asset_keys:
+        node = graph.get(key)
+        assert node.group_name in groups, key
+        assert node.description, key
+        assert node.code_version, key
+        assert node.kinds, key
