@@ -1,0 +1,345 @@
+"""Benchmark scores through lm-eval: its task definitions, prompts, filters and metrics, on our engine."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+LM_EVAL_SEED = 1234
+"""lm-eval's own default, so that few-shot examples are those that others report with."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number of one task or group of tasks.
+
+    ``metric`` is lm-eval's name, with the filter after a comma where there is one (``exact_match,strict-match``).
+    ``stderr`` is NaN where lm-eval has none. ``n`` is how many items the value is over.
+    """
+
+    task: str
+    metric: str
+    value: float
+    stderr: float
+    n: int
+
+
+def check_tasks(
+    tasks: Sequence[str], include_path: str | Path | None = None, *, allow_code_execution: bool = False
+) -> None:
+    """Raise ``ValueError`` for a task that is unknown, or that would run code which a model wrote.
+
+    Needs no model, no data and no torch. ``include_path`` is a folder of task YAML files.
+    """
+    if not tasks:
+        raise ValueError("no tasks to evaluate; name at least one.")
+    manager = _manager_for(tuple(tasks), include_path)
+    for name in tasks:
+        if name not in manager.task_index:
+            near = difflib.get_close_matches(name, manager.all_tasks, n=5, cutoff=0.6)
+            hint = f"near matches: {', '.join(near)}" if near else "nothing is named like it"
+            where = f" or {include_path}" if include_path else ""
+            raise ValueError(f"no task {name!r} in lm-eval{where}; {hint}.")
+        if _runs_code(manager, name) and not allow_code_execution:
+            raise ValueError(
+                f"task {name!r} runs code that the model writes, on this machine. Set allow_code_execution "
+                "if you want that, and only inside a sandbox."
+            )
+
+
+def evaluate(
+    model: Any,
+    tokenizer: Any,
+    *,
+    tasks: Sequence[str],
+    include_path: str | Path | None = None,
+    data_directory: str | Path | None = None,
+    num_fewshot: int | Mapping[str, int] | None = None,
+    limit: int | None = None,
+    sample_share: float | Mapping[str, float] | None = None,
+    sample_seed: int = 0,
+    seed: int = LM_EVAL_SEED,
+    batch_tokens: int = 8192,
+    max_length: int | None = None,
+    allow_code_execution: bool = False,
+    bootstrap_iters: int = 1000,
+    samples_path: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Score]:
+    """Score ``model`` (a causal model, or a peft model with its adapter) on lm-eval tasks.
+
+    Task definitions and data are loaded once per process; a second model is scored at the cost of its
+    forward passes.
+
+    Args:
+        tasks: names of tasks, groups or tags, of lm-eval or of ``include_path``, a folder of task YAML files.
+        data_directory: a folder laid out as the hub is (``allenai/ai2_arc/...``), read instead of the network.
+        num_fewshot: for all tasks, or by name as in ``tasks``. As in lm-eval, a task that is defined with 0
+            stays at 0.
+        limit: the first so many items of each task. ``sample_share``: a random share of each task's items
+            instead, in (0, 1], for all tasks or by name; ``sample_seed`` and the task's name fix which ones.
+        seed: of the few-shot examples, and of sampled answers.
+        batch_tokens: tokens in a batch, padding included; halved whenever memory runs out.
+        max_length: of context and continuation in tokens; else the model's own.
+        bootstrap_iters: resamplings for the standard error of metrics that have no closed form; 0 for none.
+        samples_path: a folder for one JSONL file per task: every item with its id, prompt, answer and metrics.
+        progress: called with (requests done, requests in all), once over for each kind of request.
+
+    Returns: one score per task, metric and filter, groups included, in the order of their names.
+
+    Raises ``ValueError`` as ``check_tasks`` does, and for a limit or share out of range.
+    """
+    check_tasks(tasks, include_path, allow_code_execution=allow_code_execution)
+    _check_sampling(limit, sample_share)
+    with _quiet(), _in_directory(data_directory):
+        from lm_eval import evaluator
+
+        from .lm_eval_model import EngineLM
+
+        suite = _load(tuple(tasks), _text(include_path), _text(data_directory), _shots(tasks, num_fewshot))
+        for task in suite.tasks.values():
+            task.set_fewshot_seed(seed)
+        lm = EngineLM(
+            model,
+            tokenizer,
+            batch_tokens=batch_tokens,
+            max_length=max_length,
+            seed=seed,
+            progress=progress,
+        )
+        results = evaluator.evaluate(
+            lm=lm,
+            task_dict=suite.as_lm_eval(),
+            samples=_sampled_ids(suite, limit, sample_share, sample_seed),
+            limit=None if sample_share is not None else limit,
+            bootstrap_iters=bootstrap_iters,
+            log_samples=samples_path is not None,
+            confirm_run_unsafe_code=allow_code_execution,
+        )
+    if samples_path is not None:
+        _write_samples(Path(samples_path), results["samples"])
+    return _scores(results)
+
+
+def sampled_ids(
+    tasks: Sequence[str],
+    *,
+    sample_share: float | Mapping[str, float],
+    sample_seed: int = 0,
+    include_path: str | Path | None = None,
+    data_directory: str | Path | None = None,
+) -> dict[str, list[int]]:
+    """The items that ``evaluate`` scores under these arguments: ascending row numbers by task."""
+    check_tasks(tasks, include_path, allow_code_execution=True)
+    _check_sampling(None, sample_share)
+    with _quiet(), _in_directory(data_directory):
+        suite = _load(tuple(tasks), _text(include_path), _text(data_directory), _shots(tasks, None))
+        return _sampled_ids(suite, None, sample_share, sample_seed) or {}
+
+
+@dataclass(frozen=True)
+class _Suite:
+    """Loaded tasks by name, groups by name, and which requested name each task belongs to."""
+
+    tasks: dict[str, Any]
+    groups: dict[str, Any]
+    requested: dict[str, str]
+
+    def as_lm_eval(self) -> dict[str, Any]:
+        members = {name: group.child_names for name, group in self.groups.items()}
+        return {"tasks": self.tasks, "groups": self.groups, "group_map": members}
+
+
+@lru_cache(maxsize=32)
+def _load(
+    tasks: tuple[str, ...],
+    include_path: str | None,
+    data_directory: str | None,
+    shots: tuple[int | None, ...],
+) -> _Suite:
+    """Task objects with their data; ``data_directory`` is the working directory by now, and keys the cache."""
+    manager = _manager_for(tasks, include_path)
+    suite = _Suite({}, {}, {})
+    for name, shot in zip(tasks, shots, strict=True):
+        loaded = manager.load([name])
+        for task_name, task in loaded["tasks"].items():
+            if task_name in suite.tasks:
+                raise ValueError(f"task {task_name!r} is asked for twice, by {name!r} too. Leave one out.")
+            default = task.get_config("num_fewshot")
+            if default is None or (shot is not None and default != 0):
+                task.set_config(key="num_fewshot", value=shot or 0)
+            suite.tasks[task_name] = task
+            suite.requested[task_name] = name
+        suite.groups.update(loaded.get("groups", {}))
+    return suite
+
+
+def _manager_for(tasks: tuple[str, ...], include_path: str | Path | None) -> Any:
+    """A task index: of ``include_path`` alone where that has every task, else with lm-eval's thousands."""
+    if include_path is not None:
+        if not Path(include_path).is_dir():
+            raise ValueError(f"no folder of task definitions at {include_path}.")
+        manager = _manager(_text(include_path), False)
+        if all(name in manager.task_index for name in tasks):
+            return manager
+    return _manager(_text(include_path), True)
+
+
+@lru_cache(maxsize=8)
+def _manager(include_path: str | None, defaults: bool) -> Any:
+    with _quiet():
+        from lm_eval.tasks import TaskManager
+
+        return TaskManager(include_path=include_path, include_defaults=defaults)
+
+
+def _runs_code(manager: Any, name: str) -> bool:
+    """Whether a task, or any task below this group or tag, is marked as unsafe in its definition."""
+    from lm_eval.tasks._index import Kind
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    index, seen, waiting = manager.task_index, set(), [name]
+    while waiting:
+        name = waiting.pop()
+        if name in seen or name not in index:
+            continue
+        seen.add(name)
+        entry = index[name]
+        config = entry.cfg or {}
+        if entry.yaml_path is not None:
+            config = load_yaml(entry.yaml_path, resolve_func=False, recursive=True)
+        if entry.kind == Kind.TAG:
+            waiting += [other for other, found in index.items() if name in found.tags]
+        elif entry.kind == Kind.GROUP:
+            members = config.get("task") or []
+            waiting += [m if isinstance(m, str) else m.get("task", "") for m in members]
+        elif config.get("unsafe_code"):
+            return True
+    return False
+
+
+def _check_sampling(limit: int | None, share: float | Mapping[str, float] | None) -> None:
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise ValueError(f"limit must be a whole number of at least 1, or none; got {limit!r}.")
+    if limit is not None and share is not None:
+        raise ValueError("give limit or sample_share, not both.")
+    for value in share.values() if isinstance(share, Mapping) else [share]:
+        if value is not None and not 0 < value <= 1:
+            raise ValueError(f"sample_share must lie in (0, 1]; got {value!r}.")
+
+
+def _shots(tasks: Sequence[str], num_fewshot: int | Mapping[str, int] | None) -> tuple[int | None, ...]:
+    if not isinstance(num_fewshot, Mapping):
+        return (num_fewshot,) * len(tasks)
+    unknown = sorted(set(num_fewshot) - set(tasks))
+    if unknown:
+        raise ValueError(f"num_fewshot names {unknown}, which are not among the tasks {list(tasks)}.")
+    return tuple(num_fewshot.get(name) for name in tasks)
+
+
+def _sampled_ids(
+    suite: _Suite, limit: int | None, share: float | Mapping[str, float] | None, seed: int
+) -> dict[str, list[int]] | None:
+    if share is None:
+        return None
+    picks = {}
+    for name, task in suite.tasks.items():
+        wanted = share.get(suite.requested[name], 1.0) if isinstance(share, Mapping) else share
+        items = len(task.eval_docs)
+        key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+        chosen = np.random.default_rng([seed, key]).permutation(items)[: max(1, round(wanted * items))]
+        picks[name] = sorted(chosen.tolist())
+    return picks
+
+
+def _scores(results: Mapping[str, Any]) -> list[Score]:
+    counts = {name: found["effective"] for name, found in results["n-samples"].items()}
+    scores = []
+    for task, values in sorted((results["results"] | results.get("groups", {})).items()):
+        for key, value in values.items():
+            metric, _, filtered = key.partition(",")
+            if not filtered or metric.endswith("_stderr") or not isinstance(value, (int, float, np.number)):
+                continue
+            error = values.get(f"{metric}_stderr,{filtered}")
+            stderr = float(error) if isinstance(error, (int, float, np.number)) else float("nan")
+            name = metric if filtered == "none" else key
+            items = counts.get(task) or _items_of_group(task, results["group_subtasks"], counts)
+            scores.append(Score(task, name, float(value), stderr, int(items)))
+    return scores
+
+
+def _items_of_group(group: str, members: Mapping[str, list[str]], counts: Mapping[str, int]) -> int:
+    return sum(counts.get(name) or _items_of_group(name, members, counts) for name in members.get(group, []))
+
+
+def _write_samples(folder: Path, samples: Mapping[str, list[dict[str, Any]]]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for task, items in samples.items():
+        unfinished = folder / f".{task}.jsonl.partial"
+        lines = [json.dumps(item, ensure_ascii=False, default=str, sort_keys=True) for item in items]
+        unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        os.replace(unfinished, folder / f"{task}.jsonl")
+
+
+def _text(path: str | Path | None) -> str | None:
+    return None if path is None else str(Path(path).resolve())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """lm-eval's and datasets' chatter off; what they warn of stays."""
+    from functools import partial
+
+    from tqdm import tqdm
+
+    logger = logging.getLogger("lm_eval")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with mock.patch("lm_eval.api.task.tqdm", partial(tqdm, disable=True)):
+            yield
+    finally:
+        logger.setLevel(before)
+
+
+@contextmanager
+def _in_directory(folder: str | Path | None) -> Iterator[None]:
+    """Work in ``folder``, with the hub out of reach, so that data sets are found there by their names.
+
+    lm-eval's loader prefers a local directory of a data set's name, and looks for it from the working
+    directory, which belongs to the whole process: do not load tasks from several threads.
+    """
+    if folder is None:
+        yield
+        return
+    if not Path(folder).is_dir():
+        raise ValueError(f"no data directory at {folder}.")
+    import datasets
+    import huggingface_hub.constants
+
+    before = Path.cwd()
+    bars = datasets.are_progress_bars_disabled()
+    os.chdir(folder)
+    datasets.disable_progress_bars()
+    try:
+        with (
+            mock.patch.object(datasets.config, "HF_HUB_OFFLINE", True),
+            mock.patch.object(huggingface_hub.constants, "HF_HUB_OFFLINE", True),
+        ):
+            yield
+    finally:
+        os.chdir(before)
+        if not bars:
+            datasets.enable_progress_bars()
