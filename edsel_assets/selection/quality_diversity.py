@@ -1,0 +1,195 @@
+"""Baselines that trade quality against diversity: Deita and QDIT (Yu et al. 2024, Section 3.3).
+
+Symbols: N prompts, d dimensions, k budget, q quality.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edsel_assets.selection import _checks
+from edsel_assets.selection._embeddings import as_embeddings
+from edsel_assets.selection.ranking import Ranking
+from edsel_assets.selection.top_scores import top_scores
+
+if TYPE_CHECKING:
+    import torch
+
+CANDIDATES = 1024  # prompts that one round of deita looks at
+PRODUCT_ROWS = 8192  # chosen prompts compared with them at a time
+
+
+def deita(
+    embeddings: np.ndarray | torch.Tensor,
+    quality: np.ndarray,
+    complexity: np.ndarray,
+    budget: int,
+    *,
+    threshold: float = 0.9,
+    selected: Sequence[int] | np.ndarray = (),
+    tie_break: Sequence[object] | np.ndarray | None = None,
+    device: str | torch.device = "auto",
+    progress: Callable[[int, int], None] | None = None,
+) -> Ranking:
+    """The best by complexity x quality that are not near-duplicates of a better one (Liu et al. 2023).
+
+    Prompts are taken by falling score; one is passed over if its cosine similarity to any prompt
+    chosen before, or to any of ``selected``, is ``threshold`` or more. Where the pool runs out before the
+    budget, the best of those passed over fill it, by score: the accepted come first.
+
+    Args:
+        embeddings: (N, d) array or tensor of float16, bfloat16, float32 or float64.
+        quality: (N,) at least 0, higher is better.
+        complexity: (N,) at least 0, higher is more complex.
+        budget: prompts to choose, at most N less the selected.
+        threshold: cosine similarity in (-1, 1] from which two prompts count as the same.
+        selected: rows annotated already; never returned.
+        tie_break: (N,) unique keys; equal scores go by the lower key. Row order without it.
+        device: "auto", "cpu", "cuda" or another torch device.
+        progress: called with (prompts chosen, budget) after every round.
+
+    Returns:
+        A ranking whose gains are the scores (complexity x quality). ``details``: ``accepted``,
+        ``passed_over`` and ``filled`` counts.
+
+    Raises:
+        ValueError: on bad embeddings, scores, threshold, budget, rows or keys.
+
+    Time O(V k d) flops in matrix products for V prompts looked at, memory O(N + k d).
+    Float32 similarities: within 1e-6 of the threshold a prompt may fall either way.
+    """
+    if not -1 < threshold <= 1:
+        raise ValueError(f"threshold must be a cosine similarity over -1, at most 1; got {threshold!r}.")
+    pool = as_embeddings(embeddings, device=device)
+    scores = _at_least_zero("quality", quality, pool.size) * _at_least_zero(
+        "complexity", complexity, pool.size
+    )
+    rows = _checks.selected_rows(selected, pool.size)
+    budget = _checks.budget_within(budget, pool.size, len(rows))
+    by_score = np.lexsort((_checks.tie_order(tie_break, pool.size), -scores))
+    by_score = by_score[~np.isin(by_score, rows)]
+    chosen = [pool.rows(rows)] if len(rows) else []
+    accepted: list[int] = []
+    passed: list[int] = []
+    looked = 0
+    while len(accepted) < budget and looked < len(by_score):
+        batch = by_score[looked : looked + CANDIDATES]
+        points = pool.rows(batch)
+        fresh = _unlike(points, chosen, threshold)
+        kept = _first_of_kind(points, fresh, threshold, budget - len(accepted))
+        last = kept[-1] + 1 if len(accepted) + len(kept) == budget else len(batch)
+        looked += last
+        accepted += batch[kept].tolist()
+        passed += batch[np.setdiff1d(np.arange(last), kept)].tolist()
+        chosen.append(points[kept])
+        if progress is not None:
+            progress(len(accepted), budget)
+    filled = passed[: budget - len(accepted)]
+    indices = np.array(accepted + filled, dtype=np.int64)
+    counts = {"accepted": len(accepted), "passed_over": len(passed), "filled": len(filled)}
+    return Ranking(indices, scores[indices], details=dict(counts))
+
+
+def _unlike(points: torch.Tensor, chosen: list[torch.Tensor], threshold: float) -> np.ndarray:
+    """(B,) bool, whether a candidate is below the threshold to everything chosen."""
+    import torch
+
+    fresh = torch.ones(len(points), dtype=torch.bool, device=points.device)
+    for group in chosen:
+        for part in group.split(PRODUCT_ROWS):
+            fresh &= (points @ part.T).amax(1) < threshold
+    return fresh.cpu().numpy()
+
+
+def _first_of_kind(points: torch.Tensor, fresh: np.ndarray, threshold: float, limit: int) -> list[int]:
+    """Up to ``limit`` candidates in order, each below the threshold to those kept before."""
+    alike = (points @ points.T >= threshold).cpu().numpy()
+    fresh = fresh.copy()
+    kept: list[int] = []
+    for candidate in range(len(fresh)):
+        if fresh[candidate]:
+            kept.append(candidate)
+            if len(kept) == limit:
+                break
+            fresh &= ~alike[candidate]
+    return kept
+
+
+def _at_least_zero(name: str, values: np.ndarray, pool_size: int) -> np.ndarray:
+    vector = _checks.finite_vector(name, values, pool_size)
+    if (vector < 0).any():
+        worst = np.flatnonzero(vector < 0)[:5].tolist()
+        raise ValueError(f"{name} must be at least 0; rows {worst} are negative. Shift or clip the scores.")
+    return vector
+
+
+def qdit(
+    embeddings: np.ndarray | torch.Tensor,
+    quality: np.ndarray,
+    budget: int,
+    *,
+    alpha: float = 0.7,
+    selected: Sequence[int] | np.ndarray = (),
+    tie_break: Sequence[object] | np.ndarray | None = None,
+    engine: str = "auto",
+    memory_limit: int | None = None,
+    device: str | torch.device = "auto",
+    progress: Callable[[int, int], None] | None = None,
+) -> Ranking:
+    """Greedy on (1 - alpha) x facility location + alpha x quality (Bukharin & Zhao 2023).
+
+    F(S) = (1 - alpha) sum_i max_{j in S} max(0, cos(x_i, x_j)) + alpha sum_{j in S} q_j. The
+    diversity term counts prompts of the pool that a pick brings nearer, so its first gains are of
+    the order of N and its late ones below 1, while q keeps its own scale: rescale q to set at
+    what point of the ranking quality takes over.
+
+    Args:
+        embeddings: (N, d) array or tensor of float16, bfloat16, float32 or float64.
+        quality: (N,) at least 0, higher is better.
+        budget: prompts to choose, at most N less the selected.
+        alpha: weight of quality in [0, 1]; 0 is facility location, 1 is the top by quality.
+        selected: rows annotated already: never returned, and they cover the pool already.
+        tie_break: (N,) unique keys; equal gains go by the lower key. Row order without it.
+        engine, memory_limit: as in :func:`facility_location`, "auto", "dense" or "blocked".
+        device: "auto", "cpu", "cuda" or another torch device.
+        progress: called with (prompts chosen, budget).
+
+    Returns:
+        A ranking with F as objective (counted with the selected prompts) and a certified bound.
+
+    Raises:
+        ValueError: on an alpha outside [0, 1] or any bad argument.
+
+    Time and memory as facility location with the cosine kernel: the quality term is modular and
+    costs nothing more.
+    """
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha must be a weight from 0 to 1; got {alpha!r}.")
+    if engine not in ("auto", "dense", "blocked"):
+        raise ValueError(f"engine must be 'auto', 'dense' or 'blocked'; got {engine!r}.")
+    pool = as_embeddings(embeddings, device=device)
+    values = _at_least_zero("quality", quality, pool.size)
+    rows = _checks.selected_rows(selected, pool.size)
+    budget = _checks.budget_within(budget, pool.size, len(rows))
+    priority = _checks.tie_order(tie_break, pool.size)
+    if alpha == 1:
+        return top_scores(values, budget, exclude=rows, tie_break=priority)
+    # torch and the compiled parts take seconds to import: only who runs this pays for them.
+    from edsel_assets.selection._facility_bonus import greedy_with_bonus
+
+    order = np.argsort(priority, kind="stable")
+    bonus = values * (alpha / (1 - alpha))
+    outcome, name = greedy_with_bonus(
+        pool, bonus, budget, priority[rows], order, engine, memory_limit, progress
+    )
+    scale = 1 - alpha
+    return Ranking(
+        order[outcome.picks],
+        outcome.gains * scale,
+        outcome.objective * scale,
+        outcome.upper_bound * scale,
+        {"alpha": alpha, "engine": name, **outcome.details},
+    )
