@@ -6,7 +6,7 @@ Symbols: N prompts, C clusters, k budget, q quality.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -14,7 +14,8 @@ from edsel_assets.selection import _checks
 from edsel_assets.selection.clusters import Clusters
 from edsel_assets.selection.ranking import Ranking
 
-RULES = ("random", "closest", "quality")
+Rule = Literal["random", "closest", "quality"]
+RULES = get_args(Rule)
 
 
 def cluster_budgets(
@@ -89,7 +90,7 @@ def _largest_remainder(exact: np.ndarray, total: int) -> np.ndarray:
 def sample_clusters(
     clusters: Clusters,
     budget: int,
-    rule: Literal["random", "closest", "quality"] = "random",
+    rule: Rule = "random",
     *,
     quality: np.ndarray | None = None,
     weights: np.ndarray | None = None,

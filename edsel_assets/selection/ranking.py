@@ -34,7 +34,15 @@ class Ranking:
 
     @property
     def guarantee(self) -> float | None:
-        """The certified fraction of the optimum, in [0, 1]; None without a bound."""
-        if self.objective is None or not self.upper_bound:
+        """The certified fraction of the optimum, in [0, 1]; None without a bound.
+
+        An objective below zero is minus a cost, and the fraction that of the least possible cost in
+        the cost reached: 0.5 says at most twice the optimum.
+        """
+        if self.objective is None or self.upper_bound is None:
             return None
-        return min(1.0, self.objective / self.upper_bound)
+        if self.objective >= self.upper_bound:
+            return 1.0
+        if self.objective < 0:
+            return max(0.0, self.upper_bound / self.objective)
+        return self.objective / self.upper_bound

@@ -9,18 +9,19 @@ Symbols: N prompts, d embedding dimension, C clusters, k budget.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from edsel_assets.selection.cluster_sampling import Rule, sample_clusters
+from edsel_assets.selection.clusters import Clusters
+from edsel_assets.selection.facility_location import facility_location
+from edsel_assets.selection.k_center import k_center
+from edsel_assets.selection.kernel_width import GAMMAS, auto_gamma
+from edsel_assets.selection.quality_diversity import deita, qdit
 from edsel_assets.selection.ranking import Ranking
 from edsel_assets.selection.top_scores import random_subset, top_scores
-
-if TYPE_CHECKING:
-    import torch
-
-    from edsel_assets.selection.clusters import Clusters
 
 EMBEDDINGS, UNCERTAINTY, CLUSTERS, QUALITY = "embeddings", "uncertainty", "clusters", "quality"
 
@@ -31,7 +32,7 @@ class Signals:
 
     Attributes:
         prompt_ids: (N,) unique keys; ties are broken and random draws keyed by them.
-        embeddings: (N, d) floats.
+        embeddings: (N, d) array or tensor of floats.
         uncertainty: (N,) scores of the strategy's measure, higher is more uncertain.
         clusters: a clustering of the pool's N prompts.
         quality: (N,) non-negative, higher is better.
@@ -41,7 +42,7 @@ class Signals:
     """
 
     prompt_ids: np.ndarray
-    embeddings: np.ndarray | torch.Tensor | None = None
+    embeddings: Any = None
     uncertainty: np.ndarray | None = None
     clusters: Clusters | None = None
     quality: np.ndarray | None = None
@@ -66,14 +67,15 @@ class StrategyOptions:
         qdit_alpha: weight of quality against diversity in ``qdit``, in [0, 1].
         replacement: ``kmq`` draws with replacement, as the paper says.
         temperature: ``kmq`` draws by softmax(quality / temperature); None: by quality / sum.
-        engine, memory_limit (bytes): of facility location, see there.
+        engine, memory_limit (bytes): of facility location, see there. ``qdit`` runs on "dense" and
+            "blocked" and takes any other engine for "auto".
         device: "auto", "cpu", "cuda" or any torch device name.
         progress: called with (done, total) now and then.
     """
 
     seed: int = 0
     gamma: float | Literal["auto"] = 0.002
-    gammas: tuple[float, ...] = (0.001, 0.002, 0.005, 0.01, 0.1, 1.0, 10.0)
+    gammas: tuple[float, ...] = GAMMAS
     normalise: bool = True
     utility_weight: float = 1.0
     seed_point: Literal["medoid", "random"] = "medoid"
@@ -114,14 +116,17 @@ class Strategy:
     iterative: bool = False
 
     def __call__(self, signals: Signals, budget: int, options: StrategyOptions | None = None) -> Ranking:
-        """``select``, after checking that every signal it needs is there."""
-        missing = sorted(name for name in self.needs if getattr(signals, name) is None)
-        if missing:
-            raise ValueError(
-                f"strategy {self.name!r} needs the signals {sorted(self.needs)}; missing: {missing}. "
-                "Compute them first and pass them in Signals."
-            )
+        """``select``, with default options where none are given."""
         return self.select(signals, budget, options or StrategyOptions())
+
+
+Signal = TypeVar("Signal")
+
+
+def _need(signal: Signal | None, name: str) -> Signal:
+    if signal is None:
+        raise ValueError(f"this strategy needs the signal {name!r}; compute it first and pass it in Signals.")
+    return signal
 
 
 def _random(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
@@ -130,14 +135,17 @@ def _random(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
 
 
 def _uncertain(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
-    return top_scores(signals.uncertainty, budget, exclude=signals.selected, tie_break=signals.prompt_ids)
+    return top_scores(
+        _need(signals.uncertainty, "uncertainty"),
+        budget,
+        exclude=signals.selected,
+        tie_break=signals.prompt_ids,
+    )
 
 
 def _k_center(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
-    from edsel_assets.selection.k_center import k_center
-
     return k_center(
-        signals.embeddings,
+        _need(signals.embeddings, "embeddings"),
         budget,
         selected=signals.selected,
         tie_break=signals.prompt_ids,
@@ -156,37 +164,32 @@ def _facility_location(
     kernel: Literal["rbf", "cosine"],
     utility: np.ndarray | None = None,
 ) -> Ranking:
-    from edsel_assets.selection.diagnostics import auto_gamma
-    from edsel_assets.selection.facility_location import facility_location
-
-    gamma = options.gamma
-    if kernel == "cosine":
-        gamma = StrategyOptions.gamma  # not read by the cosine kernel, so never worth a search
-    elif gamma == "auto":
-        gamma = auto_gamma(
-            signals.embeddings,
-            options.gammas,
-            budget,
-            selected=signals.selected,
-            normalise=options.normalise,
-            tie_break=signals.prompt_ids,
-            device=options.device,
-        )
-    return facility_location(
-        signals.embeddings,
+    embeddings = _need(signals.embeddings, "embeddings")
+    shared: dict[str, Any] = {
+        "selected": signals.selected,
+        "tie_break": signals.prompt_ids,
+        "normalise": options.normalise,
+        "engine": options.engine,
+        "memory_limit": options.memory_limit,
+        "device": options.device,
+        "progress": options.progress,
+    }
+    width: dict[str, Any] = {}
+    if kernel == "rbf":
+        gamma = options.gamma
+        if gamma == "auto":
+            gamma = auto_gamma(embeddings, options.gammas, budget, **shared)
+        width = {"gamma": gamma}
+    ranking = facility_location(
+        embeddings,
         budget,
         kernel=kernel,
-        gamma=gamma,
         utility=utility,
         utility_weight=options.utility_weight,
-        selected=signals.selected,
-        tie_break=signals.prompt_ids,
-        normalise=options.normalise,
-        engine=options.engine,
-        memory_limit=options.memory_limit,
-        device=options.device,
-        progress=options.progress,
+        **width,
+        **shared,
     )
+    return replace(ranking, details={**ranking.details, **width})
 
 
 def _fl_cosine(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
@@ -200,17 +203,15 @@ def _fl_rbf(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
 def _fl_rbf_min_margin(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
     # The score is -min(beta1 - beta2), in [-1, 0]. Eq. 4 takes the logarithm of one plus the sum of
     # utilities, so they must not be negative: u = 1 - min margin.
-    utility = 1.0 + np.asarray(signals.uncertainty, dtype=np.float64)
+    utility = 1.0 + np.asarray(_need(signals.uncertainty, "uncertainty"), dtype=np.float64)
     return _facility_location(signals, budget, options, "rbf", utility)
 
 
 def _sample(
-    signals: Signals, budget: int, options: StrategyOptions, rule: str, weights: np.ndarray | None = None
+    signals: Signals, budget: int, options: StrategyOptions, rule: Rule, weights: np.ndarray | None = None
 ) -> Ranking:
-    from edsel_assets.selection.cluster_sampling import sample_clusters
-
     return sample_clusters(
-        signals.clusters,
+        _need(signals.clusters, "clusters"),
         budget,
         rule,
         quality=signals.quality if rule == "quality" else None,
@@ -239,21 +240,15 @@ def _kmq_round(signals: Signals, budget: int, options: StrategyOptions) -> Ranki
     # Algorithm 1 starts from uniform cluster weights.
     weights = signals.cluster_weights
     if weights is None:
-        weights = np.ones(len(signals.clusters.centroids))
+        weights = np.ones(len(_need(signals.clusters, "clusters").centroids))
     return _sample(signals, budget, options, "quality", weights)
 
 
 def _deita(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
-    from edsel_assets.selection.quality_diversity import deita
-
-    if signals.complexity is None:
-        raise ValueError(
-            "deita ranks by complexity x quality; this scorer gives no complexity. Choose one that does."
-        )
     return deita(
-        signals.embeddings,
-        signals.quality,
-        signals.complexity,
+        _need(signals.embeddings, "embeddings"),
+        _need(signals.quality, "quality"),
+        _need(signals.complexity, "complexity"),
         budget,
         threshold=options.deita_threshold,
         selected=signals.selected,
@@ -264,15 +259,15 @@ def _deita(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
 
 
 def _qdit(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
-    from edsel_assets.selection.quality_diversity import qdit
-
     return qdit(
-        signals.embeddings,
-        signals.quality,
+        _need(signals.embeddings, "embeddings"),
+        _need(signals.quality, "quality"),
         budget,
         alpha=options.qdit_alpha,
         selected=signals.selected,
         tie_break=signals.prompt_ids,
+        engine=options.engine if options.engine in ("dense", "blocked") else "auto",
+        memory_limit=options.memory_limit,
         device=options.device,
         progress=options.progress,
     )
