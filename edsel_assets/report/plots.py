@@ -196,7 +196,7 @@ def gain_curves(
     gains: Mapping[float, np.ndarray],
     *,
     budget: int | None = None,
-    usable: Collection[float] = (),
+    usable: Collection[float] | None = None,
     chosen: float | None = None,
 ) -> bytes:
     """Marginal gain of each greedy pick against the number picked, a line per kernel width.
@@ -206,7 +206,7 @@ def gain_curves(
     Args:
         gains: kernel width to (k,) gains in the order of the picks.
         budget: marked by a vertical line.
-        usable: widths drawn solid, the others dashed; all solid where empty.
+        usable: widths drawn solid, the others dashed; all solid where None.
         chosen: width drawn thick.
     """
     made, axes = figure()
@@ -222,7 +222,7 @@ def gain_curves(
         name = f"{gamma:g}" + (" (chosen)" if gamma == chosen else "")
         axes.plot(
             picks, drawn, label=name, color=_ramp(i, len(gains)), linewidth=3.0 if gamma == chosen else 1.6,
-            linestyle="-" if not usable or gamma in usable else "--",
+            linestyle="-" if usable is None or gamma in usable else "--",
         )  # fmt: skip
     if budget:
         axes.axvline(budget, color=GREY, linestyle=":")
@@ -234,7 +234,7 @@ def gain_curves(
     axes.set_yscale("log")
     axes.set_xlabel("prompts chosen")
     axes.set_ylabel("marginal gain of the next prompt")
-    note = " (dashed: saturates before the budget)" if usable else ""
+    note = "" if usable is None else " (dashed: saturates before the budget)"
     axes.set_title(f"Gain by kernel width γ{note}", loc="left", fontsize=11)
     made.legend(loc="outside right upper", frameon=False, fontsize=9, title="γ")
     return png(made)
@@ -270,15 +270,16 @@ def cluster_counts(
         axes.set_ylabel(label)
         if chosen is not None:
             axes.axvline(chosen, color=GREY, linestyle=":")
-    best = int(np.nanargmax(above))
-    upper.plot(x[best], above[best], marker="o", markersize=13, fillstyle="none", color=CONTROL)
+    notes = [] if chosen is None else [f"dotted: {chosen:,} in use"]
+    if np.isfinite(above).any():
+        best = int(np.nanargmax(above))
+        upper.plot(x[best], above[best], marker="o", markersize=13, fillstyle="none", color=CONTROL)
+        notes.insert(0, f"ring: best silhouette, at {x[best]:,.0f}")
     lower.set_xscale("log", base=2)
     count_ticks(lower, x.tolist())
     lower.set_xlabel("clusters")
-    used = f"; dotted: {chosen:,} in use" if chosen is not None else ""
-    upper.set_title(
-        f"Number of clusters (ring: best silhouette, at {x[best]:,.0f}{used})", loc="left", fontsize=11
-    )
+    title = "Number of clusters" + (f" ({'; '.join(notes)})" if notes else "")
+    upper.set_title(title, loc="left", fontsize=11)
     return png(made)
 
 

@@ -20,6 +20,18 @@ COLUMNS = ("strategy", "budget", "seed", "task", "metric", "value")
 #: Of a task with several metrics the first of these that it has, unless ``primary`` names one.
 PREFERRED_METRICS = ("acc_norm", "exact_match", "acc", "weighted_win_rate", "pass@1", "f1", "bleu")
 _DRAWS = 10_000
+_SAVED = {
+    "task": "str",
+    "strategy": "str",
+    "budget": "int64",
+    "score": "float64",
+    "needed": "float64",
+    "relation": "str",
+    "saved": "float64",
+    "share": "float64",
+    "saved_low": "float64",
+    "saved_high": "float64",
+}
 
 
 @dataclass(frozen=True)
@@ -179,8 +191,7 @@ def _saved(summary: pd.DataFrame, control: str, sign: float, generator: np.rando
             continue
         for cell in cells[~on_curve].itertuples():
             rows.append({"task": task, **_saving(cell, curve, sign, generator)})
-    columns = ["task", "strategy", "budget", "score", "needed", "relation", "saved", "share"]
-    return pd.DataFrame(rows, columns=[*columns, "saved_low", "saved_high"])
+    return pd.DataFrame(rows, columns=list(_SAVED)).astype(_SAVED)  # an empty one merges, too
 
 
 def _saving(cell: Any, curve: pd.DataFrame, sign: float, generator: np.random.Generator) -> dict[str, Any]:

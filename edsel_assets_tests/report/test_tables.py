@@ -176,6 +176,7 @@ def test_where_lower_is_better_the_saving_turns():
 def test_without_the_control_there_are_scores_but_no_savings():
     found = label_efficiency(trials(*simple("s", 100, 0.3, 0.5)))
     assert found.saved.empty
+    assert len(found.scores.merge(found.saved, on=["task", "strategy", "budget"], how="left")) == 2
     assert math.isnan(row(found.scores, task="t")["difference"])
 
 

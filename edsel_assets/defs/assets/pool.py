@@ -7,8 +7,6 @@ import dagster as dg
 from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.metadata import made, preview, timed
 
-_SHOWN = 20
-
 
 def pool_source(graph: Graph) -> Any:
     """The study's pool as ``edsel_assets.pools`` reads it."""
@@ -42,8 +40,9 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             {
                 "rows_read": report.rows_read,
                 "duplicates": report.duplicates,
-                "skipped": len(skipped),
-                "skipped_rows": dg.MetadataValue.json(skipped[:_SHOWN]),
+                "conflicting_responses": report.conflicts,
+                "skipped": report.rows_skipped,
+                "skipped_rows": dg.MetadataValue.json(skipped),
                 "files": dg.MetadataValue.json([str(file) for file in report.files]),
                 "with_response": report.table.num_rows - report.table["response"].null_count,
                 "tasks": len(set(report.table["task"].to_pylist())),
