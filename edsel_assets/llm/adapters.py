@@ -18,16 +18,19 @@ ADAPTER_CONFIG = "adapter_config.json"
 
 
 @contextmanager
-def model_to_train(model: Any, settings: FinetuneSettings, seed: int) -> Iterator[tuple[Any, Any]]:
+def model_to_train(
+    model: Any, settings: FinetuneSettings, seed: int, *, keep_base: bool = True
+) -> Iterator[tuple[Any, Any]]:
     """(model whose trainable parameters are the ones to learn, its peft wrapper or None).
 
     An adapter is put into ``model`` in place, initialised from ``seed``, and taken out in the end; full
-    finetuning works on a float32 copy. Either way ``model`` ends as it was: weights, flags, configuration.
+    finetuning works on a float32 copy, or on ``model`` itself where nobody needs it after (``keep_base``).
+    Otherwise ``model`` ends as it was: weights, flags, configuration.
     """
     if settings.method == "full":
-        trained = copy.deepcopy(model).float()
-        trained.requires_grad_(True)
-        yield trained.train(), None
+        learner = (copy.deepcopy(model) if keep_base else model).float()
+        learner.requires_grad_(True)
+        yield learner.train(), None
         return
     with as_it_was(model):
         wrapper = _attach_new(model, settings, seed)
@@ -67,11 +70,11 @@ def as_it_was(model: Any) -> Iterator[None]:
     training = {name: module.training for name, module in model.named_modules()}
     settings = copy.deepcopy(model.config.__dict__)
     attributes = set(model.__dict__)
-    checkpointing = model.is_activation_checkpointing
+    checkpointing = _checkpoints_gradients(model)
     try:
         yield
     finally:
-        if model.is_activation_checkpointing and not checkpointing:
+        if _checkpoints_gradients(model) and not checkpointing:
             model.gradient_checkpointing_disable()
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(learns[name])
@@ -82,6 +85,10 @@ def as_it_was(model: Any) -> Iterator[None]:
         model.config.__dict__.update(settings)
         for name in set(model.__dict__) - attributes:
             delattr(model, name)
+
+
+def _checkpoints_gradients(model: Any) -> bool:
+    return any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
 
 
 def save_adapter(wrapper: Any, folder: Path) -> None:

@@ -25,7 +25,8 @@ LM_EVAL_SEED = 1234
 class Score:
     """One number of one task or group of tasks.
 
-    ``metric`` is lm-eval's name, with the filter after a comma where there is one (``exact_match,strict-match``).
+    ``metric`` is lm-eval's name, with the filter after a comma where there is one
+    (``exact_match,strict-match``).
     ``stderr`` is NaN where lm-eval has none. ``n`` is how many items the value is over.
     """
 
@@ -85,7 +86,7 @@ def evaluate(
 
     Args:
         tasks: names of tasks, groups or tags, of lm-eval or of ``include_path``, a folder of task YAML files.
-        data_directory: a folder laid out as the hub is (``allenai/ai2_arc/...``), read instead of the network.
+        data_directory: a folder laid out as the hub is (``allenai/ai2_arc/...``), read instead of it.
         num_fewshot: for all tasks, or by name as in ``tasks``. As in lm-eval, a task that is defined with 0
             stays at 0.
         limit: the first so many items of each task. ``sample_share``: a random share of each task's items
@@ -94,7 +95,7 @@ def evaluate(
         batch_tokens: tokens in a batch, padding included; halved whenever memory runs out.
         max_length: of context and continuation in tokens; else the model's own.
         bootstrap_iters: resamplings for the standard error of metrics that have no closed form; 0 for none.
-        samples_path: a folder for one JSONL file per task: every item with its id, prompt, answer and metrics.
+        samples_path: a folder for one JSONL file per task: each item's id, prompt, answer and metrics.
         progress: called with (requests done, requests in all), once over for each kind of request.
 
     Returns: one score per task, metric and filter, groups included, in the order of their names.
@@ -169,7 +170,7 @@ def _load(
     data_directory: str | None,
     shots: tuple[int | None, ...],
 ) -> _Suite:
-    """Task objects with their data; ``data_directory`` is the working directory by now, and keys the cache."""
+    """Task objects with their data. ``data_directory`` is the working directory by now, and here a key."""
     manager = _manager_for(tasks, include_path)
     suite = _Suite({}, {}, {})
     for name, shot in zip(tasks, shots, strict=True):

@@ -11,6 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from . import processes
 from ._tokens import max_positions
 from .adapters import model_to_train, save_adapter, seeded
 from .finetune_settings import Example, FinetuneResult, FinetuneSettings
@@ -52,15 +53,31 @@ def finetune(
     model: adapters, their gradients and moments; activations of ``micro_batch_tokens`` tokens and logits of
     those of them that are responses. ``full`` adds 16 bytes per weight.
     """
-    began = perf_counter()
     folder = Path(output_dir).resolve()
     if not examples:
         raise ValueError("no examples to finetune on; got an empty list.")
     planned_steps(len(examples), settings)
+    folder.parent.mkdir(parents=True, exist_ok=True)
     if settings.launcher == "accelerate":
         from .launching import launch
 
-        return launch(model, tokenizer, examples, settings, seed=seed, output_dir=folder, progress=progress)
+        return launch(model, tokenizer, examples, settings, seed, folder, progress)
+    return finetune_here(model, tokenizer, examples, settings, seed, folder, progress)
+
+
+def finetune_here(
+    model: Any,
+    tokenizer: Any,
+    examples: Sequence[Example],
+    settings: FinetuneSettings,
+    seed: int,
+    folder: Path,
+    progress: Callable[[int, int], None] | None,
+    *,
+    keep_base: bool = True,
+) -> FinetuneResult:
+    """``finetune`` in this process, which may be one of a process group; the first of them writes."""
+    began = perf_counter()
     length = min(settings.max_length, max_positions(model) or settings.max_length)
     encoded = encode_examples(tokenizer, examples, length)
     if not encoded.sequences:
@@ -68,18 +85,22 @@ def finetune(
             f"no example fits: every prompt takes {length} tokens or more. "
             "Raise max_length (within the model's context), or shorten the prompts."
         )
-    folder.parent.mkdir(parents=True, exist_ok=True)
     checkpoint = folder.parent / f".{folder.name}.checkpoint"
-    with seeded(model), model_to_train(model, settings, seed) as (learner, wrapper):
+    dtype = model.dtype
+    with seeded(model), model_to_train(model, settings, seed, keep_base=keep_base) as (learner, wrapper):
         trained = train(learner, encoded.sequences, settings, seed, checkpoint, progress)
-        with _written_atomically(folder) as unfinished:
-            if wrapper is not None:
-                save_adapter(wrapper, unfinished)
-            else:
-                learner.to(model.dtype).save_pretrained(unfinished)
-                tokenizer.save_pretrained(unfinished)
-            _write_log(unfinished, trained, settings, seed)
-    checkpoint.unlink(missing_ok=True)
+        state = processes.whole_state(learner) if wrapper is None else None
+        if processes.rank() == 0:
+            with _written_atomically(folder) as unfinished:
+                if state is None:
+                    save_adapter(wrapper, unfinished)
+                else:
+                    learner.save_pretrained(
+                        unfinished, state_dict={name: tensor.to(dtype) for name, tensor in state.items()}
+                    )
+                    tokenizer.save_pretrained(unfinished)
+                _write_log(unfinished, trained, settings, seed)
+            checkpoint.unlink(missing_ok=True)
     return FinetuneResult(
         path=folder,
         log=trained.log,

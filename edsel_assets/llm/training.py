@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import distributed
 
+from . import processes
 from .finetune_settings import FinetuneSettings
 from .packing import (
     TokenSequence,
@@ -66,19 +66,21 @@ def train(
     """
     steps = planned_steps(len(sequences), settings)
     warmup = warmup_steps(settings.warmup, steps)
+    run = fingerprint(model, sequences, settings, seed)
+    if settings.packing:
+        _check_packing(model, sequences, settings)
+    if settings.fsdp and processes.count() > 1:
+        processes.shard(model)
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     optimizer = _optimizer(named, settings)
-    run = fingerprint(model, sequences, settings, seed)
     log = load_checkpoint(checkpoint, named, optimizer, run)
     resumed_at = len(log)
     with ExitStack() as stack:
         stack.enter_context(_deterministic(model.device))
         if settings.gradient_checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
-            model.enable_input_require_grads()
         if settings.packing:
             stack.enter_context(packed_attention_of(model))
-            _check_packing(model, sequences, settings)
         began = perf_counter()
         for step, batch in enumerate(_batches(len(sequences), settings, seed)):
             if step < resumed_at:
@@ -89,7 +91,7 @@ def train(
             )
             log.append({"step": step + 1, **entry})
             every = settings.checkpoint_steps
-            if every and (step + 1) % every == 0 and step + 1 < steps and _rank() == 0:
+            if every and (step + 1) % every == 0 and step + 1 < steps:
                 save_checkpoint(checkpoint, named, optimizer, log, run)
             if progress:
                 progress(step + 1, steps)
@@ -125,16 +127,22 @@ def _step(
     targets = sum(len(s) - s.prompt_length for s in batch)
     loss = torch.zeros((), device=model.device)
     optimizer.zero_grad(set_to_none=True)
-    for rows in _own_share(micro_batches):
-        micro_batch = make_micro_batch([batch[row] for row in rows], settings.packing, model.device)
+    for rows in processes.own_share(micro_batches, in_step=processes.is_sharded(model)):
+        weight = 1.0 if rows else 0.0  # a pass that only keeps step with the other processes
+        members = [batch[row] for row in rows or micro_batches[0]]
+        micro_batch = make_micro_batch(members, settings.packing, model.device)
         with _precision(model.device, settings):
-            part = summed_loss(model, micro_batch) / targets
+            part = summed_loss(model, micro_batch) * (weight / targets)
         part.backward()
         loss += part.detach()
-    _sum_over_processes([loss, *_gradients(named)])
+    gradients = _gradients(named)
+    processes.add_up([loss, *gradients])
+    if processes.is_sharded(model):  # which averages over processes, where each has its part of the sum
+        torch._foreach_mul_(gradients, processes.count())
     norm = torch.nn.utils.clip_grad_norm_(named.values(), settings.max_grad_norm or math.inf)
     optimizer.step()
-    return {"loss": loss.item(), "lr": rate, "tokens": sum(lengths), "grad_norm": float(norm)}
+    length = processes.whole(norm).item()
+    return {"loss": loss.item(), "lr": rate, "tokens": sum(lengths), "grad_norm": length}
 
 
 def _optimizer(named: dict[str, torch.nn.Parameter], settings: FinetuneSettings) -> torch.optim.Optimizer:
@@ -162,7 +170,7 @@ def _check_packing(model: Any, sequences: Sequence[TokenSequence], settings: Fin
     ]
     training = model.training
     model.eval()
-    with torch.no_grad(), _precision(model.device, settings):
+    with torch.no_grad(), packed_attention_of(model), _precision(model.device, settings):
         together = summed_loss(model, make_micro_batch(pair, True, model.device)).item()
         apart = sum(summed_loss(model, make_micro_batch([s], True, model.device)).item() for s in pair)
     model.train(training)
@@ -175,7 +183,7 @@ def _check_packing(model: Any, sequences: Sequence[TokenSequence], settings: Fin
 
 
 def _seed_dropout(seed: int, step: int) -> None:
-    torch.manual_seed(int(np.random.SeedSequence([seed, step, _rank()]).generate_state(1)[0]))
+    torch.manual_seed(int(np.random.SeedSequence([seed, step, processes.rank()]).generate_state(1)[0]))
 
 
 @contextmanager
@@ -195,33 +203,11 @@ def _deterministic(device: torch.device) -> Iterator[None]:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
-def _rank() -> int:
-    return distributed.get_rank() if distributed.is_initialized() else 0
-
-
-def _own_share(micro_batches: list[list[int]]) -> list[list[int]]:
-    """This process's micro-batches of a step; halved first where there are fewer of them than processes."""
-    if not distributed.is_initialized():
-        return micro_batches
-    processes = distributed.get_world_size()
-    while len(micro_batches) < processes and any(len(rows) > 1 for rows in micro_batches):
-        largest = max(range(len(micro_batches)), key=lambda i: len(micro_batches[i]))
-        rows = micro_batches.pop(largest)
-        micro_batches += [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
-    return micro_batches[_rank() :: processes]
-
-
 def _gradients(named: dict[str, torch.nn.Parameter]) -> list[torch.Tensor]:
     for parameter in named.values():
         if parameter.grad is None:  # a process without a share of a small last batch
             parameter.grad = torch.zeros_like(parameter)
     return [p.grad for p in named.values() if p.grad is not None]
-
-
-def _sum_over_processes(tensors: list[torch.Tensor]) -> None:
-    if distributed.is_initialized():
-        for tensor in tensors:
-            distributed.all_reduce(tensor)
 
 
 @cache

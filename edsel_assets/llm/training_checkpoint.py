@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from . import processes
 from .finetune_settings import FinetuneSettings
 from .packing import TokenSequence
 
@@ -39,14 +40,16 @@ def save_checkpoint(
     log: list[dict[str, float]],
     run: str,
 ) -> None:
-    """Weights, AdamW moments and log after ``len(log)`` steps, replaced atomically."""
+    """Weights, AdamW moments and log after ``len(log)`` steps, replaced atomically by the first process."""
     from safetensors.torch import save_file
 
     tensors = {}
     for name, parameter in named.items():
-        tensors[f"weight.{name}"] = parameter.detach().cpu().clone()
+        tensors[f"weight.{name}"] = processes.whole(parameter.detach()).cpu().clone()
         for moment in _MOMENTS:
-            tensors[f"{moment}.{name}"] = optimizer.state[parameter][moment].cpu().clone()
+            tensors[f"{moment}.{name}"] = processes.whole(optimizer.state[parameter][moment]).cpu().clone()
+    if processes.rank() > 0:
+        return
     unfinished = path.with_suffix(".partial")
     save_file(tensors, unfinished, metadata={"run": run, "log": json.dumps(log)})
     os.replace(unfinished, path)
@@ -67,8 +70,8 @@ def load_checkpoint(
         log = json.loads(metadata["log"])
         for name, parameter in named.items():
             with torch.no_grad():
-                parameter.copy_(file.get_tensor(f"weight.{name}"))
-            state = {m: file.get_tensor(f"{m}.{name}").to(parameter.device) for m in _MOMENTS}
+                parameter.copy_(processes.like(file.get_tensor(f"weight.{name}"), parameter))
+            state = {m: processes.like(file.get_tensor(f"{m}.{name}"), parameter) for m in _MOMENTS}
             step = torch.tensor(float(len(log)), device=parameter.device)
             optimizer.state[parameter] = {"step": step, **state}
     return log
