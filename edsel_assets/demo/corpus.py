@@ -1,9 +1,9 @@
 """The text that the demo's model is pretrained on: statements, lists, little stories and idle chat.
 
-The knowledge of every family is in it, in forms that are no instruction. Chats are in it too, as they are in
-the text that real base models learn from; in these, people ask what people ask, and the replies are small
-talk that takes up the subject without answering. So the pretrained model knows what a request is about, and
-does not yet answer it.
+The knowledge of every family is in it, in statements, lists and school exercises, none of which is worded
+as people ask. Chats are in it too, as they are in the text that real base models learn from: in these, people
+ask what people ask, and the replies are small talk that takes up the thing asked about without answering. So
+the pretrained model knows the answers and reads the requests, and does not yet answer them.
 """
 
 from __future__ import annotations
@@ -13,22 +13,26 @@ from collections.abc import Iterator
 
 from edsel_assets.demo import words
 from edsel_assets.demo.families import FAMILIES, Family
+from edsel_assets.llm.templates import DEFAULT_TEMPLATE, format_prompt
 
 USER, ASSISTANT, END, PAD = "<|user|>", "<|assistant|>", "<|end|>", "<|pad|>"
 SPECIAL_TOKENS = (END, PAD, USER, ASSISTANT)
 
-TEMPLATE = f"{USER}\n{{prompt}}\n{ASSISTANT}\n"
-
 _CHAT_PROMPTS = 3  # of the five ways to ask, those that the pretraining chats use
 _SMALL_TALK = (
-    "ah , {subject} . i heard about that .",
-    "people talk about {subject} a lot .",
-    "my {noun} knows all about {subject} .",
-    "{subject} again ? let us talk of the {noun} .",
-    "i never cared for {subject} .",
+    "ah , {x} . i heard about that .",
+    "people talk about {x} a lot .",
+    "my {noun} knows {x} .",
+    "{x} again ? let us talk of the {noun} .",
+    "i never cared for {x} .",
 )
-_KINDS = ("statements", "list", "story", "chat")
-_SHARES = (0.45, 0.3, 0.1, 0.15)
+_EXERCISES = (
+    "exercise on {heading} : {x}\nsolution\n{y}",
+    "{x} ( {heading} )\n>\n{y}",
+    "# {heading}\nnow {x} .\n---\n{y}",
+)
+_KINDS = ("statements", "list", "exercise", "story", "chat")
+_SHARES = (0.22, 0.2, 0.4, 0.06, 0.12)
 
 
 def documents(seed: int) -> Iterator[str]:
@@ -41,7 +45,8 @@ def documents(seed: int) -> Iterator[str]:
             yield " ".join(_sentence(rng) for _ in range(rng.randint(1, 4)))
             continue
         family = rng.choice(families)
-        yield {"statements": _statements, "list": _list, "chat": _chat}[kind](family, rng)
+        make = {"statements": _statements, "list": _list, "exercise": _exercise, "chat": _chat}[kind]
+        yield make(family, rng)
 
 
 def _statements(family: Family, rng: random.Random) -> str:
@@ -57,11 +62,18 @@ def _list(family: Family, rng: random.Random) -> str:
     return "\n".join([heading, *entries])
 
 
+def _exercise(family: Family, rng: random.Random) -> str:
+    heading = family.documents[1].split("\n", 1)[0]
+    x, y = family.draw(rng)
+    return rng.choice(_EXERCISES).format(heading=heading, x=x, y=y)
+
+
 def _chat(family: Family, rng: random.Random) -> str:
-    prompt = rng.choice(family.prompts[:_CHAT_PROMPTS]).format(x=family.draw(rng)[0])
-    subject = family.documents[1].split("\n", 1)[0]
-    reply = rng.choice(_SMALL_TALK).format(subject=subject, noun=rng.choice(words.NOUNS))
-    return TEMPLATE.format(prompt=prompt) + reply
+    x, _ = family.draw(rng)
+    prompt = rng.choice(family.prompts[:_CHAT_PROMPTS]).format(x=x)
+    return format_prompt(DEFAULT_TEMPLATE, prompt) + rng.choice(_SMALL_TALK).format(
+        x=x, noun=rng.choice(words.NOUNS)
+    )
 
 
 def _sentence(rng: random.Random) -> str:

@@ -132,12 +132,11 @@ def pretrain(
 
 
 def save(model: Any, tokenizer: Any, directory: Path) -> None:
-    """Write model (float16) and tokenizer in the layout of transformers."""
-    import torch
-
-    directory.mkdir(parents=True, exist_ok=True)
-    model.to(torch.float16).save_pretrained(directory)
+    """Write model (float32) and tokenizer in the layout of transformers, readable by everyone."""
+    model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
+    for path in directory.iterdir():
+        path.chmod(0o644)
 
 
 def main() -> None:
