@@ -205,8 +205,8 @@ def make_micro_batch(sequences: Sequence[TokenSequence], packing: bool, device: 
     )
 
 
-def summed_loss(model: torch.nn.Module, batch: MicroBatch) -> torch.Tensor:
-    """Sum over response tokens of -log p(token), float32, in nats. The head runs on those places only."""
+def token_losses(model: torch.nn.Module, batch: MicroBatch) -> torch.Tensor:
+    """(R,) float32, -log p of each response token in nats. The head runs on those places only."""
     extra = {} if batch.layout is None else {"packed_layout": batch.layout}
     logits = model(
         input_ids=batch.tokens,
@@ -216,7 +216,7 @@ def summed_loss(model: torch.nn.Module, batch: MicroBatch) -> torch.Tensor:
         **extra,
     ).logits
     logits = logits.reshape(-1, logits.shape[-1])  # (R, V)
-    return functional.cross_entropy(logits.float(), batch.labels, reduction="sum")
+    return functional.cross_entropy(logits.float(), batch.labels, reduction="none")
 
 
 class _ToGrid(torch.autograd.Function):
