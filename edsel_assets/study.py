@@ -246,6 +246,12 @@ class TaskSettings(Settings):
         None, description="A fixed random share of the items instead (0.2 of BBH in Bhatt et al.)."
     )
 
+    @model_validator(mode="after")
+    def _one_cut(self) -> "TaskSettings":
+        if self.limit is not None and self.share is not None:
+            raise ValueError(f"task {self.name}: give limit or share, not both")
+        return self
+
 
 class EvaluationSettings(Settings):
     """Benchmarks through lm-eval, and win rates on held-back prompts."""
@@ -257,10 +263,9 @@ class EvaluationSettings(Settings):
     data_directory: str | None = Field(
         None, description="Folder that holds the tasks' data sets, for offline use."
     )
-    batch_size: Positive = 32
+    batch_tokens: Positive = Field(8_192, description="Tokens in one batch; halved when memory runs out.")
     max_length: Positive | None = Field(None, description="Context length; the model's by default.")
-    seed: int = 0
-    allow_code_execution: bool = Field(False, description="Permit tasks that run generated code.")
+    seed: int = Field(0, description="Of few-shot examples and of a task's share.")
     win_rate_prompts: Positive = Field(200, description="Prompts with responses, in neither training set.")
 
     @field_validator("tasks", mode="before")

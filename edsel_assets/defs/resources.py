@@ -36,8 +36,11 @@ class BaseModel(dg.ConfigurableResource):
 
     def open(self) -> tuple[Any, Any]:
         """(model, tokenizer). The same objects for every asset of a process: leave them as they are."""
+        from transformers.utils import logging
+
         from edsel_assets.llm import load_model
 
+        logging.disable_progress_bar()  # it would cut through ours
         key = self.model_dump_json()
         if key not in _LOADED:
             _LOADED.clear()  # one base model at a time fits a device

@@ -75,7 +75,7 @@ def settings_of(study: Study, kind: str, partition: str | None = None) -> dict[s
     model = study.model.model_dump(exclude={"device"})
     forward = study.forward.model_dump(exclude={"batch_tokens", "shard_rows"})
     tuning = study.finetuning.model_dump(exclude={"seeds", "random_seeds", "micro_batch_tokens"})
-    evaluation = study.evaluation.model_dump(exclude={"win_rate_prompts", "batch_size"})
+    evaluation = study.evaluation.model_dump(exclude={"win_rate_prompts", "batch_tokens"})
     rounds = study.rounds.model_dump()
     return {
         "pool": lambda: {"pool": study.pool.model_dump(exclude={"annotations"})},

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .loading import ModelError, load_model
     from .measures import uncertainty
     from .templates import DEFAULT_TEMPLATE, format_prompt
+    from .win_rates import win_rate
 
 _MODULES = {
     "DEFAULT_TEMPLATE": "templates",
@@ -39,6 +40,7 @@ _MODULES = {
     "perplexity": "likelihood",
     "score": "likelihood",
     "uncertainty": "measures",
+    "win_rate": "win_rates",
 }
 
 __all__ = [
@@ -59,6 +61,7 @@ __all__ = [
     "perplexity",
     "score",
     "uncertainty",
+    "win_rate",
 ]
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from edsel_assets.selection import kmeans
-from edsel_assets.selection.clusters import Clusters
+from edsel_assets.selection.clusters import Clusters, kmeans
+from edsel_assets.selection.diagnostics import low_quality_share, silhouette_sampled
 from edsel_assets.stages.inputs import clusters_of, column, embedding_matrix
 from edsel_assets.study import Study
 
@@ -29,6 +29,7 @@ def cluster_pool(study: Study, pool: pa.Table, embeddings: pa.Table, count: int)
         seed=settings.seed,
         nredo=settings.restarts,
         niter=settings.iterations,
+        tie_break=pool["prompt_id"].to_numpy().astype(str),
         device=study.model.device,
     )
     table = pa.table(
@@ -48,8 +49,6 @@ def compare_counts(
 
     The silhouette is exact up to 10,000 prompts, and from that many sampled ones beyond.
     """
-    from edsel_assets.selection import silhouette_sampled
-
     ids = pool["prompt_id"]
     matrix = embedding_matrix(embeddings, ids)
     rows = []
@@ -68,8 +67,6 @@ def poor_clusters(
     pool: pa.Table, clusterings: Mapping[int, Any], quality: pa.Table, threshold: float
 ) -> pa.Table:
     """``clusters, poor, share``: clusters whose mean quality is under ``threshold`` (Figure 4)."""
-    from edsel_assets.selection import low_quality_share
-
     ids = pool["prompt_id"]
     scores = column(quality, "quality", ids, "quality_scores")
     rows = []

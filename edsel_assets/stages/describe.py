@@ -10,8 +10,6 @@ import pyarrow.compute as pc
 
 from edsel_assets.stages.inputs import embedding_matrix
 
-_MAP_POINTS = 4_000
-
 
 def with_prompts(table: pa.Table, pool: pa.Table, rows: int = 10) -> pa.Table:
     """The first ``rows`` of a ranking with task and prompt beside each id."""
@@ -34,11 +32,8 @@ def task_shares(selection: pa.Table, pool: pa.Table) -> pa.Table:
 def map_of(
     rankings: pa.Table, pool: pa.Table, read_embeddings: Callable[[], pa.Table]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings of a fixed sample of the pool, and which of them the ranking chose (replicate 0)."""
+    """The pool's embeddings and the rows that the ranking chose (replicate 0, any budget)."""
     ids = pool["prompt_id"]
-    matrix = embedding_matrix(read_embeddings(), ids)
     first = rankings.filter(pc.equal(rankings["replicate"], 0))
     chosen = pc.is_in(ids, value_set=pc.unique(first["prompt_id"]).cast(ids.type)).to_numpy()
-    # Ids are hashes and the pool is sorted by them: every n-th row is a random sample.
-    step = max(1, len(matrix) // _MAP_POINTS)
-    return np.asarray(matrix[::step], dtype=np.float32), chosen[::step].astype(bool)
+    return embedding_matrix(read_embeddings(), ids), np.flatnonzero(chosen)

@@ -95,20 +95,25 @@ def evaluate_study(
     from edsel_assets.llm import evaluate
 
     settings = study.evaluation
-    scores = evaluate(
-        model,
-        tokenizer,
-        tasks=[task.name for task in settings.tasks],
-        include_path=tasks_folder(study),
-        limit={task.name: task.limit for task in settings.tasks},
-        num_fewshot={task.name: task.num_fewshot for task in settings.tasks},
-        batch_size=settings.batch_size,
-        max_length=settings.max_length,
-        seed=settings.seed,
-        data_directory=settings.data_directory,
-        allow_code_execution=settings.allow_code_execution,
-        progress=progress,
-    )
+    scores: list[Any] = []
+    # lm-eval limits all the tasks of a call alike.
+    for limit, share in dict.fromkeys((task.limit, task.share) for task in settings.tasks):
+        tasks = [task for task in settings.tasks if (task.limit, task.share) == (limit, share)]
+        scores += evaluate(
+            model,
+            tokenizer,
+            tasks=[task.name for task in tasks],
+            include_path=tasks_folder(study),
+            data_directory=settings.data_directory,
+            num_fewshot={task.name: task.num_fewshot for task in tasks if task.num_fewshot is not None},
+            limit=limit,
+            sample_share=share,
+            sample_seed=settings.seed,
+            seed=settings.seed,
+            batch_tokens=settings.batch_tokens,
+            max_length=settings.max_length,
+            progress=progress,
+        )
     return scores_table(scores)
 
 
@@ -176,7 +181,7 @@ def compare(
                     scored, tokenizer, prompts, responses, batch_tokens=study.forward.batch_tokens
                 )
             )
-    rate = win_rate(*found)
+    rate = win_rate(found[0].total, found[1].total)
     return pa.table(
         {
             "metric": ["win_rate"],

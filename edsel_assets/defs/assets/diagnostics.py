@@ -13,14 +13,15 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     @dg.asset(**graph.declare("diagnostics", "kernel_width", kinds={"matplotlib"}))
     def kernel_width(context: dg.AssetExecutionContext, pool: Table, embeddings: StoredTable) -> dg.Output:
         """Gain of each further prompt for several kernel widths (Bhatt et al. 2024, Figure 3)."""
-        from edsel_assets.report.plots import gain_curves_plot
-        from edsel_assets.stages.kernel import gain_table
+        from edsel_assets.report.plots import gain_curves
+        from edsel_assets.stages.kernel import gain_table, widths
 
         with timed() as time:
-            table, chosen = gain_table(study, pool, embeddings.read())
+            curves, usable, chosen = widths(study, pool, embeddings.read())
         note = "no width of selection.gammas passes; add smaller ones" if chosen is None else chosen
-        shown = {"auto_gamma": note, "gains": plot(gain_curves_plot(table.to_pandas()))}
-        return made(context, graph, table, {**shown, **time})
+        picture = gain_curves(curves, budget=max(study.selection.budgets), usable=usable, chosen=chosen)
+        shown = {"auto_gamma": note, "gains": plot(picture)}
+        return made(context, graph, gain_table(curves), {**shown, **time})
 
     @dg.asset(**graph.declare("diagnostics", "cluster_count", kinds={"matplotlib"}))
     def cluster_count(
@@ -30,14 +31,22 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         clusters: dict[str, TableWithArrays],
     ) -> dg.Output:
         """Silhouette and inertia by number of clusters (Yu et al. 2024, Figure 3): advice, not proof."""
-        from edsel_assets.report.plots import cluster_count_plot
+        from edsel_assets.report.plots import cluster_counts
         from edsel_assets.stages.clustering import compare_counts
 
         with timed() as time:
             table = compare_counts(
                 pool, embeddings.read(), {int(k): v for k, v in clusters.items()}, study.clustering.seed
             )
-        shown = {"curve": plot(cluster_count_plot(table.to_pandas())), "preview": preview(table, rows=40)}
+        shown = {
+            "curve": plot(
+                cluster_counts(
+                    *(table[name].to_pylist() for name in ("clusters", "silhouette", "inertia")),
+                    chosen=study.clustering.chosen,
+                )
+            ),
+            "preview": preview(table, rows=40),
+        }
         return made(context, graph, table, {**shown, **time})
 
     @dg.asset(
@@ -55,13 +64,19 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         quality_scores: Table,
     ) -> dg.Output:
         """Share of clusters of low mean quality, by number of clusters (Yu et al. 2024, Figure 4)."""
-        from edsel_assets.report.plots import poor_clusters_plot
+        from edsel_assets.report.plots import low_quality_share
         from edsel_assets.stages.clustering import poor_clusters
 
         found = {int(k): v for k, v in clusters.items()}
         table = poor_clusters(pool, found, quality_scores, study.quality.threshold)
         shown = {
-            "share": plot(poor_clusters_plot(table.to_pandas(), study.quality.threshold)),
+            "share": plot(
+                low_quality_share(
+                    table["clusters"].to_pylist(),
+                    table["share"].to_pylist(),
+                    threshold=study.quality.threshold,
+                )
+            ),
             "preview": preview(table, rows=40),
         }
         return made(context, graph, table, shown)

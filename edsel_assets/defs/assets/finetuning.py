@@ -49,7 +49,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         result = finetune(
             *base_model.open(), examples, finetune_settings(study.finetuning), seed=seed, output_dir=path
         )
-        losses = [entry["loss"] for entry in result.log]
+        steps, losses = zip(*((entry["step"], entry["loss"]) for entry in result.log), strict=True)
         return made(
             context,
             graph,
@@ -63,7 +63,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
                 "truncated": result.truncated,
                 "dropped": result.dropped,
                 "bytes": directory_size(path),
-                "loss_curve": plot(loss_curve(losses)),
+                "loss_curve": plot(loss_curve({"loss": (steps, losses)})),
             },
         )
 

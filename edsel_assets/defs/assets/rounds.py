@@ -144,7 +144,8 @@ def _checkpoint(graph: Graph, number: int) -> dg.AssetsDefinition:
                 start, tokenizer, examples, settings, seed=study.selection.seed + number, output_dir=path
             )
         figures = {"examples": len(examples), "final_loss": result.final_loss, "seconds": result.seconds}
-        curve = plot(loss_curve([entry["loss"] for entry in result.log]))
+        steps, losses = zip(*((entry["step"], entry["loss"]) for entry in result.log), strict=True)
+        curve = plot(loss_curve({"loss": (steps, losses)}))
         return made(context, graph, Path(path), {**figures, "loss_curve": curve})
 
     return checkpoint
@@ -211,7 +212,7 @@ def _weights(graph: Graph, number: int) -> dg.AssetsDefinition:
             "mean_score": float(scores.mean()),
             "largest_weight": float(table["weight"].to_numpy().max()),
         }
-        shown = {"scores": plot(histogram(scores, "score S")), "preview": preview(table)}
+        shown = {"scores": plot(histogram(scores, label="score S")), "preview": preview(table)}
         return made(context, graph, table, {**figures, **shown, **time})
 
     return weights

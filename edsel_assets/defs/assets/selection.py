@@ -57,7 +57,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             "summary": strategy.summary,
             "paper": strategy.paper,
             "summaries": dg.MetadataValue.json(summaries),
-            "map": plot(embedding_map(*map_of(table, pool, embeddings.read))),
+            "map": plot(embedding_map(*map_of(table, pool, embeddings.read), title=strategy.name)),
             "preview": preview(with_prompts(table, pool)),
         }
         if summaries[0]["guarantee"] is not None:
@@ -90,7 +90,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             {
                 **metadata,
                 "replicates": len(set(table["replicate"].to_pylist())),
-                "tasks_reached": sum(shares["selected"].to_numpy() > 0),
+                "tasks_reached": int((shares["selected"].to_numpy() > 0).sum()),
                 "by_task": preview(shares, rows=40),
                 "preview": preview(with_prompts(table, pool)),
             },

@@ -71,7 +71,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         table = pa.table({"prompt_id": token_probabilities["prompt_id"], "score": scores})
         figures = {"mean": float(scores.mean()), "largest": float(scores.max())}
         return made(
-            context, graph, table, {**figures, "scores": plot(histogram(scores, context.partition_key))}
+            context, graph, table, {**figures, "scores": plot(histogram(scores, label=context.partition_key))}
         )
 
     @dg.asset(**graph.declare("signals", "clusters", partitions_def=cells.cluster_count))
@@ -87,7 +87,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         figures = {"inertia": found.inertia, "smallest": int(sizes.min()), "largest": int(sizes.max())}
         shown = {
             "details": dg.MetadataValue.json(found.details),
-            "sizes": plot(histogram(sizes, "cluster size")),
+            "sizes": plot(histogram(sizes, label="cluster size")),
         }
         return made(context, graph, value, {**figures, **shown, **time})
 
@@ -100,7 +100,10 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         table = likelihood_quality(token_probabilities)
         worst = table.sort_by("quality").slice(0, 10)
         scores = table["log_likelihood"].to_numpy()
-        shown = {"likelihoods": plot(histogram(scores, "log-likelihood per token")), "lowest": preview(worst)}
+        shown = {
+            "likelihoods": plot(histogram(scores, label="log-likelihood per token")),
+            "lowest": preview(worst),
+        }
         return made(context, graph, table, shown)
 
     return [forward_pass, uncertainty_scores, clusters, quality_scores]

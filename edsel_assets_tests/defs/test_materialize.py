@@ -1,0 +1,180 @@
+"""A whole tiny study through the graph: laziness, exact recomputation, resumption, growth."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pyarrow.parquet as pq
+import pytest
+
+from edsel_assets.defs.build import build_definitions
+from edsel_assets.defs.cells import Scope
+from edsel_assets.defs.instance import open_instance
+from edsel_assets.defs.materialize import Outcome, RunFailed, materialize
+from edsel_assets.study import Study
+from edsel_assets_tests.defs.conftest import tiny_study
+
+
+@dataclass
+class Desk:
+    """One home with an open instance, to run studies on."""
+
+    home: Path
+    instance: dg.DagsterInstance
+
+    def run(self, study: Study, **scope: Any) -> Outcome:
+        definitions = build_definitions(study, home=self.home)
+        chosen = Scope(**{name: frozenset(values) for name, values in scope.items()})
+        return materialize(study, definitions, self.instance, self.store(study), chosen)
+
+    def store(self, study: Study) -> Path:
+        return self.home / "store" / study.name
+
+    def metadata(self, asset: str) -> dict[str, Any]:
+        event = self.instance.get_latest_materialization_event(dg.AssetKey(asset))
+        assert event is not None
+        return {name: value.value for name, value in event.asset_materialization.metadata.items()}
+
+
+def names(outcome: Outcome) -> list[str]:
+    return sorted(str(cell) for cell in outcome.made)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Desk, Study, Outcome]]:
+    """A home in which the tiny study has run to the end; tests leave it as they found it."""
+    home = tmp_path_factory.mktemp("home")
+    study = tiny_study()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(home / "dagster"))
+        with open_instance(home) as instance:
+            desk = Desk(home, instance)
+            yield desk, study, desk.run(study)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    with open_instance(tmp_path) as instance:
+        yield Desk(tmp_path, instance)
+
+
+def test_every_cell_of_every_asset_is_made(finished) -> None:
+    desk, study, outcome = finished
+    graph = build_definitions(study, home=desk.home).resolve_asset_graph()
+    for key in graph.materializable_asset_keys:
+        node = graph.get(key)
+        if node.is_partitioned:
+            expected = set(node.partitions_def.get_partition_keys())
+            assert desk.instance.get_materialized_partitions(key) == expected, key
+        else:
+            assert desk.instance.get_latest_materialization_event(key) is not None, key
+    assert not outcome.fresh
+
+
+def test_a_second_run_does_nothing(finished) -> None:
+    desk, study, first = finished
+    second = desk.run(study)
+    assert second.made == []
+    assert len(second.fresh) == len(first.made)
+
+
+def test_a_deleted_adapter_brings_back_its_trial_and_the_report_alone(finished) -> None:
+    desk, study, _ = finished
+    shutil.rmtree(desk.store(study) / "lora_adapters" / "00006" / "k_center.s0")
+    assert names(desk.run(study)) == [
+        "benchmark_scores[00006|k_center.s0]",
+        "label_efficiency",
+        "lora_adapters[00006|k_center.s0]",
+        "win_rates[00006|k_center.s0]",
+    ]
+
+
+def test_deleted_embeddings_come_back_from_their_rows_and_leave_the_rest_fresh(finished) -> None:
+    desk, study, _ = finished
+    (desk.store(study) / "embeddings.parquet").unlink()
+    assert names(desk.run(study)) == ["embeddings"]
+    assert desk.metadata("embeddings")["rows_new"] == 0
+
+
+def test_selections_are_files_of_the_budgets_size(finished) -> None:
+    desk, study, _ = finished
+    for budget in study.selection.budgets:
+        for path in (desk.store(study) / "selections" / f"{budget:05d}").glob("*.parquet"):
+            table = pq.read_table(path)
+            ids = table["prompt_id"].to_pylist()
+            assert len(ids) == len(set(ids)) == budget, path
+            assert table.column_names == ["replicate", "rank", "prompt_id", "gain"]
+
+
+def test_rounds_add_up_to_the_budget_without_repeats(finished) -> None:
+    desk, study, _ = finished
+    store = desk.store(study)
+    for budget in (6, 10):
+        rounds = [
+            pq.read_table(store / f"round_{r}" / "selection" / f"{budget:05d}" / "perplexity.parquet")[
+                "prompt_id"
+            ]
+            for r in (1, 2)
+        ]
+        union = pq.read_table(store / "iterative_selections" / f"{budget:05d}" / "perplexity.parquet")
+        assert union["prompt_id"].to_pylist() == [p for part in rounds for p in part.to_pylist()]
+        assert len(set(union["prompt_id"].to_pylist())) == budget
+        assert union["rank"].to_pylist() == list(range(budget))
+
+
+def test_a_changed_setting_reaches_the_strategies_that_read_it_and_no_others(finished) -> None:
+    desk, study, _ = finished
+    changed = study.model_copy(
+        update={"selection": study.selection.model_copy(update={"utility_weight": 2.0})}
+    )
+    made = names(desk.run(changed, assets=["selections"]))
+    assert made[:1] == ["rankings[fl_rbf_min_margin]"]
+    assert all("fl_rbf_min_margin" in name for name in made)
+    desk.run(study)  # back to the study that other tests rely on
+
+
+def test_only_what_is_asked_for_and_what_it_needs_is_made(desk: Desk) -> None:
+    study = tiny_study()
+    made = names(desk.run(study, assets=["selections"], strategies=["k_center"], budgets=[6]))
+    assert made == ["annotations", "embeddings", "pool", "rankings[k_center]", "selections[00006|k_center]"]
+
+
+def test_a_grown_pool_computes_its_new_prompts_only(desk: Desk, tmp_path: Path) -> None:
+    from edsel_assets.demo.pool import demo_pool
+
+    frame = demo_pool().drop_duplicates("prompt")
+    path = tmp_path / "pool.parquet"
+    frame.head(60).to_parquet(path)
+    study = tiny_study(pool={"path": str(path), "limit": None})
+    desk.run(study, assets=["embeddings"])
+    before = desk.metadata("embeddings")
+    frame.head(70).to_parquet(path)
+    # The pool's file is not one of the study's settings: asking for it anew is the sensor's part.
+    (desk.store(study) / "pool.parquet").unlink()
+    desk.run(study, assets=["embeddings"])
+    after = desk.metadata("embeddings")
+    assert after["rows_reused"] == before["rows"]
+    assert after["rows_new"] == after["rows"] - before["rows"] > 0
+
+
+def test_a_failing_cell_says_which_and_why_and_keeps_what_was_made(desk: Desk) -> None:
+    study = tiny_study(clustering={"counts": [4, 5000], "count": 4})
+    with pytest.raises(RunFailed, match=r"clusters\[05000\]: .*5000 clusters for a pool of"):
+        desk.run(study, assets=["clusters"])
+    again = tiny_study(clustering={"counts": [4], "count": 4})
+    assert names(desk.run(again, assets=["clusters"])) == []
+
+
+def test_a_budget_over_the_pool_fails_at_the_pool(desk: Desk) -> None:
+    with pytest.raises(RunFailed, match="largest budget, 500, exceeds the .* prompts of the pool"):
+        desk.run(tiny_study(selection={"budgets": [500]}), assets=["rankings"])
+
+
+@pytest.mark.parametrize(("asset", "known"), [("nonsense", "No asset nonsense")])
+def test_an_unknown_asset_is_named_with_those_there_are(desk: Desk, asset: str, known: str) -> None:
+    with pytest.raises(ValueError, match=known):
+        desk.run(tiny_study(), assets=[asset])
