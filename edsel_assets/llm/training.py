@@ -165,9 +165,8 @@ def _precision(device: torch.device, settings: FinetuneSettings) -> AbstractCont
 
 def _check_packing(model: Any, sequences: Sequence[TokenSequence], settings: FinetuneSettings) -> None:
     """An error when this model sees across the boundary of two packed sequences (a recurrent layer, say)."""
-    pair = [
-        TokenSequence(s.tokens[-16:], min(s.prompt_length, len(s.tokens[-16:]) - 1)) for s in sequences[:2]
-    ]
+    texts = sequences[0].tokens[:16], sequences[-1].tokens[-16:]  # unlike each other even at their ends
+    pair = [TokenSequence(tokens, 1) for tokens in texts]
     training = model.training
     model.eval()
     with torch.no_grad(), packed_attention_of(model), _precision(model.device, settings):
