@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,9 +18,10 @@ from edsel_assets.selection._embeddings import as_embeddings
 if TYPE_CHECKING:
     import torch
 
-SEEDING_ROWS_PER_CLUSTER = 32  # the seeding sees a sample of this many prompts per cluster
-PRODUCT_BYTES = 16 << 20  # of the products held at a time: small enough to stay in cache
-BLOCK_BYTES = 32 << 20  # of the float64 rows held at a time
+SEEDING_ROWS = 16  # prompts per cluster that the seeding looks at
+WARM_UP = 3  # iterations before the first swap, for the clusters to take shape
+BETWEEN_SWAPS = 2  # iterations that a swap is given to settle
+LEAST_DROP = 1e-4  # of the inertia: swaps that promise less are over
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,11 @@ def kmeans(
     device: str | torch.device = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> Clusters:
-    """Lloyd's k-means from greedy k-means++ seeds; the best of ``nredo`` starts.
+    """Lloyd's k-means from k-means++ seeds, with swaps; the best of ``nredo`` starts.
+
+    After a few iterations, clusters that are cheap to give up are joined to their neighbours and as many
+    costly ones split, as long as that pays: it reaches a lower inertia than a better seeding does.
+    Labels are exact: float32 products only rule out, and near ties are settled in float64.
 
     Args:
         embeddings: (N, d) array or tensor of float16, bfloat16, float32 or float64.
@@ -81,20 +87,29 @@ def kmeans(
     priority = _checks.tie_order(tie_break, pool.size)
     order = np.argsort(priority)
     points = pool.matrix() if tie_break is None else pool.rows(order)
-    best: tuple[np.ndarray, np.ndarray, np.ndarray, float, int] | None = None
+    runs = []
     for redo in range(nredo):
+        report = None if progress is None else partial(_report, progress, redo * niter, nredo * niter)
+        runs.append(_start(points, clusters, np.random.default_rng((seed, redo)), niter, report))
+    labels, centroids, squares, iterations, converged = min(runs, key=lambda run: float(run[2].sum()))
+    details: dict[str, object] = {
+        "seed": seed,
+        "nredo": nredo,
+        "niter": niter,
+        "iterations": iterations,
+        "converged": converged,
+    }
+    return Clusters(
+        labels[priority],
+        centroids,
+        np.sqrt(squares)[priority].astype(np.float32),
+        float(squares.sum()),
+        details,
+    )
 
-        def report(done: int, redo: int = redo) -> None:
-            if progress is not None:
-                progress(redo * niter + done, nredo * niter)
 
-        run = _start(points, clusters, np.random.default_rng((seed, redo)), niter, report)
-        if best is None or run[3] < best[3]:
-            best = run
-    assert best is not None
-    labels, centroids, distances, inertia, iterations = best
-    details = {"seed": seed, "nredo": nredo, "niter": niter, "iterations": iterations}
-    return Clusters(labels[priority], centroids, distances[priority], inertia, details)
+def _report(progress: Callable[[int, int], None], before: int, total: int, done: int) -> None:
+    progress(before + done, total)
 
 
 def _start(
@@ -102,114 +117,53 @@ def _start(
     clusters: int,
     rng: np.random.Generator,
     niter: int,
-    report: Callable[[int], None],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, int]:
+    report: Callable[[int], None] | None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, bool]:
+    """Labels, centroids, float64 squared distances, iterations and whether no label changed in the last."""
+    # torch takes seconds to import: only who clusters pays for it.
     import torch
 
-    sample = rng.choice(len(points), min(len(points), SEEDING_ROWS_PER_CLUSTER * clusters), replace=False)
-    sample = torch.from_numpy(np.sort(sample)).to(points.device)
-    centroids = _greedy_seeds(points[sample], clusters, rng)
-    labels = None
+    from edsel_assets.selection._distances import pair_squares
+    from edsel_assets.selection._lloyd import Lloyd
+    from edsel_assets.selection._swaps import swap_clusters
+
+    state = Lloyd(points, _seeds(points, clusters, rng))
+    next_swap: int | None = WARM_UP if clusters > 1 else None
     for iteration in range(1, niter + 1):
-        before = labels
-        labels, squares = _assign(points, centroids)
-        labels = _fill_empty(labels, squares, clusters)
-        if before is not None and bool((before == labels).all()):
+        due = iteration == next_swap
+        changed = state.assign(everything=due)
+        if changed == 0 and not due:
             break
-        centroids = _means(points, labels, clusters)
-        report(iteration)
-    squares = _squares(points, centroids, labels)
+        state.update()
+        if due:
+            drop = swap_clusters(state, rng) if iteration < niter else 0.0
+            next_swap = iteration + 1 + BETWEEN_SWAPS if drop > LEAST_DROP * state.inertia else None
+        if report is not None:
+            report(iteration)
+    everyone = torch.arange(len(points), device=points.device)
+    squares = pair_squares(points, everyone, state.centroids, state.labels)
     return (
-        labels.cpu().numpy(),
-        centroids.cpu().numpy(),
-        squares.sqrt().float().cpu().numpy(),
-        float(squares.sum()),
+        state.labels.cpu().numpy(),
+        state.centroids.cpu().numpy(),
+        squares.cpu().numpy(),
         iteration,
+        changed == 0,
     )
 
 
-def _greedy_seeds(points: torch.Tensor, clusters: int, rng: np.random.Generator) -> torch.Tensor:
-    """k-means++ that draws 2 + log C candidates per seed and keeps the best (Arthur & Vassilvitskii 2007)."""
+def _seeds(points: torch.Tensor, clusters: int, rng: np.random.Generator) -> torch.Tensor:
+    """k-means++ on a sample (Arthur & Vassilvitskii 2007): (C, d) points, drawn by squared distance."""
     import torch
 
-    trials = 2 + int(np.log(clusters))
+    sample = rng.choice(len(points), min(len(points), SEEDING_ROWS * clusters), replace=False)
+    points = points[torch.from_numpy(np.sort(sample)).to(points.device)]
     norms = points.square().sum(1)
     picks = [int(rng.integers(len(points)))]
-    nearest = (norms + norms[picks[0]] - 2 * points @ points[picks[0]]).clamp_(min=0)
+    nearest = torch.full_like(norms, torch.inf)
     while len(picks) < clusters:
+        squares = norms + norms[picks[-1]] - 2 * (points @ points[picks[-1]])
+        nearest = torch.minimum(nearest, squares.clamp_(min=0))
         total = nearest.double().cumsum(0)
-        draws = torch.from_numpy(rng.random(trials)).to(points.device) * total[-1]
-        tried = torch.searchsorted(total, draws, right=True).clamp_(max=len(points) - 1)
-        lowered = torch.addmm(norms[tried], points, points[tried].T, alpha=-2.0).add_(norms[:, None])
-        lowered = torch.minimum(lowered.clamp_(min=0), nearest[:, None])  # (n, trials)
-        winner = int(lowered.sum(0, dtype=torch.float64).argmin())
-        nearest = lowered[:, winner].contiguous()
-        picks.append(int(tried[winner]))
+        draw = torch.searchsorted(total, total[-1] * rng.random(), right=True)
+        picks.append(min(int(draw), len(points) - 1))
     return points[torch.tensor(picks, device=points.device)].clone()
-
-
-def _assign(points: torch.Tensor, centroids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(N,) nearest centroid and squared distance to it."""
-    import torch
-
-    norms = centroids.square().sum(1)
-    labels = torch.empty(len(points), dtype=torch.int64, device=points.device)
-    squares = torch.empty(len(points), device=points.device)
-    rows = max(1, PRODUCT_BYTES // (4 * len(centroids)))
-    for start in range(0, len(points), rows):
-        block = points[start : start + rows]
-        best = torch.addmm(norms, block, centroids.T, alpha=-2.0).min(1)
-        labels[start : start + rows] = best.indices
-        squares[start : start + rows] = (best.values + block.square().sum(1)).clamp_(min=0)
-    return labels, squares
-
-
-def _fill_empty(labels: torch.Tensor, squares: torch.Tensor, clusters: int) -> torch.Tensor:
-    """Give each empty cluster the prompt farthest from its centroid that has company there."""
-    import torch
-
-    sizes = torch.bincount(labels, minlength=clusters)
-    empty = torch.nonzero(sizes == 0).flatten().tolist()
-    if not empty:
-        return labels
-    for point in torch.argsort(squares, descending=True, stable=True).tolist():
-        if not empty or squares[point] <= 0:
-            break
-        if sizes[labels[point]] > 1:
-            sizes[labels[point]] -= 1
-            labels[point] = empty.pop(0)
-    if empty:
-        distinct = clusters - len(empty)
-        raise ValueError(
-            f"clusters must not exceed the distinct embeddings, about {distinct}; got {clusters}. "
-            "Ask for fewer."
-        )
-    return labels
-
-
-def _means(points: torch.Tensor, labels: torch.Tensor, clusters: int) -> torch.Tensor:
-    """(C, d) float32 means of the clusters, summed in float64 in a fixed order."""
-    import torch
-
-    sums = torch.zeros((clusters, points.shape[1]), dtype=torch.float64, device=points.device)
-    rows = max(1, BLOCK_BYTES // (8 * points.shape[1]))
-    for start in range(0, len(points), rows):
-        block = labels[start : start + rows]
-        order = torch.argsort(block, stable=True)
-        lengths = torch.bincount(block, minlength=clusters)
-        sums += torch.segment_reduce(
-            points[start : start + rows][order].double(), "sum", lengths=lengths, initial=0
-        )
-    return (sums / torch.bincount(labels, minlength=clusters)[:, None]).float()
-
-
-def _squares(points: torch.Tensor, centroids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """(N,) float64 squared distances to the own centroid, by differences."""
-    import torch
-
-    rows = max(1, BLOCK_BYTES // (8 * points.shape[1]))
-    parts = [
-        (block.double() - centroids[own]).square_().sum(1)
-        for block, own in zip(points.split(rows), labels.split(rows), strict=True)
-    ]
-    return torch.cat(parts)
