@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePosixPath
@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from edsel_assets.pools.errors import PoolError
 from edsel_assets.pools.files import Opened, open_source
-from edsel_assets.pools.layouts import LAYOUTS, Layout, RowError, example, layout_of, recognise
+from edsel_assets.pools.layouts import LAYOUTS, Layout, RowError, example, layout_of, normalise, recognise
 from edsel_assets.pools.rows import Batch, batches
 from edsel_assets.pools.source import DEMO, PoolSource
 
@@ -180,50 +180,68 @@ def _layout(
 
 
 def _add_batch(opened: Opened, batch: Batch, layout: Layout, source: PoolSource, rows: _Rows) -> None:
-    nothing = [None] * len(batch.numbers)
+    prompts = _column(batch, layout.prompt)
+    texts, answers = _examples(opened, batch, layout)
+    kept = range(len(texts)) if all(texts) else [i for i, text in enumerate(texts) if text]
+    for i in sorted(set(range(len(texts))).difference(kept)):
+        if prompts[i] is None and "prompt" not in source.columns:
+            _refuse_mixture(opened, batch, i, layout)
+        rows.skip(opened.name, batch.numbers[i], "no prompt" if prompts[i] is None else "the prompt is empty")
+    tasks = _column(batch, source.columns.get("task", "task"))
+    origins = _column(batch, source.columns.get("source", "source"))
+    default = opened.name if opened.name == DEMO else PurePosixPath(opened.name).name
+    columns: dict[str, list[Any]] = {
+        "prompt": [texts[i] for i in kept],
+        "response": [answers[i] for i in kept],
+        "task": [_label(tasks[i]) for i in kept],
+        "source": [_label(origins[i]) or default for i in kept],
+    }
+    try:
+        rows.ids.extend(hashlib.blake2b(t.encode(), digest_size=16).digest() for t in columns["prompt"])
+        rows.tables.append(pa.table({name: pa.array(v, pa.large_string()) for name, v in columns.items()}))
+    except UnicodeEncodeError as error:
+        whole = (i for i, row in enumerate(zip(*columns.values(), strict=True)) if not _is_unicode(row))
+        number = batch.numbers[kept[next(whole)]]
+        code = f"\\u{ord(error.object[error.start]):04x}"
+        reason = f"it holds half a surrogate pair ({code}), which is not valid Unicode"
+        raise PoolError(_bad_row(opened, number, layout, reason)) from error
 
-    def column(name: str | None) -> list[Any]:
-        return batch.columns.get(name, nothing) if name else nothing
 
-    task, origin = source.columns.get("task", "task"), source.columns.get("source", "source")
-    out: dict[str, list[str | None]] = {"prompt": [], "response": [], "task": [], "source": []}
-    default_source = opened.name if opened.name == DEMO else PurePosixPath(opened.name).name
-    digest = hashlib.blake2b
-    ids = []
-    columns = [column(c) for c in (layout.prompt, layout.context, layout.response, task, origin)]
-    for i, (number, prompt, context, response, task_value, origin_value) in enumerate(
-        zip(batch.numbers, *columns, strict=True)
-    ):
+def _column(batch: Batch, name: str | None) -> list[Any]:
+    return batch.columns.get(name or "") or [None] * len(batch.numbers)
+
+
+def _examples(opened: Opened, batch: Batch, layout: Layout) -> tuple[list[str], list[str | None]]:
+    """Prompt ("" where there is none) and response of each row."""
+    names = (layout.prompt, layout.context, layout.response)
+    prompts, contexts, responses = (_column(batch, name) for name in names)
+    plain = {str, type(None)}.issuperset([*map(type, prompts), *map(type, responses)])
+    if layout.context is None and plain:  # what ``example`` does, column by column: half the time
+        texts = [normalise(prompt) if prompt else "" for prompt in prompts]
+        return texts, [(normalise(response) or None) if response else None for response in responses]
+    pairs = []
+    for number, *row in zip(batch.numbers, prompts, contexts, responses, strict=True):
         try:
-            text, answer = example(prompt, context, response)
-            encoded = text.encode()
-        except (RowError, UnicodeEncodeError) as error:
-            raise PoolError(_bad_row(opened, number, layout, error)) from error
-        if not text:
-            if prompt is None and "prompt" not in source.columns:
-                _refuse_mixture(opened, batch, i, layout)
-            rows.skip(opened.name, number, "no prompt" if prompt is None else "the prompt is empty")
-            continue
-        ids.append(digest(encoded, digest_size=16).digest())
-        out["prompt"].append(text)
-        out["response"].append(answer)
-        out["task"].append(_label(task_value))
-        out["source"].append(_label(origin_value) or default_source)
-    rows.ids.extend(ids)
-    rows.tables.append(pa.table({name: pa.array(v, pa.large_string()) for name, v in out.items()}))
+            pairs.append(example(*row))
+        except RowError as error:
+            raise PoolError(_bad_row(opened, number, layout, str(error))) from error
+    return [text for text, _ in pairs], [answer for _, answer in pairs]
 
 
 def _label(value: Any) -> str | None:
     """A task or source as text: numbers are labels there."""
-    return None if value is None else str(value)
+    return value if value is None or isinstance(value, str) else str(value)
 
 
-def _bad_row(opened: Opened, number: int, layout: Layout, error: Exception) -> str:
-    if isinstance(error, UnicodeEncodeError):
-        code = f"\\u{ord(error.object[error.start]):04x}"
-        reason = f"it holds half a surrogate pair ({code}), which is not valid Unicode"
-    else:
-        reason = str(error)
+def _is_unicode(texts: Iterable[str | None]) -> bool:
+    try:
+        "".join(text or "" for text in texts).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _bad_row(opened: Opened, number: int, layout: Layout, reason: str) -> str:
     return (
         f"{opened.name}, row {number}: {reason}. Repair the row, or map another column with columns "
         f"(prompt: {layout.prompt}, response: {layout.response or 'none'} now)."

@@ -248,6 +248,11 @@ BAD_FILES = {
         r"a\.parquet, row 1: prompt should be text, but is int 3",
     ),
     "half a surrogate pair": ("a.jsonl", b'{"prompt":"\\ud800"}\n', r"row 1: it holds half a surrogate pair"),
+    "half a pair in a response": (
+        "a.jsonl",
+        b'{"prompt":""}\n{"prompt":"x"}\n{"prompt":"y","response":"\\udc00"}\n',
+        r"row 3: it holds half a surrogate pair \(.udc00\)",
+    ),
     "a bad turn": ("a.jsonl", b'{"messages":[{"role":"user"}]}\n', r"row 1: a chat turn should be"),
     "an unknown role": (
         "a.jsonl",
