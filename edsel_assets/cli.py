@@ -230,3 +230,7 @@ def _in_own_session(command: list[str], environment: dict[str, str]) -> int:
             except ProcessLookupError:
                 break
         return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from edsel_assets.defs.assets.pool import pool_source
 from edsel_assets.defs.graph import Graph
+from edsel_assets.defs.outside import pool_source
 
 _INTERVAL_SECONDS = 60
 
@@ -20,7 +20,9 @@ def build(graph: Graph, select: dg.JobDefinition) -> list[dg.SensorDefinition]:
         from edsel_assets.pools import pool_files as listing
         from edsel_assets.store import fingerprint
 
-        files = sorted((str(path), size, changed) for path, size, changed in listing(pool_source(graph)))
+        files = sorted(
+            (str(path), size, changed) for path, size, changed in listing(pool_source(graph.study.pool))
+        )
         seen = fingerprint(files=files)
         if seen == context.cursor:
             return dg.SkipReason(f"{len(files)} files, none new, gone or changed.")

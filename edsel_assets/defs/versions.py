@@ -1,8 +1,9 @@
 """When a cell is up to date: its code, the settings it reads, and its parents' content.
 
-Three things decide a cell's value. Their hash, the *signature*, is recorded with every
-materialization (tag ``edsel/inputs``); a cell whose signature has changed since is stale. It
-is exact per partition, where Dagster's own staleness is per asset and stops at 100 parents.
+A cell's code, the settings and the files it reads, and its parents decide its value. Their hash,
+the *signature*, is recorded with every materialization (tag ``edsel/inputs``); a cell whose
+signature has changed since is stale. It is exact per partition, where Dagster's own staleness is
+per asset and stops at 100 parents.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,7 @@ import dagster as dg
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
+from edsel_assets.defs.outside import outside
 from edsel_assets.selection.strategies import STRATEGIES
 from edsel_assets.study import Study
 
@@ -203,5 +205,8 @@ def signature(
         parents[name] = None if record is None else record.event if anew else record.data_version
     kind = kind_of(asset_key)
     return fingerprint(
-        code=CODE_VERSIONS[kind], settings=settings_of(study, kind, partition), parents=parents
+        code=CODE_VERSIONS[kind],
+        settings=settings_of(study, kind, partition),
+        outside=outside(study, kind),
+        parents=parents,
     )

@@ -85,14 +85,14 @@ def _base_pass(study: Study, home: Path, model_path: str) -> PoolSignals:
     settings = PassSettings(
         study.model.template, forward.max_new_tokens, forward.max_prompt_tokens, forward.pooling
     )
-    return PoolSignals(home, model_identity(study, model_path), settings)
+    return PoolSignals(home, model_identity(study.model.revision, study.model.dtype, model_path), settings)
 
 
 def _text_pass(study: Study, home: Path, model_path: str) -> PoolSignals:
     """A pass over texts that are whole already: no template, no decoding."""
     forward = study.forward
     settings = PassSettings("{prompt}", 0, forward.max_prompt_tokens, forward.pooling, False)
-    return PoolSignals(home, model_identity(study, model_path), settings)
+    return PoolSignals(home, model_identity(study.model.revision, study.model.dtype, model_path), settings)
 
 
 def _embedded_texts(study: Study, pool: pa.Table) -> tuple[list[str], list[str]]:
@@ -111,13 +111,13 @@ def _embedded_texts(study: Study, pool: pa.Table) -> tuple[list[str], list[str]]
     return [f"{i}.{content_hash(r)}" for i, r in zip(ids, responses, strict=True)], texts
 
 
-def model_identity(study: Study, path: str) -> dict[str, Any]:
+def model_identity(revision: str | None, dtype: str, path: str) -> dict[str, Any]:
     """What decides a model's numbers: where it is from, its revision and type, and its files.
 
     Local files are hashed; above 1 GiB of weights by size and time of change, as hashing them at
     each start would take longer than the start.
     """
-    identity: dict[str, Any] = {"revision": study.model.revision, "dtype": study.model.dtype}
+    identity: dict[str, Any] = {"revision": revision, "dtype": dtype}
     folder = Path(path)
     if not folder.is_dir():
         return {**identity, "name": path}

@@ -153,8 +153,6 @@ def test_a_grown_pool_computes_its_new_prompts_only(desk: Desk, tmp_path: Path) 
     desk.run(study, assets=["embeddings"])
     before = desk.metadata("embeddings")
     frame.head(70).to_parquet(path)
-    # The pool's file is not one of the study's settings: asking for it anew is the sensor's part.
-    (desk.store(study) / "pool.parquet").unlink()
     desk.run(study, assets=["embeddings"])
     after = desk.metadata("embeddings")
     assert after["rows_reused"] == before["rows"]
@@ -170,7 +168,7 @@ def test_a_failing_cell_says_which_and_why_and_keeps_what_was_made(desk: Desk) -
 
 
 def test_a_budget_over_the_pool_fails_at_the_pool(desk: Desk) -> None:
-    with pytest.raises(RunFailed, match="largest budget, 500, exceeds the .* prompts of the pool"):
+    with pytest.raises(RunFailed, match=r"largest budget, 500, exceeds the .* prompts of the pool"):
         desk.run(tiny_study(selection={"budgets": [500]}), assets=["rankings"])
 
 

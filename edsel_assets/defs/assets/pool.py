@@ -1,18 +1,10 @@
 """Group ``pool``: the prompts, and what is annotated already."""
 
-from typing import Any
-
 import dagster as dg
 
 from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.metadata import made, preview, timed
-
-
-def pool_source(graph: Graph) -> Any:
-    """The study's pool as ``edsel_assets.pools`` reads it."""
-    from edsel_assets.pools import PoolSource
-
-    return PoolSource(**graph.study.pool.model_dump(exclude={"annotations"}))
+from edsel_assets.defs.outside import pool_source
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
@@ -24,7 +16,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         from edsel_assets.pools import read_pool
 
         with timed() as time:
-            report = read_pool(pool_source(graph))
+            report = read_pool(pool_source(study.pool))
         budget = max(study.selection.budgets)
         if budget > report.table.num_rows:
             raise dg.Failure(

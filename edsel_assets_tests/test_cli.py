@@ -1,0 +1,102 @@
+"""The command line: one line per failure, and nothing else of Python's."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from edsel_assets import cli
+from edsel_assets_tests.defs.conftest import TINY
+
+
+def edsel(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str
+) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of the command."""
+    monkeypatch.setattr(sys, "argv", ["edsel", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    captured = capsys.readouterr()
+    return int(ended.value.code or 0), captured.out, captured.err
+
+
+@pytest.fixture
+def study_file(tmp_path: Path) -> Path:
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(TINY), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["run", "--study", "nowhere"], "No study 'nowhere': give a YAML file or one of bhatt2024, demo"),
+        (["run", "--study", "demo", "--budget", "7"], "The study has no budget 7; it has 100, 300"),
+        (["run", "--study", "demo", "--strategy", "best"], "The study has no strategy best; it has"),
+        (["run", "--study", "demo", "--only", "nonsense"], "No asset nonsense; the assets are annotations"),
+    ],
+)
+def test_what_is_not_there_is_said_in_one_line(words, reason, capsys, monkeypatch, tmp_path) -> None:
+    code, _, error = edsel(capsys, monkeypatch, *words, "--home", str(tmp_path))
+    assert code == 1
+    assert reason in error
+    assert error.count("\n") == 1
+    assert "Traceback" not in error
+
+
+def test_a_mistyped_setting_is_named(capsys, monkeypatch, tmp_path, study_file) -> None:
+    study_file.write_text(study_file.read_text().replace("budgets:", "budget:"), encoding="utf-8")
+    code, _, error = edsel(capsys, monkeypatch, "run", "--study", str(study_file), "--home", str(tmp_path))
+    assert code == 1
+    assert "selection.budgets: is required" in error
+    assert "selection.budget: no such setting" in error
+
+
+def test_a_pool_that_cannot_be_read_fails_with_the_files_name(
+    capsys, monkeypatch, tmp_path, study_file
+) -> None:
+    settings = yaml.safe_load(study_file.read_text())
+    settings["pool"] = {"path": str(tmp_path / "absent.parquet")}
+    study_file.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    home = str(tmp_path / "home")
+    code, _, error = edsel(capsys, monkeypatch, "run", "--study", str(study_file), "--home", home)
+    assert code == 1
+    assert "absent.parquet" in error
+    assert "Traceback" not in error
+
+
+def test_a_second_run_does_nothing_and_says_so(capsys, monkeypatch, tmp_path, study_file) -> None:
+    words = ["run", "--study", str(study_file), "--only", "pool", "--home", str(tmp_path / "home")]
+    assert "Made 1 cells" in edsel(capsys, monkeypatch, *words)[1]
+    assert "Nothing to do: 1 fresh" in edsel(capsys, monkeypatch, *words)[1]
+
+
+def test_two_runs_do_not_share_a_home(capsys, monkeypatch, tmp_path, study_file) -> None:
+    from edsel_assets.defs.instance import exclusive
+
+    with exclusive(tmp_path):
+        code, _, error = edsel(
+            capsys, monkeypatch, "run", "--study", str(study_file), "--only", "pool", "--home", str(tmp_path)
+        )
+    assert code == 1
+    assert "Another edsel run is at work" in error
+
+
+def test_a_home_that_cannot_be_written_is_named(capsys, monkeypatch, tmp_path, study_file) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder", encoding="utf-8")
+    code, _, error = edsel(
+        capsys, monkeypatch, "run", "--study", str(study_file), "--home", str(blocked / "home")
+    )
+    assert code == 1
+    assert str(blocked) in error
+    assert "Traceback" not in error
+
+
+def test_the_command_is_installed_and_lists_the_studies() -> None:
+    command = Path(sys.executable).with_name("edsel")
+    done = subprocess.run([command, "studies"], capture_output=True, text=True, check=True, env=os.environ)
+    assert {"demo", "t0", "bhatt2024", "yu2024"} <= set(done.stdout.split())

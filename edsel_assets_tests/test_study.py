@@ -1,0 +1,92 @@
+"""Studies: shipped ones load, wrong ones say what is wrong."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from edsel_assets.selection.strategies import STRATEGIES
+from edsel_assets.study import MEASURES, SelectionSettings, Study, StudyError, shipped_studies
+from edsel_assets_tests.defs.conftest import TINY, tiny_study
+
+
+@pytest.mark.parametrize("name", ["demo", "t0", "bhatt2024", "yu2024"])
+def test_shipped_studies_load(name, monkeypatch) -> None:
+    monkeypatch.setenv("EDSEL_POOL", "pool.parquet")
+    monkeypatch.setenv("EDSEL_DATA", "data")
+    study = Study.load(name)
+    assert study.name == name
+    assert name in shipped_studies()
+
+
+def test_every_strategy_of_the_table_can_be_named_and_the_demo_names_all() -> None:
+    choices = SelectionSettings.model_fields["strategies"].annotation.__args__[0].__args__
+    assert set(choices) == set(STRATEGIES) == set(Study.load("demo").selection.strategies)
+
+
+def test_the_tables_measures_are_the_studys() -> None:
+    assert {row.measure for row in STRATEGIES.values() if row.measure} == set(MEASURES)
+
+
+def test_the_study_comes_from_the_environment(monkeypatch, tmp_path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump({**TINY, "name": "mine"}), encoding="utf-8")
+    monkeypatch.setenv("EDSEL_STUDY", str(path))
+    assert Study.from_env().name == "mine"
+    monkeypatch.delenv("EDSEL_STUDY")
+    assert Study.from_env().name == "demo"
+
+
+def test_random_has_twice_the_seeds_unless_told() -> None:
+    study = tiny_study(finetuning={"seeds": 3, "random_seeds": None})
+    assert list(study.seeds("random")) == [0, 1, 2, 3, 4, 5]
+    assert list(study.seeds("k_center")) == [0, 1, 2]
+    assert len(tiny_study(finetuning={"random_seeds": 4}).seeds("random")) == 4
+
+
+@pytest.mark.parametrize(
+    ("section", "changes", "reason"),
+    [
+        ("selection", {"strategies": ["best"]}, "selection.strategies.0"),
+        ("selection", {"budgets": [0]}, "selection.budgets.0"),
+        ("selection", {"budgets": [5, 5]}, "must not repeat a value"),
+        ("selection", {"gamma": -1}, "selection.gamma"),
+        ("selection", {"strategies": ["k_center"]}, "report.control 'random' must be among"),
+        ("selection", {"budgets": [1]}, "cannot be spread over 2 rounds"),
+        ("clustering", {"count": 5}, "must be one of clustering.counts"),
+        ("model", {"template": "no place"}, "must contain {prompt} exactly once"),
+        ("embeddings", {"source": "openai"}, "embeddings.name is needed"),
+        ("evaluation", {"tasks": [{"name": "x", "limit": 1, "share": 0.5}]}, "give limit or share"),
+        ("finetuning", {"warmup": 1.5}, "finetuning.warmup"),
+        ("pool", {"colums": {}}, "pool.colums: no such setting"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_the_rule(section, changes, reason, tmp_path: Path) -> None:
+    settings = {**TINY, section: {**TINY.get(section, {}), **changes}}
+    path = tmp_path / "wrong.yaml"
+    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    with pytest.raises(StudyError) as raised:
+        Study.load(path)
+    assert reason in str(raised.value)
+    assert str(path) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_variables_are_filled_in_and_a_missing_one_is_named(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "with.yaml"
+    text = yaml.safe_dump(TINY)
+    path.write_text(text.replace("builtin:demo", "${PLACE:-builtin:demo}", 1), encoding="utf-8")
+    assert Study.load(path).pool.path == "builtin:demo"
+    monkeypatch.setenv("PLACE", "elsewhere")
+    assert "elsewhere" in Study.load(path).model_dump_json()
+    path.write_text("# ${NOT_NEEDED}\n" + text.replace("tiny", "${ABSENT}"), encoding="utf-8")
+    with pytest.raises(StudyError, match="needs the environment variable ABSENT"):
+        Study.load(path)
+
+
+@pytest.mark.parametrize("text", ["[1, 2", "- a\n- b\n", ""])
+def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "odd.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(StudyError, match=r"odd\.yaml"):
+        Study.load(path)
