@@ -17,6 +17,7 @@ from edsel_assets.pools.files import Opened, open_source
 from edsel_assets.pools.layouts import LAYOUTS, Layout, RowError, example, layout_of, normalise, recognise
 from edsel_assets.pools.rows import Batch, batches
 from edsel_assets.pools.source import DEMO, PoolSource
+from edsel_assets.pools.unique import limited, unique_rows
 
 POOL_SCHEMA = pa.schema(
     [
@@ -107,16 +108,16 @@ def read_pool(source: PoolSource, *, progress: Callable[[int, int], None] | None
         raise PoolError(_nothing_read(rows, list(files)))
     ids = np.frombuffer(b"".join(rows.ids), dtype=">u8").reshape(-1, 2).astype(np.uint64)
     table = pa.concat_tables(rows.tables)
-    kept, conflicts = _unique_rows(ids, table)
-    limited = _limited(ids[kept], source)
+    kept, conflicts = unique_rows(ids, table)
+    within = limited(ids[kept], source.limit, source.seed)
     return PoolReport(
-        table=_pool_table(ids, table, kept[limited]),
+        table=_pool_table(ids, table, kept[within]),
         rows_read=rows.rows_read,
         duplicates=len(ids) - len(kept),
         conflicts=conflicts,
         rows_skipped=rows.rows_skipped,
         skipped=tuple(rows.skipped),
-        beyond_limit=len(kept) - len(limited),
+        beyond_limit=len(kept) - len(within),
         files=files,
     )
 
@@ -257,46 +258,6 @@ def _refuse_mixture(opened: Opened, batch: Batch, i: int, layout: Layout) -> Non
             f"{opened.name}, row {batch.numbers[i]}: this row has the layout {other.name} ({other.prompt}), "
             f"others {layout.name} ({layout.prompt}). Put rows of each layout into a file of their own."
         )
-
-
-def _unique_rows(ids: np.ndarray, table: pa.Table) -> tuple[np.ndarray, int]:
-    """Row kept of each prompt, ascending by id, and the number of prompts with several responses."""
-    order = np.lexsort((ids[:, 1], ids[:, 0]))
-    new = np.ones(len(order), dtype=bool)
-    new[1:] = (ids[order[1:]] != ids[order[:-1]]).any(axis=1)
-    kept = order[new]
-    group = np.cumsum(new) - 1  # of each row in order
-    repeated = np.flatnonzero(np.bincount(group, minlength=len(kept))[group] > 1)
-    rows = table.take(pa.array(order[repeated])).to_pylist()  # at once: a take costs much more than a row
-    preferred: dict[int, tuple[bool, bytes]] = {}
-    responses: dict[int, set[str | None]] = {}
-    for row, number, member in zip(rows, group[repeated].tolist(), order[repeated], strict=True):
-        preference = _preference(row)
-        if number not in preferred or preference < preferred[number]:
-            preferred[number], kept[number] = preference, member
-        responses.setdefault(number, set()).add(row["response"])
-    return kept, sum(len(each - {None}) > 1 for each in responses.values())
-
-
-def _preference(row: dict[str, Any]) -> tuple[bool, bytes]:
-    parts = repr([row["response"], row["task"], row["source"]]).encode()
-    return row["response"] is None, hashlib.blake2b(parts, digest_size=16).digest()
-
-
-def _limited(ids: np.ndarray, source: PoolSource) -> np.ndarray:
-    """Positions kept of ascending ``ids``, ascending."""
-    if source.limit is None or source.limit >= len(ids):
-        return np.arange(len(ids))
-    salt = f"limit {source.seed}".encode()
-    raw = ids.astype(">u8")
-    keys = np.array(
-        [
-            int.from_bytes(hashlib.blake2b(row.tobytes(), key=salt, digest_size=8).digest(), "big")
-            for row in raw
-        ],
-        dtype=np.uint64,
-    )
-    return np.sort(np.argsort(keys, kind="stable")[: source.limit])
 
 
 def _pool_table(ids: np.ndarray, table: pa.Table, rows: np.ndarray) -> pa.Table:

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 from PIL import Image
 
 #: Okabe and Ito's palette without black, which is the control's, and yellow, too faint for a line.
@@ -67,8 +68,6 @@ def png(made: Figure) -> bytes:
 
 def count_ticks(axes: Axes, counts: Sequence[float], rotation: float = 0) -> None:
     """Ticks of the x axis at ``counts``, written out; of those too close to tell, the larger."""
-    from matplotlib.ticker import NullLocator
-
     low, high = axes.get_xlim()
     scale = axes.xaxis.get_transform().transform
     kept: list[float] = []
