@@ -30,7 +30,7 @@ def in_threads(
 
     ``report`` is called in the caller's thread with the number of tasks done.
     """
-    results = []
+    results: list[Result] = []
     threads = torch.get_num_threads()
     try:
         # Within a worker this limits that worker's own products only.
@@ -45,10 +45,13 @@ def in_threads(
 
 
 class Scratch(threading.local):
-    """A product buffer per thread."""
+    """Per thread, room for the scores of a block and for every pair in it."""
 
     def __init__(self) -> None:
-        self.scores = torch.empty(BLOCK_ROWS * BLOCK_COLUMNS)
+        cells = BLOCK_ROWS * BLOCK_COLUMNS
+        self.scores = torch.empty(cells)
+        self.columns = np.empty(cells, dtype=np.int32)
+        self.affinity = np.empty(cells, dtype=np.float32)
 
     def product(self, left: torch.Tensor, right: torch.Tensor) -> np.ndarray:
         """left @ right.T as a (rows, columns) float32 array, valid until the thread's next product."""
@@ -69,8 +72,6 @@ class CpuRows:
 
     def fold(self, points: torch.Tensor, old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
         """(N,) int64 sum over ``points`` of clamp(w, old, new) - old; old and new are (r,) int32."""
-        if self.kernel.sharp:
-            return _fold_rows(self, points, old, new)
         kernel, scratch = self.kernel, Scratch()
         rows, low, high = points.numpy(), old.numpy(), new.numpy()
         picked = kernel.points[points]
@@ -83,40 +84,37 @@ class CpuRows:
             for top in range(0, len(rows), BLOCK_ROWS):
                 part = slice(top, top + BLOCK_ROWS)
                 scores = scratch.product(picked[part], kernel.points[columns])
-                _fold(
-                    scores, halves[rows[part]], halves[columns], kernel.name == "rbf", rows[part], left,
-                    low[part], high[part], floors[part], total[columns],
-                )  # fmt: skip
+                scores -= halves[rows[part], None] + halves[columns]
+                _correct(kernel, scores, rows[part], columns, floors[part])
+                _fold(scores, kernel.name == "rbf", low[part], high[part], floors[part], total[columns])
 
         in_threads(column_block, range(0, kernel.size, BLOCK_COLUMNS))
         return torch.from_numpy(total)
 
 
-def _fold_rows(rows: CpuRows, points: torch.Tensor, old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
-    total = torch.zeros(rows.kernel.size, dtype=torch.int64)
-    for start in range(0, len(points), 64):
-        part = slice(start, start + 64)
-        low = old[part, None]
-        total += torch.clamp(rows.weights(points[part]), low, new[part, None]).sub_(low).sum(0)
-    return total
+def _correct(kernel: Kernel, block: np.ndarray, rows: np.ndarray, columns: slice, floors: np.ndarray) -> None:
+    """Set affinities of prompts with themselves, and of a sharp kernel's near pairs, free of rounding."""
+    if kernel.sharp:
+        near, far = np.nonzero(block > floors[:, None])
+        exact = np.empty(len(near))
+        first, second = rows[near].astype(np.int32), (far + columns.start).astype(np.int32)
+        _pair_affinity(kernel.points.numpy(), first, second, exact)
+        block[near, far] = exact
+    own = np.flatnonzero((rows >= columns.start) & (rows < columns.stop))
+    block[own, rows[own] - columns.start] = 0.0 if kernel.name == "rbf" else 1.0
 
 
 @numba.njit(cache=True, nogil=True)
-def _fold(scores, row_halves, column_halves, rbf, rows, left, low, high, floors, total):
-    for r in range(scores.shape[0]):
-        row, half, floor = scores[r], row_halves[r], floors[r]
-        lowest, highest = low[r], high[r]
-        own = rows[r] - left
-        if 0 <= own < row.size:
-            row[own] = half + column_halves[own] + (0.0 if rbf else 1.0)  # w_ii = 1 whatever it rounds to
-        if rbf:
-            for c in range(row.size):
-                if row[c] - half - column_halves[c] > floor:
-                    affinity = np.float64(row[c]) - half - column_halves[c]
-                    weight = np.int64(np.rint(min(np.exp(affinity), 1.0) * UNIT))
+def _fold(affinity, rbf, low, high, floors, total):
+    """Add to ``total`` the sum over rows of clamp(w, low, high) - low."""
+    for r in range(affinity.shape[0]):
+        row, floor, lowest, highest = affinity[r], floors[r], low[r], high[r]
+        for c in range(row.size):
+            if rbf:
+                if row[c] > floor:
+                    weight = np.int64(np.rint(np.exp(min(np.float64(row[c]), 0.0)) * UNIT))
                     total[c] += min(max(weight, lowest), highest) - lowest
-        else:
-            for c in range(row.size):
+            else:
                 fixed = np.int32(row[c] * UNIT + np.float32(0.5))
                 total[c] += min(max(fixed, lowest), highest) - lowest
 
@@ -152,13 +150,13 @@ def near_pairs(
         top, left = corner
         rows, columns = slice(top, top + BLOCK_ROWS), slice(left, left + BLOCK_COLUMNS)
         scores = scratch.product(kernel.points[rows], kernel.points[columns])
-        count = _count(scores, halves[rows], halves[columns], terms[rows], terms[columns], top, left)
-        found_rows, found_columns = np.empty(count, np.int32), np.empty(count, np.int32)
-        affinity = np.empty(count, np.float32)
-        _gather(
+        counts = np.empty(len(scores), dtype=np.int64)
+        count = _gather(
             scores, halves[rows], halves[columns], terms[rows], terms[columns], top, left,
-            found_rows, found_columns, affinity,
+            counts, scratch.columns, scratch.affinity,
         )  # fmt: skip
+        found_rows = np.repeat(np.arange(top, top + len(scores), dtype=np.int32), counts)
+        found_columns, affinity = scratch.columns[:count].copy(), scratch.affinity[:count]
         weights = pair_weights(kernel, found_rows, found_columns, affinity)
         found += count
         return found_rows, found_columns, weights
@@ -177,8 +175,7 @@ def pair_weights(kernel: Kernel, rows: np.ndarray, columns: np.ndarray, affinity
     """int32 weights of pairs from their affinities, recomputed where products are too coarse."""
     exact = affinity.astype(np.float64)
     if kernel.sharp:
-        first, second = (torch.from_numpy(side.astype(np.int64)) for side in (rows, columns))
-        exact = kernel.pair_affinity(first, second).numpy()
+        _pair_affinity(kernel.points.numpy(), rows, columns, exact)
     weight = np.exp(np.minimum(exact, 0)) if kernel.name == "rbf" else np.clip(exact, 0, 1)
     return np.rint(weight * UNIT).astype(np.int32)
 
@@ -189,33 +186,36 @@ def whole_thresholds(kernel: Kernel) -> np.ndarray:
     return np.full(kernel.size, lowest - kernel.slack, dtype=np.float32)
 
 
-# In the two kernels below a score is y_i . y_j; its pair is kept where the affinity
-# score - h_i - h_j passes a threshold t, written score - h_j > t_i + h_i so that it vectorises.
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _pair_affinity(points, rows, columns, affinity):
+    """a_ij of an RBF kernel in float64 by differences, which products of near points blur."""
+    for p in range(rows.size):
+        left, right = points[rows[p]], points[columns[p]]
+        total = 0.0
+        for k in range(left.size):
+            gap = np.float64(left[k]) - np.float64(right[k])
+            total += gap * gap
+        affinity[p] = -0.5 * total
 
 
 @numba.njit(cache=True, nogil=True)
-def _count(scores, row_halves, column_halves, row_terms, column_terms, top, left):
-    count = 0
-    for r in range(scores.shape[0]):
-        row, half, term = scores[r], row_halves[r], row_terms[r]
-        for c in range(max(0, top + r + 1 - left), row.size):
-            count += (row[c] - column_halves[c] > term) | (row[c] - half > column_terms[c])
-    return count
-
-
-@numba.njit(cache=True, nogil=True)
-def _gather(scores, row_halves, column_halves, row_terms, column_terms, top, left, rows, columns, affinity):
+def _gather(scores, row_halves, column_halves, row_terms, column_terms, top, left, counts, columns, affinity):
+    """Pairs whose affinity, score - h_i - h_j, passes the threshold t of a side: score - h_j > t_i + h_i."""
     at = 0
+    nearest, easiest = column_halves.min(), column_terms.min()
+    likely = np.empty(scores.shape[1], dtype=np.int32)
     for r in range(scores.shape[0]):
         row, half, term = scores[r], row_halves[r], row_terms[r]
-        for start in range(max(0, top + r + 1 - left), row.size, 64):
-            stop = min(start + 64, row.size)
-            hits = 0  # whole stretches without a pair are passed over with vector instructions
-            for c in range(start, stop):
-                hits += (row[c] - column_halves[c] > term) | (row[c] - half > column_terms[c])
-            if hits:
-                for c in range(start, stop):
-                    if (row[c] - column_halves[c] > term) | (row[c] - half > column_terms[c]):
-                        rows[at], columns[at] = top + r, left + c
-                        affinity[at] = row[c] - half - column_halves[c]
-                        at += 1
+        least = min(term + nearest, half + easiest)  # under it no score of the row passes
+        count = 0
+        for c in range(max(0, top + r + 1 - left), row.size):
+            likely[count] = c  # always written, kept by moving on: no branch to mispredict
+            count += row[c] > least
+        before = at
+        for c in likely[:count]:
+            if row[c] - column_halves[c] > term or row[c] - half > column_terms[c]:
+                columns[at] = left + c
+                affinity[at] = row[c] - half - column_halves[c]
+                at += 1
+        counts[r] = at - before
+    return at

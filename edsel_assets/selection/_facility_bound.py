@@ -22,7 +22,7 @@ class Certificate:
     def __init__(self, kernel: Kernel, budget: int) -> None:
         self.kernel = kernel
         self.budget = budget
-        self.value = math.inf if budget else -math.inf  # with nothing to choose, F itself is the bound
+        self.value = math.inf
         self.checks = {budget * step // CHECKS for step in range(CHECKS + 1)}
 
     def offer(self, picked: int, coverage: int, utility: Utility, keys: np.ndarray) -> None:
@@ -31,10 +31,12 @@ class Certificate:
         ``coverage`` is the sum of the maxima and ``keys`` ((N,) int64) are at least the gains given
         the prefix, in units; what is taken already is negative there.
         """
-        if picked in self.checks and self.budget:
-            top = np.partition(keys, len(keys) - self.budget)[len(keys) - self.budget :]
-            bound = (coverage + int(np.maximum(top, 0).sum())) / UNIT + utility.term
-            self.value = min(self.value, bound)
+        if picked not in self.checks:
+            return
+        rest = len(keys) - self.budget
+        top = np.partition(keys, rest)[rest:] if self.budget else keys[:0]
+        bound = (coverage + int(np.maximum(top, 0).sum())) / UNIT + utility.term
+        self.value = min(self.value, bound)
 
     def greedy_bound(self, reached: float, gained: float) -> None:
         """Take what (1 - 1/e) of the best gain promises of a greedy run that gained ``gained``."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from edsel_assets.selection._facility_blocks import HalfPairs
+from edsel_assets.selection._facility_blocks import HalfPairs, in_threads
 from edsel_assets.selection._facility_kernel import UNIT
 from edsel_assets.selection._facility_rows import State
 from edsel_assets.selection._facility_utility import Utility
@@ -39,19 +39,23 @@ class Pairs:
 
 
 def both_ways(size: int, half: HalfPairs) -> Pairs:
-    """Every pair in both rows, and each prompt with itself. Empties ``half`` on its way."""
-    counts = np.ones(size, dtype=np.int64)
+    """Every pair in both rows, and each prompt with itself: row i holds i, those over i, those under i."""
+    over, under = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
     for rows, columns, _ in half.pieces:
-        _tally(rows, columns, counts)
-    starts = np.concatenate([[0], np.cumsum(counts)])
+        _tally(rows, over)
+        _tally(columns, under)
+    starts = np.concatenate([[0], np.cumsum(1 + over + under)])
     others = np.empty(starts[-1], dtype=np.int32)
     weights = np.empty(starts[-1], dtype=np.int32)
-    fill = starts[:-1].copy()
-    others[fill] = np.arange(size, dtype=np.int32)
-    weights[fill] = UNIT
-    fill += 1
-    while half.pieces:
-        _place(*half.pieces.pop(), fill, others, weights)
+    others[starts[:-1]] = np.arange(size, dtype=np.int32)
+    weights[starts[:-1]] = UNIT
+
+    def place(side: int) -> None:
+        fill = starts[:-1] + 1 + (over if side else 0)
+        for piece in half.pieces:
+            _place(piece[side], piece[1 - side], piece[2], fill, others, weights)
+
+    in_threads(place, (0, 1))
     return Pairs(starts, others, weights)
 
 
@@ -101,20 +105,17 @@ def cover(pairs: Pairs, selected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @numba.njit(cache=True, nogil=True)
-def _tally(rows, columns, counts):
-    for p in range(rows.size):
-        counts[rows[p]] += 1
-        counts[columns[p]] += 1
+def _tally(rows, counts):
+    for row in rows:
+        counts[row] += 1
 
 
 @numba.njit(cache=True, nogil=True)
 def _place(rows, columns, pair_weights, fill, others, weights):
     for p in range(rows.size):
-        i, j, w = rows[p], columns[p], pair_weights[p]
-        others[fill[i]], weights[fill[i]] = j, w
-        fill[i] += 1
-        others[fill[j]], weights[fill[j]] = i, w
-        fill[j] += 1
+        at = fill[rows[p]]
+        others[at], weights[at] = columns[p], pair_weights[p]
+        fill[rows[p]] = at + 1
 
 
 @numba.njit(cache=True, nogil=True)
