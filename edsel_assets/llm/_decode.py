@@ -92,10 +92,10 @@ def right_padded(ids: list[np.ndarray], device: torch.device) -> torch.Tensor:
 def _read(split: SplitModel, tokens: torch.Tensor, cache: AlignedCache | None, rows: slice) -> torch.Tensor:
     """(B, T, d) hidden states; keys and values go to ``rows`` of the cache."""
     if cache is None:
-        return split.layers(input_ids=tokens, use_cache=False).last_hidden_state
+        return split.hidden(input_ids=tokens, use_cache=False)
     cache.reading = rows
     try:
-        return split.layers(input_ids=tokens, past_key_values=cache, use_cache=True).last_hidden_state
+        return split.hidden(input_ids=tokens, past_key_values=cache, use_cache=True)
     finally:
         cache.reading = None
 
@@ -153,7 +153,7 @@ def _decode(
 def _step(split: SplitModel, tokens: torch.Tensor, cache: AlignedCache, mask: torch.Tensor) -> torch.Tensor:
     """(R, d) hidden states of one more token (R,) per row."""
     equal = min(cache.lengths) == cache.columns
-    output = split.layers(
+    hidden = split.hidden(
         input_ids=tokens[:, None],
         position_ids=torch.tensor(cache.lengths, device=tokens.device)[:, None],
         attention_mask=None if equal else mask[:, : cache.columns + 1],
@@ -161,4 +161,4 @@ def _step(split: SplitModel, tokens: torch.Tensor, cache: AlignedCache, mask: to
         use_cache=True,
     )
     cache.grew()
-    return output.last_hidden_state[:, 0]
+    return hidden[:, 0]

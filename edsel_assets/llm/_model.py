@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 
+from ._attention import fast_attention
 from .loading import ModelError
 
 
 class SplitModel:
-    """``layers(...)`` gives hidden states (B, T, d) after the last norm; ``logits`` of them, in float32."""
+    """The layers of a model, ``hidden``, apart from its head, ``logits``."""
 
     def __init__(self, model: Any):
         model = model.get_base_model() if hasattr(model, "peft_config") else model
@@ -36,6 +37,11 @@ class SplitModel:
         self._softcap: float | None = getattr(config, "final_logit_softcapping", None)
         self._check()
 
+    def hidden(self, **inputs: Any) -> torch.Tensor:
+        """(B, T, d) hidden states after the last norm; the arguments are those of transformers' models."""
+        with fast_attention(self.layers):
+            return self.layers(**inputs).last_hidden_state
+
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """(..., d) hidden states to (..., V) logits in float32, whatever the model's dtype."""
         logits = self._head(hidden).float()
@@ -50,7 +56,7 @@ class SplitModel:
         """Compare with the model's own logits on three tokens: no family with another head passes unseen."""
         ids = torch.arange(3, device=self.device)[None] % self.vocabulary
         own = self.model(input_ids=ids, use_cache=False).logits.float()
-        ours = self.logits(self.layers(input_ids=ids, use_cache=False).last_hidden_state)
+        ours = self.logits(self.hidden(input_ids=ids, use_cache=False))
         scale = float(own.abs().max())
         tolerance = 1e-4 if self._head.weight.dtype == torch.float32 else 2e-2
         if own.shape != ours.shape or float((own - ours).abs().max()) > tolerance * max(scale, 1e-6):

@@ -200,5 +200,5 @@ def _cut(ids: np.ndarray, start: int, limit: int, bos: int | None) -> _Pair:
 @torch.inference_mode()
 def _read_pairs(split: SplitModel, pairs: list[_Pair]) -> np.ndarray:
     tokens = right_padded([pair.ids for pair in pairs], split.device)
-    hidden = split.layers(input_ids=tokens, use_cache=False).last_hidden_state
+    hidden = split.hidden(input_ids=tokens, use_cache=False)
     return span_log_likelihood(split, hidden, tokens, [(pair.start, len(pair.ids)) for pair in pairs])
