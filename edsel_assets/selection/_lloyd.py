@@ -9,8 +9,9 @@ import torch
 
 from edsel_assets.selection._distances import pair_squares, product_error
 
-PRODUCT_BYTES = 8 << 20  # of the products held at a time: small enough to stay in cache
-BLOCK_BYTES = 16 << 20  # of the float64 rows held at a time
+BLOCK_ROWS = 1024  # of a product on the CPU: small enough to stay in cache
+PRODUCT_BYTES = 256 << 20  # of the products held at a time on a GPU
+BLOCK_BYTES = 64 << 20  # of the float64 rows held at a time there
 FULL_PASS = 0.7  # of the rows undecided: from there on a pass over all of them is no slower
 
 
@@ -49,33 +50,50 @@ class Lloyd:
         if everything or len(undecided) > FULL_PASS * len(self.points):
             undecided = torch.arange(len(self.points), device=self.points.device)
         before = self.labels[undecided]
-        norms = self.centroids.square().sum(1)
-        step = max(1, PRODUCT_BYTES // (4 * len(norms)))
-        for start in range(0, len(undecided), step):
-            self._label(undecided[start : start + step], norms)
+        if len(undecided):
+            label = self._label_compiled if self.points.device.type == "cpu" else self._label
+            label(undecided)
+        self.upper[undecided] = (self.nearest[undecided].double() + self.error).sqrt_()
+        self.lower[undecided] = (self.second[undecided].double() - self.error).clamp_(min=0).sqrt_()
         moved = before != self.labels[undecided]
         self._transfer(undecided[moved], before[moved])
         return int(moved.sum()) + self._fill_empty()
 
-    def _label(self, rows: torch.Tensor, centroid_norms: torch.Tensor) -> None:
-        consecutive = int(rows[-1] - rows[0]) == len(rows) - 1
-        block = self.points[int(rows[0]) : int(rows[-1]) + 1] if consecutive else self.points[rows]
-        partial = torch.addmm(centroid_norms, block, self.centroids.T, alpha=-2.0)  # (rows, C)
-        best = partial.min(1)
-        labels = best.indices
-        if len(centroid_norms) == 1:
-            second = torch.full_like(best.values, torch.inf)
-        else:
+    def _label_compiled(self, undecided: torch.Tensor) -> None:
+        from edsel_assets.selection import _scans
+        from edsel_assets.selection._facility_blocks import Scratch, in_threads
+
+        scratch = Scratch()
+        centroids, norms = self.centroids, self.centroids.square().sum(1).numpy()
+        step = max(1, min(BLOCK_ROWS, scratch.scores.numel() // len(norms)))
+
+        def block(start: int) -> None:
+            rows = undecided[start : start + step]
+            products = scratch.product(self._rows(rows), centroids)
+            _scans.two_nearest(
+                products, rows.numpy(), self.points.numpy(), centroids.numpy(), self.norms.numpy(), norms,
+                self.error, self.labels.numpy(), self.nearest.numpy(), self.second.numpy(),
+            )  # fmt: skip
+
+        in_threads(block, range(0, len(undecided), step))
+
+    def _rows(self, rows: torch.Tensor) -> torch.Tensor:
+        """points[rows], without a copy where the rows lie side by side."""
+        first, last = int(rows[0]), int(rows[-1])
+        return self.points[first : last + 1] if last - first == len(rows) - 1 else self.points[rows]
+
+    def _label(self, undecided: torch.Tensor) -> None:
+        norms = self.centroids.square().sum(1)
+        for rows in undecided.split(max(1, PRODUCT_BYTES // (4 * len(norms)))):
+            partial = torch.addmm(norms, self._rows(rows), self.centroids.T, alpha=-2.0)  # (rows, C)
+            best, labels = partial.min(1)
             second = partial.scatter(1, labels[:, None], torch.inf).amin(1)
-        close = torch.nonzero(second - best.values <= 2 * self.error).flatten()
-        if len(close):
-            labels[close] = self._settle(rows[close], partial[close], best.values[close])
-        norms = self.norms[rows]
-        self.labels[rows] = labels
-        self.nearest[rows] = (best.values + norms).clamp_(min=0)
-        self.second[rows] = (second + norms).clamp_(min=0)
-        self.upper[rows] = (self.nearest[rows].double() + self.error).sqrt_()
-        self.lower[rows] = (self.second[rows].double() - self.error).clamp_(min=0).sqrt_()
+            close = torch.nonzero(second - best <= 2 * self.error).flatten()
+            if len(close):
+                labels[close] = self._settle(rows[close], partial[close], best[close])
+            self.labels[rows] = labels
+            self.nearest[rows] = (best + self.norms[rows]).clamp_(min=0)
+            self.second[rows] = (second + self.norms[rows]).clamp_(min=0)
 
     def _settle(self, rows: torch.Tensor, partial: torch.Tensor, best: torch.Tensor) -> torch.Tensor:
         """The nearest centroid of ``rows`` among those that float32 cannot tell apart."""
@@ -139,8 +157,13 @@ def cluster_sums(
     points: torch.Tensor, rows: torch.Tensor, labels: torch.Tensor, count: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(C, d) float64 sums and (C,) sizes of ``points[rows]`` by their ``labels``."""
-    # Sorted segments instead of scattered additions: summed in the same order on any device.
     sums = torch.zeros((count, points.shape[1]), dtype=torch.float64, device=points.device)
+    if points.device.type == "cpu":
+        from edsel_assets.selection import _scans
+
+        _scans.add_rows(points.numpy(), rows.numpy(), labels.numpy(), sums.numpy())
+        return sums, torch.bincount(labels, minlength=count)
+    # Sorted segments instead of scattered additions, which a GPU sums in any order.
     order = torch.argsort(labels, stable=True)
     step = max(1, BLOCK_BYTES // (8 * points.shape[1]))
     for start in range(0, len(rows), step):

@@ -11,6 +11,7 @@ import torch
 from edsel_assets.selection._lloyd import BLOCK_BYTES, Lloyd, cluster_sums
 
 SPLIT_STEPS = 3  # of 2-means inside a cluster
+SPLIT_ROWS = 8192  # that a thread takes at a time
 
 
 def swap_clusters(state: Lloyd, rng: np.random.Generator) -> float:
@@ -75,8 +76,29 @@ def _nearer_to(state: Lloyd, one: torch.Tensor, other: torch.Tensor) -> torch.Te
     """Rows that lie nearer to ``one`` of their cluster than to ``other``."""
     axis = one - other
     middle = (one.square().sum(1) - other.square().sum(1)) / 2
-    near = []
-    step = max(1, BLOCK_BYTES // (4 * axis.shape[1]))
-    for block, labels in zip(state.points.split(step), state.labels.split(step), strict=True):
-        near.append((block * axis[labels]).sum(1) > middle[labels])
-    return torch.nonzero(torch.cat(near)).flatten()
+    if axis.device.type == "cpu":
+        sides = _beyond_compiled(state, axis, middle)
+    else:
+        step = max(1, BLOCK_BYTES // (4 * axis.shape[1]))
+        sides = torch.cat(
+            [
+                (block * axis[labels]).sum(1) > middle[labels]
+                for block, labels in zip(state.points.split(step), state.labels.split(step), strict=True)
+            ]
+        )
+    return torch.nonzero(sides).flatten()
+
+
+def _beyond_compiled(state: Lloyd, axis: torch.Tensor, middle: torch.Tensor) -> torch.Tensor:
+    from edsel_assets.selection import _scans
+    from edsel_assets.selection._facility_blocks import in_threads
+
+    sides = torch.empty(len(state.points), dtype=torch.bool)
+    points, labels = state.points.numpy(), state.labels.numpy()
+
+    def block(start: int) -> None:
+        part = sides[start : start + SPLIT_ROWS].numpy()
+        _scans.beyond(points, start, labels, axis.numpy(), middle.numpy(), part)
+
+    in_threads(block, range(0, len(sides), SPLIT_ROWS))
+    return sides

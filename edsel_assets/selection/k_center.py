@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     import torch
 
 CANDIDATES = 512  # farthest prompts that one round looks at; more does not lower the work per pick
-PRODUCT_BYTES = 16 << 20  # of the products held at a time: small enough to stay in cache
-PAIR_BYTES = 32 << 20  # of the float64 differences held at a time
+BLOCK_ROWS = 2048  # of a product on the CPU: small enough to stay in cache
+PRODUCT_BYTES = 256 << 20  # of the products held at a time on a GPU
+MEAN_BYTES = 32 << 20  # of the float64 differences from the mean held at a time
 
 
 def k_center(
@@ -112,7 +113,7 @@ def _first_centre(points: torch.Tensor, seed_point: str, seed: int) -> int:
     import torch
 
     mean = torch.zeros(points.shape[1], dtype=torch.float64, device=points.device)
-    step = max(1, PAIR_BYTES // (8 * points.shape[1]))
+    step = max(1, MEAN_BYTES // (8 * points.shape[1]))
     for block in points.split(step):
         mean += block.sum(0, dtype=torch.float64)
     mean /= len(points)
@@ -126,48 +127,62 @@ class _Cover:
     def __init__(self, points: torch.Tensor) -> None:
         import torch
 
+        from edsel_assets.selection._distances import product_error
+
         self.points = points  # (N, d) float32
         self.norms = torch.linalg.vector_norm(points, dim=1).square_()  # (N,) float32
         self.nearest = torch.full((len(points),), torch.inf, dtype=torch.float64, device=points.device)
         self.is_centre = torch.zeros(len(points), dtype=torch.bool, device=points.device)
-        # |fl(x.y) - x.y| <= d u / (1 - d u) |x||y| in whatever order a product sums (Higham 2002,
-        # Section 3.1); the norms and the two additions add a few u more.
-        unit = 2.0**-24
-        width = points.shape[1] + 8
-        self.error = 4 * width * unit / (1 - width * unit) * float(self.norms.max())
+        self.error = product_error(points)
 
     def radius(self) -> float:
-        return float(self.nearest.max().clamp(min=0).sqrt())
+        return float(self.nearest.max().sqrt())
 
     def add(self, centres: np.ndarray) -> None:
         """Make ``centres`` ((c,) positions) centres and bring the distances up to date."""
         import torch
 
-        rows = max(1, PRODUCT_BYTES // (4 * CANDIDATES))
-        for start in range(0, len(centres), CANDIDATES):
-            index = torch.from_numpy(centres[start : start + CANDIDATES]).to(self.points.device)
-            centre_points = self.points[index]  # (c, d)
-            for low in range(0, len(self.points), rows):
-                self._lower(slice(low, low + rows), centre_points, self.norms[index])
-            self.nearest[index] = 0.0
-            self.is_centre[index] = True
+        lower = self._lower_compiled if self.points.device.type == "cpu" else self._lower
+        for index in torch.from_numpy(centres).to(self.points.device).split(CANDIDATES):
+            if len(index):
+                lower(index)
+                self.nearest[index] = 0.0
+                self.is_centre[index] = True
 
-    def _lower(self, block: slice, centres: torch.Tensor, centre_norms: torch.Tensor) -> None:
+    def _lower_compiled(self, centres: torch.Tensor) -> None:
+        from edsel_assets.selection import _scans
+        from edsel_assets.selection._facility_blocks import Scratch, in_threads
+
+        scratch = Scratch()
+        centre_points, centre_norms = self.points[centres], self.norms[centres].numpy()
+
+        def block(start: int) -> None:
+            products = scratch.product(self.points[start : start + BLOCK_ROWS], centre_points)
+            _scans.lower(
+                products, start, self.points.numpy(), centre_points.numpy(), self.norms.numpy(), centre_norms,
+                self.error, self.nearest.numpy(),
+            )  # fmt: skip
+
+        in_threads(block, range(0, len(self.points), BLOCK_ROWS))
+
+    def _lower(self, centres: torch.Tensor) -> None:
         import torch
 
-        # ||x||^2 is left out of the product: it is the same for all centres of a row.
-        partial = torch.addmm(centre_norms, self.points[block], centres.T, alpha=-2.0)  # (rows, c)
-        best = partial.amin(1)
-        reach = (self.nearest[block] + self.error - self.norms[block]).to(torch.float32)
-        hit = torch.nonzero((best <= reach) & (self.nearest[block] > 0)).flatten()
-        if not len(hit):
-            return
-        row, column = torch.nonzero(partial[hit] <= (best[hit] + 2 * self.error)[:, None], as_tuple=True)
-        row = hit[row] + block.start
-        step = max(1, PAIR_BYTES // (8 * centres.shape[1]))
-        for rows, columns in zip(row.split(step), column.split(step), strict=True):
-            exact = (self.points[rows].double() - centres[columns]).square_().sum(1)
-            self.nearest.scatter_reduce_(0, rows, exact, "amin")
+        from edsel_assets.selection._distances import pair_squares
+
+        for start in range(0, len(self.points), max(1, PRODUCT_BYTES // (4 * CANDIDATES))):
+            block = slice(start, start + max(1, PRODUCT_BYTES // (4 * CANDIDATES)))
+            # |x|^2 is left out: it is the same for all centres of a row.
+            partial = torch.addmm(self.norms[centres], self.points[block], self.points[centres].T, alpha=-2.0)
+            best = partial.amin(1)  # (rows,)
+            reach = best + self.norms[block] <= self.nearest[block] + self.error
+            hit = torch.nonzero(reach & (self.nearest[block] > 0)).flatten()
+            if len(hit):
+                near = partial[hit] <= (best[hit] + 2 * self.error)[:, None]
+                row, column = torch.nonzero(near, as_tuple=True)
+                row = hit[row] + start
+                exact = pair_squares(self.points, row, self.points, centres[column])
+                self.nearest.scatter_reduce_(0, row, exact, "amin")
 
     def next_centres(self, limit: int) -> tuple[np.ndarray, np.ndarray]:
         """Up to ``limit`` next centres of the traversal, with their distances, in order.

@@ -1,0 +1,95 @@
+"""Compiled passes over blocks of products on the CPU, each in the thread that made the block.
+
+A product entry p = x.y stands for the squared distance |x|^2 + |y|^2 - 2 p, off by at most ``error``;
+what lies within that of a decision is settled by float64 differences.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _square(x, y):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for k in range(x.size):
+        apart = np.float64(x[k]) - np.float64(y[k])
+        total += apart * apart
+    return total
+
+
+@numba.njit(cache=True, nogil=True)
+def two_nearest(  # type: ignore[no-untyped-def]
+    products, rows, points, centroids, norms, centroid_norms, error, labels, nearest, second
+):
+    """Label, and nearest and second squared distance, of the points at ``rows``; the first of equals."""
+    count = centroid_norms.size
+    for r in range(rows.size):
+        product, row = products[r], rows[r]
+        best = runner = np.float32(np.inf)
+        label = 0
+        for c in range(count):
+            partial = centroid_norms[c] - 2 * product[c]
+            if partial < runner:
+                if partial < best:
+                    best, runner, label = partial, best, c
+                else:
+                    runner = partial
+        if runner - best <= 2 * error:
+            least = np.inf
+            for c in range(count):
+                if centroid_norms[c] - 2 * product[c] <= best + 2 * error:
+                    exact = _square(points[row], centroids[c])
+                    if exact < least:
+                        least, label = exact, c
+        labels[row] = label
+        nearest[row] = max(best + norms[row], np.float32(0))
+        second[row] = max(runner + norms[row], np.float32(0))
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
+def _least(product, norms):  # type: ignore[no-untyped-def]
+    least = np.float32(np.inf)
+    for c in range(norms.size):
+        least = min(least, norms[c] - 2 * product[c])
+    return least
+
+
+@numba.njit(cache=True, nogil=True)
+def lower(products, first, points, centres, norms, centre_norms, error, nearest):  # type: ignore[no-untyped-def]
+    """Bring ``nearest`` ((N,) float64) of the points from ``first`` on down to the new centres'."""
+    for r in range(products.shape[0]):
+        product, row = products[r], first + r
+        if nearest[row] == 0:
+            continue
+        least = _least(product, centre_norms)
+        if least + norms[row] <= nearest[row] + error:
+            for c in range(centre_norms.size):
+                if centre_norms[c] - 2 * product[c] <= least + 2 * error:
+                    nearest[row] = min(nearest[row], _square(points[row], centres[c]))
+
+
+@numba.njit(cache=True, nogil=True)
+def add_rows(points, rows, labels, sums):  # type: ignore[no-untyped-def]
+    """Add points[rows] to the (C, d) float64 ``sums`` by their ``labels``, in order."""
+    for r in range(rows.size):
+        total, point = sums[labels[r]], points[rows[r]]
+        for k in range(point.size):
+            total[k] += point[k]
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _dot(x, y):  # type: ignore[no-untyped-def]
+    total = np.float32(0)
+    for k in range(x.size):
+        total += x[k] * y[k]
+    return total
+
+
+@numba.njit(cache=True, nogil=True)
+def beyond(points, first, labels, axes, middles, sides):  # type: ignore[no-untyped-def]
+    """Whether each point from ``first`` on lies beyond the middle of its cluster's axis."""
+    for r in range(sides.size):
+        label = labels[first + r]
+        sides[r] = _dot(points[first + r], axes[label]) > middles[label]
