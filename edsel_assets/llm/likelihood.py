@@ -143,9 +143,7 @@ def score(
 
     For many pairs use :func:`log_likelihoods`, which reads them in batches.
     """
-    found = log_likelihoods(
-        model, tokenizer, [prompt], [response], max_tokens=max_tokens, batch_tokens=max_tokens
-    )
+    found = log_likelihoods(model, tokenizer, [prompt], [response], max_tokens=max_tokens, batch_tokens=1)
     return float(found.total[0] / found.tokens[0])
 
 
