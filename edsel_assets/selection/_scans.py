@@ -11,7 +11,7 @@ import numpy as np
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _square(x, y):  # type: ignore[no-untyped-def]
+def _square(x, y):
     total = 0.0
     for k in range(x.size):
         apart = np.float64(x[k]) - np.float64(y[k])
@@ -20,9 +20,7 @@ def _square(x, y):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def two_nearest(  # type: ignore[no-untyped-def]
-    products, rows, points, centroids, norms, centroid_norms, error, labels, nearest, second
-):
+def two_nearest(products, rows, points, centroids, norms, centroid_norms, error, labels, nearest, second):
     """Label, and nearest and second squared distance, of the points at ``rows``; the first of equals."""
     count = centroid_norms.size
     for r in range(rows.size):
@@ -49,7 +47,7 @@ def two_nearest(  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
-def _least(product, norms):  # type: ignore[no-untyped-def]
+def _least(product, norms):
     least = np.float32(np.inf)
     for c in range(norms.size):
         least = min(least, norms[c] - 2 * product[c])
@@ -57,7 +55,7 @@ def _least(product, norms):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def lower(products, first, points, centres, norms, centre_norms, error, nearest):  # type: ignore[no-untyped-def]
+def lower(products, first, points, centres, norms, centre_norms, error, nearest):
     """Bring ``nearest`` ((N,) float64) of the points from ``first`` on down to the new centres'."""
     for r in range(products.shape[0]):
         product, row = products[r], first + r
@@ -71,7 +69,7 @@ def lower(products, first, points, centres, norms, centre_norms, error, nearest)
 
 
 @numba.njit(cache=True, nogil=True)
-def add_rows(points, rows, labels, sums):  # type: ignore[no-untyped-def]
+def add_rows(points, rows, labels, sums):
     """Add points[rows] to the (C, d) float64 ``sums`` by their ``labels``, in order."""
     for r in range(rows.size):
         total, point = sums[labels[r]], points[rows[r]]
@@ -80,7 +78,7 @@ def add_rows(points, rows, labels, sums):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _dot(x, y):  # type: ignore[no-untyped-def]
+def _dot(x, y):
     total = np.float32(0)
     for k in range(x.size):
         total += x[k] * y[k]
@@ -88,7 +86,7 @@ def _dot(x, y):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def beyond(points, first, labels, axes, middles, sides):  # type: ignore[no-untyped-def]
+def beyond(points, first, labels, axes, middles, sides):
     """Whether each point from ``first`` on lies beyond the middle of its cluster's axis."""
     for r in range(sides.size):
         label = labels[first + r]
