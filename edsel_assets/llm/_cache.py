@@ -8,6 +8,8 @@ Moving the rows is one copy per layer, done as the prompts are read.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
@@ -34,6 +36,7 @@ class AlignedCache(Cache):
         self.columns -= spare
         self.capacity -= spare
         for layer in self.layers:
+            assert isinstance(layer, _AlignedLayer)
             layer.keys = layer.keys[:, :, spare:].index_select(0, rows)
             layer.values = layer.values[:, :, spare:].index_select(0, rows)
 
@@ -47,6 +50,8 @@ class _AlignedLayer(CacheLayerMixin):
     """One layer's keys and values, each (R, heads, capacity, head size)."""
 
     is_sliding = False
+    keys: Any
+    values: Any
 
     def __init__(self, cache: AlignedCache):
         super().__init__()

@@ -62,10 +62,10 @@ def encode_prompts(
             raise ValueError(
                 f"prompt {first + number} has no tokens: {prompts[number]!r}. Drop it, or use a template."
             )
-    ids = [cut_left(row, limit, tokenizer.bos_token_id) for row in full]
+    cut = [cut_left(row, limit, tokenizer.bos_token_id) for row in full]
     return Encoded(
-        ids,
-        np.array([len(row) for row in ids], dtype=np.int64),
+        cut,
+        np.array([len(row) for row in cut], dtype=np.int64),
         np.array([len(row) > limit for row in full], dtype=bool),
     )
 

@@ -174,8 +174,8 @@ class EndpointEmbedder:
         def pause(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
             asked = error.after if isinstance(error, _Retry) else None
-            backoff = tenacity.wait_exponential_jitter(initial=0.5, max=self._max_pause, jitter=0.5)(state)
-            return min(backoff if asked is None else asked, self._max_pause)
+            growing = tenacity.wait_exponential(multiplier=0.5) + tenacity.wait_random(0, 0.5)
+            return min(growing(state) if asked is None else asked, self._max_pause)
 
         @tenacity.retry(
             retry=tenacity.retry_if_exception_type(_Retry),

@@ -59,7 +59,7 @@ def load_model(
     try:
         config = AutoConfig.from_pretrained(name, **source)
         tokenizer = _load_tokenizer(name, source)
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             name, config=config, dtype=_torch_dtype(dtype), use_safetensors=True, **source
         )
     except ModelError:
@@ -108,7 +108,7 @@ def _load_tokenizer(name: str, source: dict[str, Any]) -> PreTrainedTokenizerBas
     return tokenizer
 
 
-def _apply_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
+def _apply_adapter(model: PreTrainedModel, adapter: str) -> Any:
     from peft import PeftModel
 
     if not (Path(adapter) / "adapter_config.json").is_file():

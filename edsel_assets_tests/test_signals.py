@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edsel_assets.llm import forward_pool
+from edsel_assets.signals import PassSettings, PoolSignals
+from edsel_assets.store import MissingRows
+from edsel_assets_tests.llm import tiny
+from edsel_assets_tests.llm.test_forward import STEPS, prompts
+
+SETTINGS = PassSettings("Q: {prompt}\n", max_new_tokens=4, max_prompt_tokens=60)
+MODEL = {"name": "tiny", "revision": None}
+PROMPTS = prompts(30)
+IDS = [f"p{i:02d}" for i in range(30)]
+
+
+def compute(root, count=30, settings=SETTINGS, opened=None, **changes):
+    def open_model():
+        if opened is not None:
+            opened.append(True)
+        return tiny.model("llama"), tiny.tokenizer()
+
+    arguments = {"open_model": open_model, "batch_tokens": 300, "shard_rows": 7} | changes
+    return PoolSignals(root, MODEL, settings).compute(IDS[:count], PROMPTS[:count], **arguments)
+
+
+def shards(root: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted(root.rglob("shard-*.parquet"))}
+
+
+def test_rows_are_those_of_one_pass_in_pool_order(tmp_path) -> None:
+    counts = compute(tmp_path)
+    records = list(
+        forward_pool(
+            tiny.model("llama"),
+            tiny.tokenizer(),
+            [f"Q: {prompt}\n" for prompt in PROMPTS],
+            max_new_tokens=4,
+            max_prompt_tokens=60,
+            batch_tokens=300,
+        )
+    )
+    assert (counts.rows_new, counts.rows_reused) == (30, 0)
+    assert 0 < counts.truncated == sum(record.truncated for record in records) < 30
+    order = np.random.default_rng(0).permutation(30)
+    ids = [IDS[i] for i in order]
+    kept = PoolSignals(tmp_path, MODEL, SETTINGS)
+    expected = np.stack([records[i].embedding for i in order])
+    assert kept.embeddings(ids).dtype == np.float32
+    np.testing.assert_allclose(kept.embeddings(ids), expected, rtol=1e-5, atol=1e-5)
+    table = kept.token_probabilities(ids).to_pandas()
+    assert table["prompt_id"].tolist() == ids
+    for place, i in enumerate(order):
+        assert table["token_id"][place].tolist() == records[i].token_id.tolist()
+        for name in STEPS[1:]:
+            np.testing.assert_allclose(
+                table[name][place], getattr(records[i], name), rtol=1e-5, atol=1e-5, err_msg=name
+            )
+        assert table["prompt_tokens"][place] == records[i].prompt_tokens
+        assert table["truncated"][place] == records[i].truncated
+        assert table["prompt_logprob"][place] == pytest.approx(records[i].prompt_logprob, rel=1e-5)
+
+
+def test_a_grown_pool_computes_its_new_prompts_and_a_whole_one_loads_no_model(tmp_path) -> None:
+    opened: list[bool] = []
+    compute(tmp_path, 12, opened=opened)
+    before = shards(tmp_path)
+    seen: list[tuple[int, int]] = []
+    grown = compute(tmp_path, opened=opened, progress=lambda *at: seen.append(at))
+    assert (grown.rows_new, grown.rows_reused) == (18, 12)
+    assert seen[0][0] > 12
+    assert seen[-1] == (30, 30)
+    assert before.items() <= shards(tmp_path).items()
+    again = compute(tmp_path, opened=opened)
+    assert (again.rows_new, again.rows_reused, again.truncated) == (0, 30, grown.truncated)
+    assert len(opened) == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"template": "A: {prompt}"}, {"max_new_tokens": 3}, {"pooling": "mean"}, {"prompt_likelihood": False}],
+)
+def test_whatever_decides_the_values_computes_afresh(tmp_path, change) -> None:
+    from dataclasses import replace
+
+    first = compute(tmp_path)
+    other = compute(tmp_path, settings=replace(SETTINGS, **change))
+    assert other.rows_new == 30
+    assert other.fingerprint != first.fingerprint
+
+
+def test_what_is_not_computed_is_missing(tmp_path) -> None:
+    compute(tmp_path, 5)
+    with pytest.raises(MissingRows, match="25 of 30"):
+        PoolSignals(tmp_path, MODEL, SETTINGS).embeddings(IDS)
+
+
+def test_mistakes_are_named(tmp_path) -> None:
+    kept = PoolSignals(tmp_path, MODEL, SETTINGS)
+    with pytest.raises(ValueError, match="unique"):
+        kept.compute(["a", "a"], ["x", "y"], open_model=lambda: None, batch_tokens=9)
+    with pytest.raises(ValueError, match="1 ids, 2 texts"):
+        kept.compute(["a"], ["x", "y"], open_model=lambda: None, batch_tokens=9)
+    with pytest.raises(ValueError, match="exactly once"):
+        PoolSignals(tmp_path, MODEL, PassSettings("no field", 1, 1))
+
+
+_CHILD = """
+import sys, time
+import torch
+torch.set_num_threads(1)
+from edsel_assets.llm import _decode
+from edsel_assets_tests import test_signals
+real = _decode._read
+def slowly(*arguments):
+    time.sleep(0.02)  # so that a kill can fall anywhere
+    return real(*arguments)
+_decode._read = slowly
+test_signals.compute(sys.argv[1], progress=lambda done, total: print(done, flush=True))
+"""
+
+
+def kill_and_resume(root: Path, seed: int) -> list[int]:
+    """Start, kill -9 at a random moment after the first prompts, go on: prompts computed by each process."""
+    import torch
+
+    rng = np.random.default_rng(seed)
+    child = subprocess.Popen(
+        [sys.executable, "-c", _CHILD, str(root)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        text=True,
+    )
+    stop_after = int(rng.integers(1, 30))
+    assert child.stdout is not None
+    for line in child.stdout:
+        if int(line) >= stop_after:
+            break
+    time.sleep(float(rng.uniform(0, 0.02)))
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        counts = compute(root)
+    finally:
+        torch.set_num_threads(threads)
+    assert counts.rows_reused >= stop_after // 7 * 7 - 7, "at most the shard at work is lost"
+    return [counts.rows_reused, counts.rows_new]
+
+
+def check_resumed(tmp_path: Path, seeds: range) -> None:
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    compute(tmp_path / "whole")
+    torch.set_num_threads(threads)
+    expected = shards(tmp_path / "whole")
+    assert len(expected) == 5
+    for seed in seeds:
+        root = tmp_path / f"killed{seed}"
+        reused, new = kill_and_resume(root, seed)
+        assert reused % 7 == 0 or reused == 30  # whole shards only
+        assert new == 30 - reused
+        assert shards(root) == expected
+        assert compute(root).rows_new == 0
+
+
+def test_killed_at_a_random_shard_and_resumed_the_files_are_the_same(tmp_path) -> None:
+    check_resumed(tmp_path, range(2))
+
+
+@pytest.mark.slow
+def test_killed_ten_times(tmp_path) -> None:
+    check_resumed(tmp_path, range(2, 12))
