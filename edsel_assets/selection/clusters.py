@@ -140,6 +140,8 @@ def _start(
             next_swap = iteration + 1 + BETWEEN_SWAPS if drop > LEAST_DROP * state.inertia else None
         if report is not None:
             report(iteration)
+    if report is not None:
+        report(niter)  # an end before the cap is an end all the same
     everyone = torch.arange(len(points), device=points.device)
     squares = pair_squares(points, everyone, state.centroids, state.labels)
     return (
