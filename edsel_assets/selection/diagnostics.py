@@ -261,8 +261,7 @@ def coverage(
     return Coverage(float((nearest <= distance).mean()), float(distance), quantiles, float(nearest.mean()))
 
 
-@dataclass(frozen=True)
-class Overlap:
+class Overlap(NamedTuple):
     """What two selections have in common: count, Jaccard index, and share of the smaller one."""
 
     common: int

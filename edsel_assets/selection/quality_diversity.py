@@ -61,6 +61,8 @@ def deita(
     Time O(V k d) flops in matrix products for V prompts looked at, memory O(N + k d).
     Float32 similarities: within 1e-6 of the threshold a prompt may fall either way.
     """
+    import torch
+
     if not -1 < threshold <= 1:
         raise ValueError(f"threshold must be a cosine similarity over -1, at most 1; got {threshold!r}.")
     pool = as_embeddings(embeddings, device=device)
@@ -71,20 +73,22 @@ def deita(
     budget = _checks.budget_within(budget, pool.size, len(rows))
     by_score = np.lexsort((_checks.tie_order(tie_break, pool.size), -scores))
     by_score = by_score[~np.isin(by_score, rows)]
-    chosen = [pool.rows(rows)] if len(rows) else []
+    chosen = torch.empty((len(rows) + budget, pool.dim), device=pool.device)
+    chosen[: len(rows)] = pool.rows(rows)
     accepted: list[int] = []
     passed: list[int] = []
     looked = 0
     while len(accepted) < budget and looked < len(by_score):
         batch = by_score[looked : looked + CANDIDATES]
         points = pool.rows(batch)
-        fresh = _unlike(points, chosen, threshold)
+        fresh = _unlike(points, chosen[: len(rows) + len(accepted)], threshold)
         kept = _first_of_kind(points, fresh, threshold, budget - len(accepted))
-        last = kept[-1] + 1 if len(accepted) + len(kept) == budget else len(batch)
+        last = kept[-1] + 1 if kept and len(accepted) + len(kept) == budget else len(batch)
         looked += last
+        at = len(rows) + len(accepted)
+        chosen[at : at + len(kept)] = points[kept]
         accepted += batch[kept].tolist()
         passed += batch[np.setdiff1d(np.arange(last), kept)].tolist()
-        chosen.append(points[kept])
         if progress is not None:
             progress(len(accepted), budget)
     filled = passed[: budget - len(accepted)]
@@ -93,14 +97,13 @@ def deita(
     return Ranking(indices, scores[indices], details=dict(counts))
 
 
-def _unlike(points: torch.Tensor, chosen: list[torch.Tensor], threshold: float) -> np.ndarray:
+def _unlike(points: torch.Tensor, chosen: torch.Tensor, threshold: float) -> np.ndarray:
     """(B,) bool, whether a candidate is below the threshold to everything chosen."""
     import torch
 
     fresh = torch.ones(len(points), dtype=torch.bool, device=points.device)
-    for group in chosen:
-        for part in group.split(PRODUCT_ROWS):
-            fresh &= (points @ part.T).amax(1) < threshold
+    for start in range(0, len(chosen), PRODUCT_ROWS):
+        fresh &= (points @ chosen[start : start + PRODUCT_ROWS].T).amax(1) < threshold
     return fresh.cpu().numpy()
 
 
