@@ -8,7 +8,7 @@ export DAGSTER_DISABLE_TELEMETRY := yes
 .PHONY: demo test lint ui bench clean
 
 demo: $(VENV)/.installed  ## materialize the whole demo study and print its report
-	$(BIN)/edsel run --study demo
+	$(BIN)/edsel run --study demo --workers 2
 
 ui: $(VENV)/.installed  ## the Dagster UI on a study: make ui STUDY=demo
 	$(BIN)/edsel ui --study $(STUDY)

@@ -36,6 +36,12 @@ def run(
     ] = "",
     budget: Annotated[list[int] | None, typer.Option(help="Only this budget; repeatable.")] = None,
     strategy: Annotated[list[str] | None, typer.Option(help="Only this strategy; repeatable.")] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Processes that make independent cells at the same time, each with a model."
+        ),
+    ] = 1,
     home: HomeOption = None,
 ) -> None:
     """Make what is missing or stale of a study, and nothing else; then show the report."""
@@ -48,7 +54,7 @@ def run(
         strategies=frozenset(strategy or ()),
     )
     _check_scope(experiment, scope)
-    _make(experiment, scope, _home(home))
+    _make(experiment, scope, _home(home), workers)
 
 
 @app.command()
@@ -136,25 +142,20 @@ def _check_scope(study: Study, scope: "Scope") -> None:
             )
 
 
-def _make(study: Study, scope: "Scope", home: Path) -> None:
+def _make(study: Study, scope: "Scope", home: Path, workers: int) -> None:
     from edsel_assets.defs.build import build_definitions
-    from edsel_assets.defs.instance import OWNER_TAG, bury_dead_runs, exclusive, open_instance
+    from edsel_assets.defs.instance import bury_dead_runs, exclusive, open_instance
     from edsel_assets.defs.materialize import materialize
+    from edsel_assets.defs.workers import Workers
 
     start = time.perf_counter()
-    with exclusive(home), open_instance(home) as instance:
+    with exclusive(home) as lock, open_instance(home) as instance:
         bury_dead_runs(instance)
         definitions = build_definitions(study, home=home)
-        with _progress() as listener:
-            outcome = materialize(
-                study,
-                definitions,
-                instance,
-                home / "store" / study.name,
-                scope,
-                listener,
-                tags={OWNER_TAG: "cli"},
-            )
+        store = home / "store" / study.name
+        with _progress() as listener, Workers(study, home, workers, lock) as crew:
+            chosen = crew if workers > 1 else None
+            outcome = materialize(study, definitions, instance, store, scope, listener, crew=chosen)
     seconds = time.perf_counter() - start
     fresh = f"{len(outcome.fresh)} fresh"
     if outcome.made:

@@ -70,6 +70,9 @@ class ModelSettings(Settings):
     revision: str | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...")
+    threads: Positive | None = Field(
+        None, description="CPU threads of the model; fixed, results do not depend on the machine's cores."
+    )
     trust_remote_code: bool = Field(
         False, description="Run code shipped with the model. Off unless asked for."
     )

@@ -70,7 +70,8 @@ def test_a_pool_that_cannot_be_read_fails_with_the_files_name(
 
 def test_a_second_run_does_nothing_and_says_so(capsys, monkeypatch, tmp_path, study_file) -> None:
     words = ["run", "--study", str(study_file), "--only", "pool", "--home", str(tmp_path / "home")]
-    assert "Made 1 cells" in edsel(capsys, monkeypatch, *words)[1]
+    code, out, error = edsel(capsys, monkeypatch, *words)
+    assert "Made 1 cells" in out, (code, error)
     assert "Nothing to do: 1 fresh" in edsel(capsys, monkeypatch, *words)[1]
 
 

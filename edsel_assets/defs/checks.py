@@ -31,17 +31,15 @@ def build(graph: Graph) -> list[dg.AssetChecksDefinition]:
 
     @dg.asset_check(asset="label_efficiency", description="Every trial of the study is in the report.")
     def every_trial_scored(label_efficiency: Table) -> dg.AssetCheckResult:
-        expected = {
-            (int(budget), trial)
-            for budget, trial in (
-                key.split("|") for key in graph.partitions.budget_trial.get_partition_keys()
-            )
-        }
-        found = int(sum(label_efficiency["trials"].to_pylist()))
+        from edsel_assets.report.tables import AVERAGE
+
+        expected = len(graph.partitions.budget_trial.get_partition_keys())
+        rows = label_efficiency.select(["task", "budget", "n"]).to_pylist()
+        found = sum(row["n"] for row in rows if row["task"] == AVERAGE and row["budget"] > 0)
         return dg.AssetCheckResult(
-            passed=found >= len(expected),
+            passed=found == expected,
             severity=dg.AssetCheckSeverity.WARN,
-            metadata={"expected": len(expected), "found": found},
+            metadata={"expected": expected, "found": found},
         )
 
     return [pool_is_sound, few_truncated, every_trial_scored]

@@ -51,15 +51,15 @@ class Busy(RuntimeError):
 
 
 @contextmanager
-def exclusive(home: Path) -> Iterator[None]:
-    """Only one ``edsel run`` per home; the lock goes with its process, however that ends."""
+def exclusive(home: Path) -> Iterator[int]:
+    """Only one ``edsel run`` per home: the lock's descriptor, which goes when its holders end."""
     home.mkdir(parents=True, exist_ok=True)
     with (home / "run.lock").open("a+", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Busy(f"Another edsel run is at work in {home}; wait for it, or set EDSEL_HOME.") from None
-        yield
+        yield lock.fileno()
 
 
 def bury_dead_runs(instance: dg.DagsterInstance) -> int:

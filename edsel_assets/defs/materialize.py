@@ -6,14 +6,16 @@ parents were made, one that comes out the same stops the wave: what is downstrea
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import dagster as dg
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 
 from edsel_assets.defs.cells import Cell, Scope, cells_in
+from edsel_assets.defs.instance import OWNER_TAG
 from edsel_assets.defs.io_managers import cell_exists
 from edsel_assets.defs.versions import Records, signature
 from edsel_assets.study import Study
@@ -43,6 +45,18 @@ class Listener:
     finished: Callable[[Cell, bool], None] = lambda cell, was_fresh: None
 
 
+class Crew(Protocol):
+    """What runs batches that do not need each other."""
+
+    def run(
+        self,
+        batches: Sequence[Sequence[Cell]],
+        started: Callable[[Cell], None],
+        finished: Callable[[Sequence[Cell]], None],
+    ) -> None:
+        """Run them all; RunFailed at the first that fails."""
+
+
 def materialize(
     study: Study,
     definitions: dg.Definitions,
@@ -51,12 +65,12 @@ def materialize(
     scope: Scope,
     listener: Listener | None = None,
     *,
-    tags: Mapping[str, str] | None = None,
+    crew: Crew | None = None,
 ) -> Outcome:
-    """Make every missing or stale cell in ``scope``, and what it needs, in this process.
+    """Make every missing or stale cell in ``scope``, and what it needs.
 
     Each cell is a Dagster run of its own, but for chains of one partition (a trial's adapter and
-    scores), which share one and carry ``tags``. The base model is loaded once.
+    scores), which share one. Without a ``crew`` they run in this process, one after another.
 
     Raises:
         RunFailed: at the first cell that fails; what was made before it is kept.
@@ -66,7 +80,7 @@ def materialize(
     graph = definitions.resolve_asset_graph()
     wanted = cells_in(graph, scope)
     listener.planned(len(wanted))
-    job = definitions.resolve_implicit_global_asset_job_def()
+    runner = Runner(definitions, instance)
     outcome, records = Outcome(), Records(instance)
 
     def stale(cell: Cell) -> bool:
@@ -75,38 +89,71 @@ def materialize(
             return True
         return known.signature != signature(graph, records, study, cell.asset_key, cell.partition)
 
-    for cells in _batches(graph, wanted):
+    def due_of(cells: Sequence[Cell]) -> list[Cell]:
         due: list[Cell] = []
         for cell in cells:
-            made_anew = {d.asset_key for d in due} & graph.get(cell.asset_key).parent_keys
-            if made_anew or stale(cell):
+            if {d.asset_key for d in due} & graph.get(cell.asset_key).parent_keys or stale(cell):
                 due.append(cell)
-                listener.started(cell)
-            else:
-                outcome.fresh.append(cell)
-                listener.finished(cell, True)
-        if due:
-            _run(job, instance, due, tags)
-            records.forget(cell.asset_key for cell in due)
-            outcome.made += due
-            for cell in due:
-                listener.finished(cell, False)
+        return due
+
+    def finished(batch: Sequence[Cell]) -> None:
+        outcome.made.extend(batch)
+        for cell in batch:
+            listener.finished(cell, False)
+
+    for chain in _chains(graph, {cell.asset_key for cell in wanted}):
+        batches = []
+        for cells in _by_partition(chain, wanted):
+            due = due_of(cells)
+            batches += [due] if due else []
+            for cell in cells:
+                if cell not in due:
+                    outcome.fresh.append(cell)
+                    listener.finished(cell, True)
+        (crew if crew and len(batches) > 1 else runner).run(batches, listener.started, finished)
+        records.forget(chain)
     return outcome
 
 
-def _batches(graph: BaseAssetGraph, wanted: set[Cell]) -> list[list[Cell]]:
-    """Cells that share a run, in an order in which parents come first."""
-    cells: dict[dg.AssetKey, list[Cell]] = defaultdict(list)
-    for cell in sorted(wanted, key=lambda cell: cell.partition or ""):
-        cells[cell.asset_key].append(cell)
-    batches = []
-    for chain in _chains(graph, set(cells)):
-        by_partition: dict[str | None, list[Cell]] = defaultdict(list)
-        for key in chain:
-            for cell in cells[key]:
-                by_partition[cell.partition].append(cell)
-        batches += list(by_partition.values())
-    return batches
+class Runner:
+    """Runs batches in this process, one after another."""
+
+    def __init__(self, definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
+        self._job = definitions.resolve_implicit_global_asset_job_def()
+        self._instance = instance
+
+    def run(
+        self,
+        batches: Sequence[Sequence[Cell]],
+        started: Callable[[Cell], None],
+        finished: Callable[[Sequence[Cell]], None],
+    ) -> None:
+        for batch in batches:
+            for cell in batch:
+                started(cell)
+            self.run_one(batch)
+            finished(batch)
+
+    def run_one(self, cells: Sequence[Cell]) -> None:
+        part = self._job.get_subset(asset_selection={cell.asset_key for cell in cells})
+        result = part.execute_in_process(
+            run_config=_QUIET,
+            instance=self._instance,
+            partition_key=cells[0].partition,
+            tags={OWNER_TAG: "cli"},
+            raise_on_error=False,
+        )
+        if not result.success:
+            raise RunFailed(f"{cells[0]}: {_reason(result)}")
+
+
+def _by_partition(chain: Sequence[dg.AssetKey], wanted: set[Cell]) -> list[list[Cell]]:
+    """The wanted cells of a chain, those of one partition together and in the chain's order."""
+    found: dict[str | None, list[Cell]] = defaultdict(list)
+    for key in chain:
+        for cell in sorted((c for c in wanted if c.asset_key == key), key=lambda c: c.partition or ""):
+            found[cell.partition].append(cell)
+    return list(found.values())
 
 
 def _chains(graph: BaseAssetGraph, keys: set[dg.AssetKey]) -> list[list[dg.AssetKey]]:
@@ -135,24 +182,6 @@ def _continues(graph: BaseAssetGraph, key: dg.AssetKey, parent: dg.AssetKey) -> 
     if not graph.get(key).is_partitioned or graph.get(key).partitions_def != graph.get(parent).partitions_def:
         return False
     return isinstance(graph.get_partition_mapping(key, parent), dg.IdentityPartitionMapping)
-
-
-def _run(
-    job: dg.JobDefinition,
-    instance: dg.DagsterInstance,
-    cells: Sequence[Cell],
-    tags: Mapping[str, str] | None,
-) -> None:
-    part = job.get_subset(asset_selection={cell.asset_key for cell in cells})
-    result = part.execute_in_process(
-        run_config=_QUIET,
-        instance=instance,
-        partition_key=cells[0].partition,
-        tags=dict(tags or {}),
-        raise_on_error=False,
-    )
-    if not result.success:
-        raise RunFailed(f"{cells[0]}: {_reason(result)}")
 
 
 def _reason(result: dg.ExecuteInProcessResult) -> str:

@@ -22,6 +22,7 @@ class BaseModel(dg.ConfigurableResource):
     revision: str | None = None
     dtype: str = "auto"
     device: str = "auto"
+    threads: int | None = None
     trust_remote_code: bool = False
 
     @classmethod
@@ -31,11 +32,13 @@ class BaseModel(dg.ConfigurableResource):
             revision=settings.revision,
             dtype=settings.dtype,
             device=settings.device,
+            threads=settings.threads,
             trust_remote_code=settings.trust_remote_code,
         )
 
     def open(self) -> tuple[Any, Any]:
         """(model, tokenizer). The same objects for every asset of a process: leave them as they are."""
+        import torch
         from transformers.utils import logging
 
         from edsel_assets.llm import load_model
@@ -43,6 +46,8 @@ class BaseModel(dg.ConfigurableResource):
         logging.disable_progress_bar()  # it would cut through ours
         key = self.model_dump_json()
         if key not in _LOADED:
+            if self.threads is not None:
+                torch.set_num_threads(self.threads)
             _LOADED.clear()  # one base model at a time fits a device
             _LOADED[key] = load_model(
                 self.path,

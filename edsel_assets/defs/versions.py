@@ -6,7 +6,7 @@ signature has changed since is stale. It is exact per partition, where Dagster's
 per asset and stops at 100 parents.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +79,7 @@ def settings_of(study: Study, kind: str, partition: str | None = None) -> dict[s
     tuning = study.finetuning.model_dump(exclude={"seeds", "random_seeds", "micro_batch_tokens"})
     evaluation = study.evaluation.model_dump(exclude={"win_rate_prompts", "batch_tokens"})
     rounds = study.rounds.model_dump()
-    return {
+    readers: dict[str, Callable[[], dict[str, Any]]] = {
         "pool": lambda: {"pool": study.pool.model_dump(exclude={"annotations"})},
         "annotations": lambda: {"annotations": study.pool.annotations},
         "embeddings": lambda: {
@@ -112,7 +112,8 @@ def settings_of(study: Study, kind: str, partition: str | None = None) -> dict[s
         "round_weights": lambda: {"rounds": rounds},
         "iterative_selections": dict,
         "label_efficiency": lambda: {"control": study.report.control, "tasks": evaluation["tasks"]},
-    }[kind]()
+    }
+    return readers[kind]()
 
 
 def _ranking_settings(study: Study, strategy: str | None) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def rank(
         The schema ``RANKINGS``, rank counted from 0. ``ranking_summaries`` reads back each
         ranking's objective, upper bound and details.
     """
-    cuts: list[int | None] = [None] if strategy.nested else sorted(budgets)
+    cuts: list[int | None] = [None] if strategy.nested else [*sorted(budgets)]
     pieces, summaries = [], []
     for replicate in range(replicates if strategy.stochastic else 1):
         for cut in cuts:

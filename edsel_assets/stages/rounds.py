@@ -56,17 +56,17 @@ def perplexity_scores(
 
     examples = training_examples(prompt_ids, pool, annotations, study.model.template)
     prompts, gold = [e.prompt for e in examples], [e.response for e in examples]
-    sizes = {"batch_tokens": study.forward.batch_tokens}
+    size = study.forward.batch_tokens
     generated = generate(
         model,
         tokenizer,
         prompts,
         max_new_tokens=study.rounds.max_new_tokens,
         max_prompt_tokens=study.forward.max_prompt_tokens,
-        **sizes,
+        batch_tokens=size,
     )
-    of_gold = perplexity(model, tokenizer, prompts, gold, **sizes)
-    of_generated = perplexity(model, tokenizer, prompts, generated, **sizes)
+    of_gold = perplexity(model, tokenizer, prompts, gold, batch_tokens=size)
+    of_generated = perplexity(model, tokenizer, prompts, generated, batch_tokens=size)
     return np.log(of_gold) - np.log(of_generated)
 
 

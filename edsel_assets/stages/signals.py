@@ -136,13 +136,15 @@ def open_embedder(settings: EmbeddingSettings, device: str) -> Any:
     """The embedder that the study names; its key is read from the environment only."""
     from edsel_assets.llm import EndpointEmbedder, SentenceEmbedder
 
+    assert settings.name is not None  # checked as the study loads
     if settings.source == "sentence_transformers":
         return SentenceEmbedder(
             settings.name, revision=settings.revision, device=device, batch_size=settings.batch_size
         )
+    assert settings.source != "model"
     return EndpointEmbedder(
+        settings.source,
         settings.name,
-        kind=settings.source,
         base_url=settings.base_url,
         key_variable=settings.key_variable,
         batch_size=settings.batch_size,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +81,7 @@ def scores_table(scores: Sequence[Any]) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
-def held_back(pool: pa.Table, annotations: pa.Table, trained: set[str], count: int) -> list[str]:
+def held_back(pool: pa.Table, annotations: pa.Table, trained: Set[str], count: int) -> list[str]:
     """Up to ``count`` prompts with a response that no compared model was trained on, by hash order."""
     _, responses = known_responses(pool, annotations)
     # A prompt_id is a hash, so its order is a fixed random one.
