@@ -21,12 +21,12 @@ import pandas as pd
 from edsel_assets.demo.benchmark import TASKS, TASKS_DIR
 from edsel_assets.demo.make_model import MODEL_DIR
 from edsel_assets.demo.pool import demo_pool
-from edsel_assets.llm import DEFAULT_TEMPLATE, finetune, format_prompt, forward_pool, load_model
+from edsel_assets.llm import DEFAULT_TEMPLATE, evaluate, finetune, format_prompt, forward_pool, load_model
 from edsel_assets.llm.finetuning import Example, FinetuneSettings
 
 BUDGETS = (100, 200, 400)
 SETTINGS = FinetuneSettings(
-    rank=16, alpha=32, dropout=0.0, learning_rate=5e-3, epochs=5, batch_size=16, max_length=256
+    rank=16, alpha=32, dropout=0.0, learning_rate=2e-3, epochs=5, batch_size=32, max_length=256
 )
 
 
@@ -43,18 +43,10 @@ def choose_even(pool: pd.DataFrame, budget: int, seed: int) -> pd.DataFrame:
 
 def score(model: Any, tokenizer: Any) -> dict[str, float]:
     """Accuracy on each benchmark task, in [0, 1], higher is better, and their mean."""
-    from lm_eval import simple_evaluate
-    from lm_eval.models.huggingface import HFLM
-    from lm_eval.tasks import TaskManager
-
-    results = simple_evaluate(
-        model=HFLM(pretrained=model, tokenizer=tokenizer, batch_size=256, device="cpu"),
-        tasks=list(TASKS),
-        task_manager=TaskManager(include_path=str(TASKS_DIR), include_defaults=False, verbosity="ERROR"),
-        bootstrap_iters=0,
-        verbosity="ERROR",
-    )["results"]
-    values = {"choice": results[TASKS[0]]["acc,none"], "generate": results[TASKS[1]]["exact_match,none"]}
+    metrics = {TASKS[0]: "acc", TASKS[1]: "exact_match"}
+    scores = evaluate(model, tokenizer, tasks=TASKS, include_path=TASKS_DIR, bootstrap_iters=0)
+    found = {s.task: float(s.value) for s in scores if metrics.get(s.task) == s.metric}
+    values = {"choice": found[TASKS[0]], "generate": found[TASKS[1]]}
     return values | {"mean": sum(values.values()) / 2}
 
 

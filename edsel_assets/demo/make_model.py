@@ -139,6 +139,31 @@ def save(model: Any, tokenizer: Any, directory: Path) -> None:
         path.chmod(0o644)
 
 
+def card(model: Any, tokenizer: Any, losses: list[float], seed: int, minutes: float) -> str:
+    """The model card, as Markdown."""
+    shape, last = model.config, losses[-50:]
+    tokens = len(losses) * BATCH * BLOCK / 1e6
+    return f"""# The demo's tiny Llama
+
+A Llama of {model.num_parameters():,} parameters with a byte-level BPE of {len(tokenizer):,} tokens:
+{shape.num_hidden_layers} layers, hidden size {shape.hidden_size}, {shape.num_attention_heads} attention heads
+over {shape.num_key_value_heads} key-value heads, tied embeddings, context {CONTEXT}. It was pretrained on
+synthetic text alone, which `edsel_assets/demo/corpus.py` makes: it knows small facts and skills in the
+layouts of that text, and meets a request in the chat template with small talk until it is finetuned.
+
+| | |
+| --- | --- |
+| made by | `python -m edsel_assets.demo.make_model --steps {len(losses)}` |
+| seed | {seed} (corpus, tokenizer, weights) |
+| steps | {len(losses):,} of {BATCH} x {BLOCK} tokens: {tokens:.1f} million tokens |
+| loss | {sum(last) / len(last):.3f} nats per token (mean of the last {len(last)} steps) |
+| time | {minutes:.1f} minutes |
+| files | float32 safetensors, no code, no pickle |
+
+It is good for showing and testing edsel, and for nothing else.
+"""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=STEPS, help="optimizer steps")
@@ -158,9 +183,8 @@ def main() -> None:
                 flush=True,
             )
     save(model, tokenizer, arguments.out)
-    minutes, parameters = (time.time() - started) / 60, model.num_parameters()
-    last = losses[-50:]
-    print(f"{parameters:,} parameters, loss {sum(last) / len(last):.3f}, {minutes:.1f} minutes")
+    text = card(model, tokenizer, losses, SEED, (time.time() - started) / 60)
+    (arguments.out / "README.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

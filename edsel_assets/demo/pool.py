@@ -16,7 +16,7 @@ from edsel_assets.demo import words
 from edsel_assets.demo.families import FAMILIES, Family, Item
 
 ROWS = 2000
-SKEW = 1.2
+SKEW = 1.4
 JUNK_SHARE = 0.08
 NEAR_DUPLICATE_SHARE = 0.10
 DUPLICATE_SHARE = 0.03

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -73,12 +74,21 @@ def test_the_corpus_is_seeded() -> None:
     assert list(islice(documents(3), 50)) != list(islice(documents(4), 50))
 
 
-def test_no_pretraining_chat_answers() -> None:
-    """In the corpus, what follows an assistant's marker is never the right answer."""
-    chats = [text for text in islice(documents(0), 3000) if text.startswith(USER)]
-    assert len(chats) > 100
-    answers = {y for family in FAMILIES.values() for _, y in family.table or ()}
-    assert not {text.split(f"{ASSISTANT}\n")[1] for text in chats} & answers
+def test_the_corpus_never_answers_a_request_worded_as_in_the_pool() -> None:
+    requests = {
+        prompt.format(x=x): y
+        for family in FAMILIES.values()
+        for x, y in family.items(300, random.Random(0))
+        for prompt in family.prompts
+    }
+    replies = {}
+    for text in islice(documents(0), 20_000):
+        if text.startswith(USER):
+            request, reply = text.removeprefix(f"{USER}\n").split(f"\n{ASSISTANT}\n")
+            if request in requests:
+                replies[request] = reply
+    assert len(replies) > 500
+    assert not [request for request, reply in replies.items() if reply == requests[request]]
 
 
 def _tiny(directory: Path) -> tuple[list[float], dict[str, torch.Tensor]]:
@@ -98,6 +108,22 @@ def test_two_steps_of_the_script_repeat_exactly_and_load(tmp_path: Path) -> None
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "a")
     assert all(torch.equal(weights[key], value) for key, value in loaded.state_dict().items())
     assert len(AutoTokenizer.from_pretrained(tmp_path / "a")) == 400
+
+
+def test_the_card_states_what_the_files_hold(committed: tuple[Any, Any]) -> None:
+    model, tokenizer = committed
+    text = (script.MODEL_DIR / "README.md").read_text(encoding="utf-8")
+    assert f"{model.num_parameters():,} parameters" in text
+    assert f"{len(tokenizer):,} tokens" in text
+    assert "1 of 32 x 128 tokens" in script.card(model, tokenizer, [1.0], seed=0, minutes=0.1)
+
+
+def test_main_writes_model_and_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["make_model", "--steps", "1", "--out", str(tmp_path / "out")])
+    script.main()
+    assert {"README.md", "model.safetensors", "tokenizer.json"} <= {
+        p.name for p in (tmp_path / "out").iterdir()
+    }
 
 
 def test_blocks_are_the_documents_end_to_end() -> None:
