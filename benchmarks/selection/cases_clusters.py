@@ -1,0 +1,157 @@
+"""k-center against plain NumPy; k-means and the silhouette against scikit-learn and faiss."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+
+import numpy as np
+
+from benchmarks.selection.case import Case, Outcome, t0_embeddings
+
+CLUSTERS = 512
+
+
+def product(points: np.ndarray, others: int) -> Outcome:
+    """The floor: every point against ``others`` of them, as float32 products in blocks."""
+    import torch
+
+    tensor = torch.from_numpy(points)
+    right = tensor[:others].T.contiguous()
+    out = torch.empty((1024, others))
+    for start in range(0, len(points), 1024):
+        part = tensor[start : start + 1024]
+        torch.mm(part, right, out=out[: len(part)])
+    return {}
+
+
+def digest(picks: np.ndarray) -> str:
+    """Equal for equal picks in equal order."""
+    return hashlib.sha256(np.asarray(picks, dtype=np.int64).tobytes()).hexdigest()[:16]
+
+
+def radius(points: np.ndarray, picks: np.ndarray) -> float:
+    """Covering radius of a choice, the same judge for everyone."""
+    nearest = np.full(len(points), -1.0)
+    for start in range(0, len(points), 1024):
+        nearest[start : start + 1024] = (points[start : start + 1024] @ points[picks].T).max(1)
+    return float(np.sqrt(max(0.0, 2 - 2 * nearest.min())))
+
+
+def our_k_center(points: np.ndarray, budget: int) -> Outcome:
+    from edsel_assets.selection import k_center
+
+    ranking = k_center(points, budget)
+    return {"objective": ranking.details["radius"], "picks": digest(ranking.indices)}
+
+
+def numpy_k_center(points: np.ndarray, budget: int) -> Outcome:
+    """One matrix-vector product and one minimum a step."""
+    first = int(np.square(points - points.mean(0)).sum(1).argmin())
+    picks = [first]
+    nearest = 2 - 2 * (points @ points[first])
+    nearest[first] = -1
+    while len(picks) < budget:
+        pick = int(nearest.argmax())
+        picks.append(pick)
+        np.minimum(nearest, 2 - 2 * (points @ points[pick]), out=nearest)
+        nearest[pick] = -1
+    return {"objective": float(np.sqrt(max(0.0, nearest.max()))), "picks": digest(np.array(picks))}
+
+
+def our_kmeans(points: np.ndarray) -> Outcome:
+    from edsel_assets.selection import kmeans
+
+    found = kmeans(points, CLUSTERS)
+    return {"objective": found.inertia, "details": found.details}
+
+
+def sklearn_kmeans(points: np.ndarray) -> Outcome:
+    from sklearn.cluster import KMeans
+
+    found = KMeans(CLUSTERS, n_init=1, random_state=42).fit(points)
+    return {"objective": float(found.inertia_), "details": {"iterations": int(found.n_iter_)}}
+
+
+def faiss_kmeans(points: np.ndarray) -> Outcome:
+    import faiss
+
+    found = faiss.Kmeans(points.shape[1], CLUSTERS, niter=25, seed=42, max_points_per_centroid=10**9)
+    found.train(points)
+    squares, _ = found.index.search(points, 1)
+    return {"objective": float(squares.sum()), "details": {"iterations": 25}}
+
+
+def labelled(rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings with the labels of their nearest of ``CLUSTERS`` points: any clustering will do."""
+    points = t0_embeddings(rows)
+    return points, (points @ points[:CLUSTERS].T).argmax(1)
+
+
+def our_silhouette(data: tuple[np.ndarray, np.ndarray], sample: int | None) -> Outcome:
+    from edsel_assets.selection import silhouette_sampled
+
+    value, error = silhouette_sampled(*data, sample=sample)
+    return {"objective": value, "details": {"standard_error": error}}
+
+
+def sklearn_silhouette(data: tuple[np.ndarray, np.ndarray]) -> Outcome:
+    from sklearn.metrics import silhouette_score
+
+    return {"objective": float(silhouette_score(*data))}
+
+
+def warm_k_center() -> None:
+    our_k_center(_small(), 8)
+
+
+def warm_kmeans() -> None:
+    from edsel_assets.selection import kmeans
+
+    kmeans(_small(), 8)
+
+
+def warm_silhouette() -> None:
+    our_silhouette((_small(), np.arange(64) % 4), None)
+
+
+def _small() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
+
+
+CASES = {
+    "k-center": Case(
+        title="k-center, T0 (54,032), k = 20,000 (objective: radius)",
+        load=t0_embeddings,
+        floor=functools.partial(product, others=20_000),
+        contenders={
+            "edsel": functools.partial(our_k_center, budget=20_000),
+            "numpy loop": functools.partial(numpy_k_center, budget=20_000),
+        },
+        higher_is_better=False,
+        warm={"edsel": warm_k_center},
+    ),
+    "k-means": Case(
+        title="k-means, T0 (54,032), 512 clusters (objective: inertia; floor: one assignment)",
+        load=t0_embeddings,
+        floor=functools.partial(product, others=CLUSTERS),
+        contenders={
+            "edsel": our_kmeans,
+            "scikit-learn, 1 start": sklearn_kmeans,
+            "faiss, 25 iterations": faiss_kmeans,
+        },
+        higher_is_better=False,
+        warm={"edsel": warm_kmeans},
+    ),
+    "silhouette": Case(
+        title="Silhouette, 20,000 of T0, 512 clusters",
+        load=functools.partial(labelled, 20_000),
+        floor=lambda data: product(data[0], len(data[0])),
+        contenders={
+            "edsel": functools.partial(our_silhouette, sample=None),
+            "edsel, 2,000 sampled": functools.partial(our_silhouette, sample=2_000),
+            "scikit-learn": sklearn_silhouette,
+        },
+        warm={"edsel": warm_silhouette, "edsel, 2,000 sampled": warm_silhouette},
+    ),
+}
