@@ -21,7 +21,7 @@ JUNK_SHARE = 0.08
 NEAR_DUPLICATE_SHARE = 0.10
 DUPLICATE_SHARE = 0.03
 HELD_OUT = 8  # items per family and benchmark
-SPLIT_SEED = 20_24  # what is held out never depends on the seed of the pool
+SPLIT_SEED = 2024  # what is held out never depends on the seed of the pool
 _ITEMS = 800  # the most items of a family that are drawn from its grammar
 
 Row = dict[str, str]
