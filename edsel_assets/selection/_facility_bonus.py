@@ -16,19 +16,30 @@ from edsel_assets.selection.facility_location import LARGEST_TERM
 
 
 class Bonus(Utility):
-    """A modular term, sum of ``values`` over S: the same gain whatever is chosen."""
+    """A modular term, the sum of a bonus over S: the same gain whatever is chosen.
 
-    def __init__(self, values: np.ndarray, selected: np.ndarray) -> None:
-        super().__init__(values, 1.0, selected)
-        self.bonus = values
-        self.units = np.rint(values * UNIT).astype(np.int64)
+    Attributes:
+        chosen: the sum of the bonus over what is chosen.
+    """
+
+    def __init__(self, bonus: np.ndarray, selected: np.ndarray) -> None:
+        super().__init__(None, 0.0, selected)
+        self.bonus = bonus
+        self.units = np.rint(bonus * UNIT).astype(np.int64)
+        self.chosen = math.fsum(bonus[selected])
 
     @property
     def term(self) -> float:
         return self.chosen
 
     def gains(self, size: int) -> np.ndarray:
-        return self.units
+        return self.units.copy()
+
+    def choose(self, row: int) -> None:
+        self.chosen += float(self.bonus[row])
+
+    def took(self, rows: np.ndarray, chosen: float) -> None:
+        self.chosen += math.fsum(self.bonus[rows])
 
 
 def greedy_with_bonus(
@@ -51,9 +62,7 @@ def greedy_with_bonus(
             "Scale quality down."
         )
     limit = memory_of(pool.device) if memory_limit is None else memory_limit
-    # The sparse engine works out the term of Eq. 4 itself, which a bonus is not; as "stochastic"
-    # the choice is among the others.
-    name = choose_engine(engine, pool.size, pool.dim, limit, pool.device, stochastic=True)
+    name = choose_engine(engine, pool.size, pool.dim, limit, pool.device, stochastic=False)
     kernel = make_kernel(pool, "cosine", 1.0, order)
     term = Bonus(bonus[order], selected)
     return run(Job(kernel, term, selected, budget, name, limit, None, progress)), name

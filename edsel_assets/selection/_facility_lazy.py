@@ -79,7 +79,8 @@ def _pick_over(job: Job, run: SparseRun, state: State, certificate: Certificate)
     for stop in stops:
         certificate.offer(len(state.picks), state.coverage, utility, run.keys)
         out = np.empty((stop - len(state.picks), 2), dtype=np.int64)
-        utility.chosen = run.pick(values, utility.weight, utility.chosen, out)
+        chosen = run.pick(values, utility.weight, utility.chosen, out)
+        utility.took(out[:, 0], chosen)
         state.picks.extend(out[:, 0].tolist())
         state.pick_gains.extend(out[:, 1].tolist())
         state.taken[out[:, 0]] = True

@@ -36,3 +36,7 @@ class Utility:
     def choose(self, row: int) -> None:
         if self.values is not None:
             self.chosen += float(self.values[row])
+
+    def took(self, rows: np.ndarray, chosen: float) -> None:
+        """Note ``rows``, picked over pairs, where the sum of u is kept up to ``chosen`` on the way."""
+        self.chosen = chosen

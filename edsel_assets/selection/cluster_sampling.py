@@ -139,6 +139,11 @@ def sample_clusters(
     budget = _checks.budget_within(budget, pool_size, len(chosen))
     priority = _checks.tie_order(tie_break, pool_size)
     count = len(clusters.centroids)
+    if pool_size and not 0 <= clusters.labels.min() <= clusters.labels.max() < count:
+        raise ValueError(
+            f"clusters must label prompts 0 to {count - 1}, one number per centroid; got "
+            f"{clusters.labels.min()} to {clusters.labels.max()}."
+        )
     free = np.ones(pool_size, dtype=bool)
     free[chosen] = False
     sizes = np.bincount(clusters.labels, minlength=count)

@@ -132,7 +132,7 @@ def _start(
     for iteration in range(1, niter + 1):
         due = iteration == next_swap
         changed = state.assign(everything=due)
-        if changed == 0 and not due:
+        if changed == 0 and next_swap is None:
             break
         state.update()
         if due:

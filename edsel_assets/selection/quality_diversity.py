@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 CANDIDATES = 1024  # prompts that one round of deita looks at
+ENGINES = ("auto", "dense", "sparse", "blocked")  # of facility location; apricot takes no second term
 PRODUCT_ROWS = 8192  # chosen prompts compared with them at a time
 
 
@@ -156,7 +157,7 @@ def qdit(
         alpha: weight of quality in [0, 1]; 0 is facility location, 1 is the top by quality.
         selected: rows annotated already: never returned, and they cover the pool already.
         tie_break: (N,) unique keys; equal gains go by the lower key. Row order without it.
-        engine, memory_limit: as in :func:`facility_location`, "auto", "dense" or "blocked".
+        engine, memory_limit: as in :func:`facility_location`, apricot aside.
         device: "auto", "cpu", "cuda" or another torch device.
         progress: called with (prompts chosen, budget).
 
@@ -171,8 +172,8 @@ def qdit(
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha must be a weight from 0 to 1; got {alpha!r}.")
-    if engine not in ("auto", "dense", "blocked"):
-        raise ValueError(f"engine must be 'auto', 'dense' or 'blocked'; got {engine!r}.")
+    if engine not in ENGINES:
+        raise ValueError(f"engine must be one of {ENGINES}; got {engine!r}.")
     pool = as_embeddings(embeddings, device=device)
     values = _at_least_zero("quality", quality, pool.size)
     rows = _checks.selected_rows(selected, pool.size)

@@ -67,8 +67,8 @@ class StrategyOptions:
         qdit_alpha: weight of quality against diversity in ``qdit``, in [0, 1].
         replacement: ``kmq`` draws with replacement, as the paper says.
         temperature: ``kmq`` draws by softmax(quality / temperature); None: by quality / sum.
-        engine, memory_limit (bytes): of facility location, see there. ``qdit`` runs on "dense" and
-            "blocked" and takes any other engine for "auto".
+        engine, memory_limit (bytes): of facility location, see there. ``qdit`` runs on all but
+            "apricot", for which it takes "auto".
         device: "auto", "cpu", "cuda" or any torch device name.
         progress: called with (done, total) now and then.
     """
@@ -266,7 +266,7 @@ def _qdit(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
         alpha=options.qdit_alpha,
         selected=signals.selected,
         tie_break=signals.prompt_ids,
-        engine=options.engine if options.engine in ("dense", "blocked") else "auto",
+        engine="auto" if options.engine == "apricot" else options.engine,
         memory_limit=options.memory_limit,
         device=options.device,
         progress=options.progress,
