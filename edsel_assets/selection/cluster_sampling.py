@@ -69,6 +69,7 @@ def _share_out(budget: int, shares: np.ndarray, caps: np.ndarray) -> np.ndarray:
     while open_clusters.any():
         rest = budget - given.sum()
         exact = np.where(open_clusters, shares, 0.0)
+        exact /= exact.max()  # the smallest floats have no reciprocal
         exact *= rest / exact.sum()
         full = open_clusters & (exact >= caps)
         if not full.any():

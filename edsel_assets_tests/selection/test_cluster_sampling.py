@@ -43,6 +43,11 @@ def test_more_clusters_than_budget_still_sums():
     assert set(budgets.tolist()) == {2, 3}
 
 
+@pytest.mark.parametrize("scale", [5e-324, 1.0, 1e300])
+def test_weights_of_any_scale(scale):
+    assert cluster_budgets([9, 9], 9, weights=[scale, 2 * scale]).tolist() == [3, 6]
+
+
 budget_cases = st.integers(1, 30).flatmap(
     lambda count: st.tuples(
         st.lists(st.integers(0, 40), min_size=count, max_size=count),
