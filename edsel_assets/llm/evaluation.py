@@ -104,7 +104,7 @@ def evaluate(
     """
     check_tasks(tasks, include_path, allow_code_execution=allow_code_execution)
     _check_sampling(limit, sample_share)
-    with _quiet(), _in_directory(data_directory):
+    with _quiet(), _in_directory(data_directory), _evaluation_mode(model):
         from lm_eval import evaluator
 
         from .lm_eval_model import EngineLM
@@ -313,6 +313,18 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(before)
+
+
+@contextmanager
+def _evaluation_mode(model: Any) -> Iterator[None]:
+    """Dropout off, wherever it was on, and on again after."""
+    on = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in on:
+            module.training = True
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -47,7 +46,8 @@ def finetune(
     ``progress`` is called with (steps done, steps in all).
 
     Raises ``ValueError`` before any training for no examples, for none that fits ``max_length``, for a
-    warm-up longer than the run, and for a model whose attention cannot be packed.
+    warm-up longer than the run, and for a model whose attention cannot be packed; ``MemoryError`` where a
+    GPU runs out, with the settings to lower.
 
     Time is about 6 P (``full``) or 4 P (adapters) operations per token for P weights. Memory beside the
     model: adapters, their gradients and moments; activations of ``micro_batch_tokens`` tokens and logits of
@@ -118,10 +118,11 @@ def finetune_here(
 @contextmanager
 def _written_atomically(folder: Path) -> Iterator[Path]:
     """A folder to fill that takes the name ``folder`` once it is whole; an older one is replaced."""
-    unfinished = folder.parent / f".{folder.name}.{os.getpid()}.partial"
-    former = unfinished.with_suffix(".former")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
+    unfinished = folder.parent / f".{folder.name}.partial"
+    former = folder.parent / f".{folder.name}.former"
+    for left_over in (unfinished, former):  # of a run that was killed while it wrote
+        shutil.rmtree(left_over, ignore_errors=True)
+    unfinished.mkdir()
     try:
         yield unfinished
         if folder.exists():

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -36,11 +36,16 @@ def launch(
     Each process takes its share of every batch's micro-batches. The sums of their losses and gradients are
     those of one process up to rounding and dropout, which each draws for itself.
     """
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.job.") as job:
-        _write_job(Path(job), model, tokenizer, examples, settings, seed, folder)
+    job = folder.parent / f".{folder.name}.job"
+    shutil.rmtree(job, ignore_errors=True)  # of a run that was killed
+    job.mkdir()
+    try:
+        _write_job(job, model, tokenizer, examples, settings, seed, folder)
         with _off_device(model):
-            _run(Path(job), settings.processes, progress)
-        values = json.loads((Path(job) / "result.json").read_text(encoding="utf-8"))
+            _run(job, settings.processes, progress)
+        values = json.loads((job / "result.json").read_text(encoding="utf-8"))
+    finally:
+        shutil.rmtree(job, ignore_errors=True)
     return FinetuneResult(**values | {"path": folder})
 
 

@@ -86,9 +86,14 @@ def train(
             if step < resumed_at:
                 continue
             rate = settings.learning_rate * rate_factor(settings.schedule, step, steps, warmup)
-            entry = _step(
-                model, named, optimizer, [sequences[i] for i in batch], settings, rate, (seed, step)
-            )
+            rows = [sequences[row] for row in batch]
+            try:
+                entry = _step(model, named, optimizer, rows, settings, rate, (seed, step))
+            except torch.OutOfMemoryError as error:
+                raise MemoryError(
+                    f"out of memory with {_micro_batch_tokens(model, settings)} tokens in a forward pass. "
+                    "Lower micro_batch_tokens or max_length, or set gradient_checkpointing."
+                ) from error
             log.append({"step": step + 1, **entry})
             every = settings.checkpoint_steps
             if every and (step + 1) % every == 0 and step + 1 < steps:
@@ -122,8 +127,7 @@ def _step(
         group["lr"] = rate
     _seed_dropout(*draw)
     lengths = [len(sequence) for sequence in batch]
-    limit = settings.micro_batch_tokens or (4096 if model.device.type == "cpu" else 16384)
-    micro_batches = split_batch(lengths, limit, settings.packing)
+    micro_batches = split_batch(lengths, _micro_batch_tokens(model, settings), settings.packing)
     targets = sum(len(s) - s.prompt_length for s in batch)
     loss = torch.zeros((), device=model.device)
     optimizer.zero_grad(set_to_none=True)
@@ -143,6 +147,10 @@ def _step(
     optimizer.step()
     length = processes.whole(norm).item()
     return {"loss": loss.item(), "lr": rate, "tokens": sum(lengths), "grad_norm": length}
+
+
+def _micro_batch_tokens(model: Any, settings: FinetuneSettings) -> int:
+    return settings.micro_batch_tokens or (4096 if model.device.type == "cpu" else 16384)
 
 
 def _optimizer(named: dict[str, torch.nn.Parameter], settings: FinetuneSettings) -> torch.optim.Optimizer:

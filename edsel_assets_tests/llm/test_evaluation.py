@@ -146,6 +146,18 @@ def test_bad_arguments_are_refused(tasks: Path, changes: dict[str, Any], message
         run(tasks, **changes)
 
 
+def test_dropout_is_off_meanwhile(tasks: Path) -> None:
+    model = tiny_model("gpt2")
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.9
+    arguments: dict[str, Any] = {"tasks": ["edsel_test_choice"], "include_path": tasks}
+    expected = evaluate(model, tiny_tokenizer(), **arguments)
+    model.train()
+    assert evaluate(model, tiny_tokenizer(), **arguments) == expected
+    assert all(module.training for module in model.modules())
+
+
 def test_the_working_directory_is_given_back(tasks: Path, tmp_path: Path) -> None:
     before = Path.cwd()
     run(tasks, limit=1, data_directory=tmp_path)

@@ -221,6 +221,35 @@ def test_a_model_that_sees_across_sequences_is_not_packed(tmp_path: Path) -> Non
         train(model, tmp_path / "a")
 
 
+def test_running_out_of_memory_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edsel_assets.llm import training
+
+    def fail(*arguments: Any) -> Any:
+        raise torch.OutOfMemoryError("no memory")
+
+    model = tiny_model()
+    before = snapshot(model)
+    monkeypatch.setattr(training, "_step", fail)
+    with pytest.raises(MemoryError, match=r"77 tokens in a forward pass\. Lower micro_batch_tokens"):
+        train(model, tmp_path / "a", micro_batch_tokens=77)
+    assert_untouched(model, before)
+    assert not list(tmp_path.iterdir())
+
+
+def test_left_overs_of_a_killed_run_are_swept_and_a_former_result_replaced(tmp_path: Path) -> None:
+    (tmp_path / ".a.partial").mkdir()
+    (tmp_path / ".a.partial" / "half").write_text("written")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "old").write_text("result")
+    train(tiny_model(), tmp_path / "a")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "training_log.json",
+    ]
+
+
 def test_steps_follow_from_examples_batch_and_epochs() -> None:
     assert planned_steps(10_000, FinetuneSettings(batch_size=64, epochs=3)) == 471
     with pytest.raises(ValueError, match="warm-up"):
