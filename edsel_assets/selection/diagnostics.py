@@ -149,21 +149,28 @@ def elbow(
     cluster_counts: Sequence[int],
     *,
     seed: int = 42,
+    tie_break: Sequence[object] | np.ndarray | None = None,
     normalise: bool = True,
     device: str | torch.device = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[int, float]:
     """Inertia of k-means at each number of clusters; the elbow is where more gain little.
 
+    Args:
+        cluster_counts: numbers of clusters to try.
+        embeddings and the others: as in :func:`kmeans`.
+        progress: called with (counts done, counts).
+
     Returns:
-        cluster count to inertia, counts rising. ``progress`` is called with (counts done, counts).
+        cluster count to inertia, counts rising.
 
     Time one :func:`kmeans` per count.
     """
     counts = sorted({_checks.whole_number("cluster_counts", count, 1) for count in cluster_counts})
     inertia: dict[int, float] = {}
     for count in counts:
-        inertia[count] = kmeans(embeddings, count, seed=seed, normalise=normalise, device=device).inertia
+        found = kmeans(embeddings, count, seed=seed, tie_break=tie_break, normalise=normalise, device=device)
+        inertia[count] = found.inertia
         if progress is not None:
             progress(len(inertia), len(counts))
     return inertia
@@ -246,19 +253,29 @@ def coverage(
     if not len(rows):
         raise ValueError("indices must hold at least one chosen row; nothing covers the pool.")
     chosen = pool.rows(rows)
-    norms = chosen.square().sum(1)
-    nearest = np.empty(pool.size)
-    for start, stop, block in pool.blocks(ROWS):
-        best = [
-            torch.addmm(norms[at : at + COLUMNS], block, chosen[at : at + COLUMNS].T, alpha=-2.0).amin(1)
-            for at in range(0, len(chosen), COLUMNS)
-        ]
-        squares = torch.stack(best).amin(0) + block.square().sum(1)
-        nearest[start:stop] = squares.clamp_(min=0).sqrt_().cpu().numpy()
-    nearest[rows] = 0.0  # exactly, which a float32 product does not give
+    parts = [_nearest_distances(block, chosen) for _, _, block in pool.blocks(ROWS)]
+    nearest = torch.cat(parts).cpu().numpy()
     levels = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
     quantiles = dict(zip(levels, np.quantile(nearest, levels).tolist(), strict=True))
     return Coverage(float((nearest <= distance).mean()), float(distance), quantiles, float(nearest.mean()))
+
+
+def _nearest_distances(block: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """(rows,) float64 distance of each row to the nearest of ``chosen``."""
+    import torch
+
+    from edsel_assets.selection._distances import pair_squares
+
+    best = torch.full((len(block),), torch.inf, device=block.device)
+    nearest = torch.zeros(len(block), dtype=torch.int64, device=block.device)
+    for start in range(0, len(chosen), COLUMNS):
+        part = chosen[start : start + COLUMNS]
+        least, column = torch.addmm(part.square().sum(1), block, part.T, alpha=-2.0).min(1)
+        nearest = torch.where(least < best, column + start, nearest)
+        best = torch.minimum(best, least)
+    # Measured by differences: what is chosen lies at 0 from itself, which a product does not give.
+    everyone = torch.arange(len(block), device=block.device)
+    return pair_squares(block, everyone, chosen, nearest).sqrt_()
 
 
 class Overlap(NamedTuple):
