@@ -42,6 +42,10 @@ class Certificate:
         """Take what (1 - 1/e) of the best gain promises of a greedy run that gained ``gained``."""
         self.value = min(self.value, reached - gained + gained / (1 - math.exp(-1)))
 
+    def take(self, bound: float) -> None:
+        """Take a bound that is known from elsewhere."""
+        self.value = min(self.value, bound)
+
     @property
     def certified(self) -> float:
         """The bound raised by what rounding can hide: of the products, and of the fixed point."""

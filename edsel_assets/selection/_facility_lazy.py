@@ -9,10 +9,11 @@ import torch
 
 from edsel_assets.selection._facility_blocks import CpuRows, HalfPairs, near_pairs, whole_thresholds
 from edsel_assets.selection._facility_bound import Certificate
-from edsel_assets.selection._facility_kernel import Kernel
+from edsel_assets.selection._facility_dual import dual_bound
+from edsel_assets.selection._facility_kernel import UNIT, Kernel
 from edsel_assets.selection._facility_plan import most_pairs
 from edsel_assets.selection._facility_rows import State, run_greedy, start_state
-from edsel_assets.selection._facility_sparse import SparseRun, both_ways, cover
+from edsel_assets.selection._facility_sparse import Pairs, SparseRun, both_ways, cover
 
 SAMPLE = 256  # rows of which the number of pairs is estimated
 ALWAYS_PAIRS = 1 << 22  # held without asking whether fewer would do: 128 MiB
@@ -28,6 +29,7 @@ def run_sparse(job: Job, certificate: Certificate) -> tuple[State, dict[str, obj
     allowed = most_pairs(kernel.size, int(kernel.points.shape[1]), job.limit)
     most = min(allowed, max(ALWAYS_PAIRS, kernel.size**2 // 2 // DENSEST))
     thresholds = whole_thresholds(kernel)
+    before = job.utility.chosen
     state = None
     half = _pairs_if_few(job, thresholds, most, uniform=True)
     step = 1
@@ -50,7 +52,9 @@ def run_sparse(job: Job, certificate: Certificate) -> tuple[State, dict[str, obj
         taken[job.selected] = True
         nothing = torch.zeros(kernel.size, dtype=torch.int64)
         state = State(torch.from_numpy(maxima), torch.from_numpy(owners), nothing, taken, [], [])
+    lowest = state.maxima.numpy().copy()
     _pick_over(job, SparseRun(pairs, state, job.utility), state, certificate)
+    _tighten(job, pairs, state, lowest, before, certificate)
     return state, {"pairs": found, "picks_by_products": head}
 
 
@@ -86,3 +90,17 @@ def _pick_over(job: Job, run: SparseRun, state: State, certificate: Certificate)
         state.taken[out[:, 0]] = True
         job.report(stop)
     state.gains = torch.from_numpy(run.keys - run.parts)
+
+
+def _tighten(
+    job: Job, pairs: Pairs, state: State, lowest: np.ndarray, before: float, certificate: Certificate
+) -> None:
+    """Give the certificate the dual bound; ``before`` is the sum of u before the run."""
+    if not job.budget:
+        return
+    constant, parts = job.utility.tangent(before, job.kernel.size)
+    reached = state.coverage + int(parts[state.picks].sum())
+    parts[job.selected] = -1
+    picks = np.asarray(state.picks, dtype=np.int64)
+    bound = dual_bound(pairs, picks, lowest, parts, reached, job.budget)
+    certificate.take(constant + bound / UNIT)

@@ -33,6 +33,17 @@ class Utility:
             return np.zeros(size, dtype=np.int64)
         return np.rint(self.weight * np.log1p(self.values / (1 + self.chosen)) * UNIT).astype(np.int64)
 
+    def tangent(self, before: float, size: int) -> tuple[float, np.ndarray]:
+        """The log term of any choice T bounded by its tangent here: a constant, and int64 units per prompt.
+
+        log(1 + before + sum of u over T) <= the constant + the sum of the parts over T, where
+        ``before`` is the sum of u over what was chosen before the run.
+        """
+        if self.values is None:
+            return 0.0, np.zeros(size, dtype=np.int64)
+        constant = self.term - self.weight * (self.chosen - before) / (1 + self.chosen)
+        return constant, np.ceil(self.weight * self.values / (1 + self.chosen) * UNIT).astype(np.int64)
+
     def choose(self, row: int) -> None:
         if self.values is not None:
             self.chosen += float(self.values[row])

@@ -95,7 +95,7 @@ def test_a_head_of_products_and_pairs_after_it_lose_nothing(
     assert mixed.details["pairs"] < 400 * 399 / 2 / 4
     np.testing.assert_allclose(mixed.gains, plain.gains, atol=400 * UNIT_NOISE)
     assert mixed.objective == pytest.approx(plain.objective, rel=1e-6)
-    assert mixed.upper_bound == pytest.approx(plain.upper_bound, rel=1e-4)
+    assert mixed.objective < mixed.upper_bound < plain.upper_bound  # the dual bound is the tighter one
     both = [
         facility_location(
             points, 90, kernel=kernel, gamma=gamma, engine=name, utility=utility, selected=[7, 3]
