@@ -25,8 +25,8 @@ class Case:
         contenders: name to function of the input; the first is ours, that ratios are taken against.
             A contender imports its library inside, so that nobody pays for another's.
         higher_is_better: the direction of the objective.
-        warm: name to a function that is called before the timing and memory baseline, to compile or
-            import what a user pays for once; by default the contender itself on nothing.
+        warm: name (also ``"floor"``) to a function called before the clock starts, to compile or
+            import what a user pays for once.
         slow: left out unless asked for by name.
     """
 

@@ -127,7 +127,8 @@ def run_greedy(
     while len(state.picks) < until:
         keys = state.gains.cpu().numpy() + utility.gains(kernel.size)
         keys[state.taken] = -1
-        certificate.offer(len(state.picks), state.coverage, utility, keys)
+        if len(state.picks) in certificate.checks:
+            certificate.offer(len(state.picks), state.coverage, utility, keys)
         row = int(np.argmax(keys)) if choose is None else choose(keys)
         state.picks.append(row)
         state.pick_gains.append(int(keys[row]))

@@ -73,9 +73,15 @@ def facility_location(
 
     Raises:
         ValueError: on any argument outside the above, before any work.
+
+    Weights are rounded to 2^-20, so that gains are exact integer sums, and the float32 products behind
+    them are good to about 1e-6. Time on a CPU: half an N x N product, N^2 d operations, for a narrow
+    RBF kernel; about ln(picks until the pairs fit) + 3/2 products for cosine or a wide one. Memory:
+    4 N d bytes for the points and up to 32 for each pair that matters, or 4 N^2 in the dense engine.
     """
     settings = _settings(kernel, gamma, engine, stochastic, seed, memory_limit)
     views = as_embeddings(embeddings, normalise=normalise or kernel == "cosine", device=device)
+    _full_precision(views.device)
     chosen = _checks.selected_rows(selected, views.size)
     budget = _checks.budget_within(budget, views.size, len(chosen))
     weight, values = _utility(utility, utility_weight, views.size)
@@ -133,6 +139,16 @@ def _settings(
     if engine in ("apricot", "sparse"):
         raise ValueError(f"engine={engine!r} does not take stochastic; choose dense, blocked or auto.")
     return float(stochastic), _checks.whole_number("seed", seed, 0)
+
+
+def _full_precision(device: torch.device) -> None:
+    import torch
+
+    if device.type == "cuda" and torch.get_float32_matmul_precision() != "highest":
+        raise ValueError(
+            "float32 products must keep float32 precision on a GPU, or gains blur; got "
+            f"{torch.get_float32_matmul_precision()!r}. Call torch.set_float32_matmul_precision('highest')."
+        )
 
 
 def _is_number(value: object) -> bool:
