@@ -84,6 +84,18 @@ def test_a_grown_pool_computes_its_new_prompts_and_a_whole_one_loads_no_model(tm
     assert len(opened) == 2
 
 
+def test_embeddings_alone_are_kept_too(tmp_path) -> None:
+    from dataclasses import replace
+
+    settings = replace(SETTINGS, max_new_tokens=0, prompt_likelihood=False)
+    compute(tmp_path, 9, settings=settings)
+    kept = PoolSignals(tmp_path, MODEL, settings)
+    assert kept.embeddings(IDS[:9]).shape == (9, 32)
+    table = kept.token_probabilities(IDS[:9]).to_pandas()
+    assert [len(steps) for steps in table["entropy"]] == [0] * 9
+    assert table["prompt_logprob"].isna().all()
+
+
 @pytest.mark.parametrize(
     "change",
     [{"template": "A: {prompt}"}, {"max_new_tokens": 3}, {"pooling": "mean"}, {"prompt_likelihood": False}],

@@ -36,7 +36,9 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[np.
         return []
     eos = tokenizer.eos_token_id
     encoded = []
-    for text, ids in zip(texts, tokenizer(list(texts))["input_ids"], strict=True):
+    # Not verbose: too long a text is cut below, which its record says.
+    found = tokenizer(list(texts), verbose=False)["input_ids"]
+    for text, ids in zip(texts, found, strict=True):
         if ids and ids[-1] == eos and not text.endswith(tokenizer.eos_token):
             ids = ids[:-1]
         encoded.append(np.asarray(ids, dtype=np.int64))
