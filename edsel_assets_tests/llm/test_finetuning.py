@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +126,30 @@ def test_killed_and_resumed_ends_in_the_same_bytes(method: str, tmp_path: Path) 
     assert weights(resumed.path) == weights(whole.path)
     assert [entry["loss"] for entry in resumed.log] == [entry["loss"] for entry in whole.log]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["resumed", "whole"]
+
+
+KILLED = """
+import os, signal, sys
+from edsel_assets.llm.finetuning import FinetuneSettings, finetune
+from edsel_assets_tests.llm.test_finetuning import EXAMPLES, SMALL
+from edsel_assets_tests.llm.tiny_models import tiny_model, tiny_tokenizer
+
+settings = FinetuneSettings(**SMALL | {"checkpoint_steps": 1})
+stop = lambda done, total: os.kill(os.getpid(), signal.SIGKILL) if done == int(sys.argv[2]) else None
+finetune(tiny_model(), tiny_tokenizer(), EXAMPLES, settings, seed=0, output_dir=sys.argv[1], progress=stop)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [1, 4])
+def test_kill_9_loses_at_most_the_steps_since_the_checkpoint(step: int, tmp_path: Path) -> None:
+    whole = train(tiny_model(), tmp_path / "whole")
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "killed"), str(step)]
+    killed = subprocess.run(command, cwd=Path(__file__).parents[2], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    resumed = train(tiny_model(), tmp_path / "killed", checkpoint_steps=1)
+    assert resumed.resumed_at == step
+    assert weights(resumed.path) == weights(whole.path)
 
 
 def test_a_checkpoint_of_another_run_is_not_resumed(tmp_path: Path) -> None:
