@@ -16,6 +16,8 @@ _SETTINGS = """\
 # Written by edsel when it is absent; yours to edit.
 telemetry:
   enabled: false
+nux:
+  enabled: false
 run_monitoring:
   enabled: true
   # Without it a killed run holds its slot of a pool for ever.

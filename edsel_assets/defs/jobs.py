@@ -29,22 +29,20 @@ def build(graph: Graph) -> list[dg.JobDefinition]:
 def _job(graph: Graph, name: str) -> dg.JobDefinition:
     @dg.op(name=f"{name}_what_is_stale")
     def step(context: dg.OpExecutionContext) -> None:
-        from edsel_assets.defs.build import build_definitions
         from edsel_assets.defs.cells import Scope
         from edsel_assets.defs.materialize import Listener, materialize
 
-        definitions = build_definitions(graph.study, home=graph.home)
-        groups = definitions.resolve_asset_graph()
+        assert graph.definitions is not None, "a job ran before its definitions were assembled"
         names = {
             key.to_user_string()
-            for key in groups.materializable_asset_keys
-            if groups.get(key).group_name in PARTS[name]
+            for key in graph.asset_graph.materializable_asset_keys
+            if graph.asset_graph.get(key).group_name in PARTS[name]
         }
         listener = Listener(
             finished=lambda cell, was_fresh: context.log.info(f"{cell}: {'fresh' if was_fresh else 'made'}")
         )
         scope = Scope(assets=frozenset(names))
-        outcome = materialize(graph.study, definitions, context.instance, graph.store, scope, listener)
+        outcome = materialize(graph.study, graph.definitions, context.instance, graph.store, scope, listener)
         context.add_output_metadata({"made": len(outcome.made), "fresh": len(outcome.fresh)})
 
     @dg.job(name=name, description=_WORDS[name], executor_def=dg.in_process_executor)

@@ -176,3 +176,15 @@ def test_a_budget_over_the_pool_fails_at_the_pool(desk: Desk) -> None:
 def test_an_unknown_asset_is_named_with_those_there_are(desk: Desk, asset: str, known: str) -> None:
     with pytest.raises(ValueError, match=known):
         desk.run(tiny_study(), assets=[asset])
+
+
+def test_rounds_that_go_on_from_the_last_checkpoint_build_on_all_before(desk: Desk) -> None:
+    study = tiny_study(
+        rounds={"rounds": 3, "start": "continue", "max_new_tokens": 4}, selection={"budgets": [6]}
+    )
+    made = names(desk.run(study, assets=["round_2/weights"]))
+    assert "round_2/checkpoint[00006|perplexity]" in made
+    store = desk.store(study)
+    weights = pq.read_table(store / "round_2" / "weights" / "00006" / "perplexity.parquet")
+    assert sum(weights["weight"].to_pylist()) == pytest.approx(1.0)
+    assert sum(weights["members"].to_pylist()) == 4
