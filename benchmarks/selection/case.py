@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,9 +54,30 @@ def one_product(points: np.ndarray) -> Outcome:
     """The floor of a method that reads all similarities: one N x N float32 product, in blocks."""
     import torch
 
-    tensor = torch.from_numpy(points)
+    tensor = torch.from_numpy(np.array(points, dtype=np.float32))
     out = torch.empty((1024, len(points)))
     for start in range(0, len(points), 1024):
         part = tensor[start : start + 1024]
         torch.mm(part, tensor.T, out=out[: len(part)])
     return {}
+
+
+def clustered_pool(rows: int, dim: int) -> np.ndarray:
+    """(rows, dim) float16 unit embeddings in 1,000 clusters of many widths, memory-mapped; seeded."""
+    path = Path(tempfile.gettempdir()) / f"edsel_benchmark_{rows}x{dim}.npy"
+    if not path.exists():
+        draws = np.random.default_rng(7)
+        part = path.with_suffix(".part.npy")
+        pool = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=(rows, dim))
+        centres = draws.standard_normal((1000, dim), dtype=np.float32)
+        centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+        widths = np.exp(draws.uniform(np.log(0.02), np.log(0.6), 1000)).astype(np.float32)
+        labels = draws.integers(0, 1000, rows)
+        for start in range(0, rows, 3000):
+            of = labels[start : start + 3000]
+            noise = draws.standard_normal((len(of), dim), dtype=np.float32) / np.float32(dim**0.5)
+            block = centres[of] + widths[of, None] * noise
+            pool[start : start + 3000] = block / np.linalg.norm(block, axis=1, keepdims=True)
+        pool.flush()
+        part.rename(path)
+    return np.load(path, mmap_mode="r")

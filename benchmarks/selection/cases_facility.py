@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.selection.case import Case, Outcome, one_product, t0_embeddings
+from benchmarks.selection.case import Case, Outcome, clustered_pool, one_product, t0_embeddings
 
 
 def ours(points: np.ndarray, **arguments: Any) -> Outcome:
@@ -114,21 +114,27 @@ def case(title: str, rows: int | None, budget: int, *, gamma: float = 0.1, **arg
     if arguments.pop("peers", False):
         methods |= {"apricot lazy": apricot, "submodlib lazy": submodlib, "numpy and numba": plain}
 
+    load = arguments.pop("load", functools.partial(t0_embeddings, rows))
+    slow = arguments.pop("slow", False)
+
     def bound(method: Callable[..., Outcome], picks: int) -> Callable[[np.ndarray], Outcome]:
         extra = arguments if method is ours else {}
         return functools.partial(method, budget=picks, gamma=gamma, **extra)
 
     return Case(
         title=title,
-        load=functools.partial(t0_embeddings, rows),
+        load=load,
         floor=one_product,
         contenders={name: bound(method, budget) for name, method in methods.items()},
         warm={
             "floor": warm(one_product),
             **{name: warm(bound(method, 8)) for name, method in methods.items()},
         },
+        slow=slow,
     )
 
+
+paper_pool = functools.partial(clustered_pool, 99_000, 4096)  # the size of the paper's
 
 CASES = {
     "fl-20k": case("Facility location, 20,000 of T0, k = 8,000, RBF 0.1", 20_000, 8_000, peers=True),
@@ -137,5 +143,13 @@ CASES = {
     "fl-t0-cosine": case(
         "Facility location, T0, k = 20,000, cosine, 6 GB", None, 20_000,
         kernel="cosine", memory_limit=6 * 10**9,
+    ),
+    "fl-99k": case(
+        "Facility location, 99,000 x 4,096 clustered float16, k = 45,000, RBF 0.002, 10 GiB", None, 45_000,
+        gamma=0.002, memory_limit=10 << 30, load=paper_pool, slow=True,
+    ),
+    "fl-99k-cosine": case(
+        "Facility location, 99,000 x 4,096 clustered float16, k = 45,000, cosine, 10 GiB", None, 45_000,
+        kernel="cosine", memory_limit=10 << 30, load=paper_pool, slow=True,
     ),
 }  # fmt: skip
