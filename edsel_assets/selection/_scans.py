@@ -91,3 +91,45 @@ def beyond(points, first, labels, axes, middles, sides):
     for r in range(sides.size):
         label = labels[first + r]
         sides[r] = _dot(points[first + r], axes[label]) > middles[label]
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
+def _to_squares(product, norm, norms):
+    """Turn a row of products into squared distances; the least of them."""
+    least = np.float32(np.inf)
+    for c in range(product.size):
+        product[c] = norm + norms[c] - 2 * product[c]
+        least = min(least, product[c])
+    return least
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc"})
+def _sum_of_roots(squares):
+    total = 0.0
+    for c in range(squares.size):
+        total += np.sqrt(squares[c])
+    return total
+
+
+@numba.njit(cache=True, nogil=True)
+def distance_sums(products, rows, left, points, norms, codes, near, totals):
+    """Add each row's distances to the columns of every cluster to the (rows, C) float64 ``totals``.
+
+    Rows are the points at ``rows``, columns those from ``left`` on; points lie by cluster, ``codes``
+    rising. Squares under ``near`` are measured by differences.
+    """
+    columns = products.shape[1]
+    for r in range(products.shape[0]):
+        row = products[r]
+        if _to_squares(row, norms[rows[r]], norms[left : left + columns]) < near:
+            for c in range(columns):
+                if row[c] < near:
+                    row[c] = _square(points[rows[r]], points[left + c])
+        start = 0
+        while start < columns:
+            code = codes[left + start]
+            stop = start + 1
+            while stop < columns and codes[left + stop] == code:
+                stop += 1
+            totals[r, code] += _sum_of_roots(row[start:stop])
+            start = stop

@@ -5,7 +5,7 @@ Symbols: N prompts, d dimensions, C clusters, k chosen prompts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 ROWS, COLUMNS = 1024, 4096  # of a block of distances
+SUM_ROWS, BLOCKS_AT_ONCE = 256, 16  # rows whose sums a thread holds, and blocks handed out together
 
 
 class SampledSilhouette(NamedTuple):
@@ -103,16 +104,16 @@ def _silhouettes(pool: Embeddings, codes: np.ndarray, count: int, rows: np.ndarr
     """(n,) float64 silhouettes of the prompts at ``rows``."""
     import torch
 
-    # Clusters lie side by side, so that sums per cluster are segment sums.
+    # Clusters lie side by side, so that sums per cluster are sums of stretches.
     order = np.argsort(codes, kind="stable")
-    place = np.argsort(order)
     points = pool.rows(order)
+    places = np.argsort(order)[rows]
+    sorted_codes = codes[order]
     sizes = torch.from_numpy(np.bincount(codes)).to(points.device)
+    sums = _distance_sums_compiled if points.device.type == "cpu" else _distance_sums
     measured = []
-    for start in range(0, len(rows), ROWS):
-        part = rows[start : start + ROWS]
-        own = torch.from_numpy(codes[part]).to(points.device)
-        totals = _distance_sums(points, torch.from_numpy(place[part]).to(points.device), codes[order], count)
+    for part, totals in sums(points, places, sorted_codes, count):
+        own = torch.from_numpy(sorted_codes[part]).to(points.device)
         inside = totals.gather(1, own[:, None])[:, 0] / (sizes[own] - 1).clamp(min=1)
         outside = (totals / sizes).scatter(1, own[:, None], torch.inf).amin(1)
         larger = torch.maximum(inside, outside)
@@ -121,27 +122,57 @@ def _silhouettes(pool: Embeddings, codes: np.ndarray, count: int, rows: np.ndarr
     return np.concatenate(measured)
 
 
-def _distance_sums(points: torch.Tensor, rows: torch.Tensor, codes: np.ndarray, count: int) -> torch.Tensor:
-    """(rows, C) float64 sums of distances from the points at ``rows`` to each cluster; codes are sorted.
-
-    In float64: between near-duplicates a float32 product leaves distances of up to 5e-4.
-    """
+def _distance_sums_compiled(
+    points: torch.Tensor, places: np.ndarray, codes: np.ndarray, count: int
+) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+    """Block by block of ``places``: the block and its (rows, C) float64 sums of distances to each cluster."""
     import torch
 
-    block = points[rows].double()
-    totals = torch.zeros((len(rows), count), dtype=torch.float64, device=points.device)
-    norms = block.square().sum(1)
-    for start in range(0, len(points), COLUMNS):
-        part = points[start : start + COLUMNS].double()
-        squares = torch.addmm(norms, part, block.T, alpha=-2.0).add_(part.square().sum(1)[:, None])
-        distances = squares.clamp_(min=0).sqrt_()  # (columns, rows)
-        here = (rows >= start) & (rows < start + len(part))
-        distances[rows[here] - start, torch.nonzero(here).flatten()] = 0.0  # to itself
-        present = codes[start : start + COLUMNS]
-        lengths = torch.from_numpy(np.bincount(present - present[0])).to(points.device)
-        sums = torch.segment_reduce(distances, "sum", lengths=lengths, initial=0)
-        totals[:, present[0] : present[-1] + 1] += sums.T
-    return totals
+    from edsel_assets.selection import _scans
+    from edsel_assets.selection._facility_blocks import BLOCK_COLUMNS, Scratch, in_threads
+
+    scratch = Scratch()
+    matrix, norms = points.numpy(), points.square().sum(1).numpy()
+    # Under a tenth of the longest row, float32 products leave a distance off by over 1e-6 of that row.
+    near = np.float32(0.01 * norms.max())
+
+    def block(part: np.ndarray) -> torch.Tensor:
+        rows = points[torch.from_numpy(part)]
+        totals = torch.zeros((len(part), count), dtype=torch.float64)
+        for left in range(0, len(points), BLOCK_COLUMNS):
+            products = scratch.product(rows, points[left : left + BLOCK_COLUMNS])
+            _scans.distance_sums(products, part, left, matrix, norms, codes, near, totals.numpy())
+        return totals
+
+    # A few blocks at a time: the sums of all rows may not fit.
+    blocks = [places[start : start + SUM_ROWS] for start in range(0, len(places), SUM_ROWS)]
+    for start in range(0, len(blocks), BLOCKS_AT_ONCE):
+        some = blocks[start : start + BLOCKS_AT_ONCE]
+        yield from zip(some, in_threads(block, some), strict=True)
+
+
+def _distance_sums(
+    points: torch.Tensor, places: np.ndarray, codes: np.ndarray, count: int
+) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+    """As :func:`_distance_sums_compiled` on any device, in float64 products."""
+    import torch
+
+    for top in range(0, len(places), ROWS):
+        rows = torch.from_numpy(places[top : top + ROWS]).to(points.device)
+        block = points[rows].double()
+        totals = torch.zeros((len(rows), count), dtype=torch.float64, device=points.device)
+        norms = block.square().sum(1)
+        for start in range(0, len(points), COLUMNS):
+            part = points[start : start + COLUMNS].double()
+            squares = torch.addmm(norms, part, block.T, alpha=-2.0).add_(part.square().sum(1)[:, None])
+            distances = squares.clamp_(min=0).sqrt_()  # (columns, rows)
+            here = (rows >= start) & (rows < start + len(part))
+            distances[rows[here] - start, torch.nonzero(here).flatten()] = 0.0  # to itself
+            present = codes[start : start + COLUMNS]
+            lengths = torch.from_numpy(np.bincount(present - present[0])).to(points.device)
+            sums = torch.segment_reduce(distances, "sum", lengths=lengths, initial=0)
+            totals[:, present[0] : present[-1] + 1] += sums.T
+        yield places[top : top + ROWS], totals
 
 
 def elbow(

@@ -49,6 +49,17 @@ def test_silhouette_with_duplicates_and_singletons():
     )
 
 
+def test_silhouette_tensor_path_is_the_same(monkeypatch):
+    """The path that a GPU takes, run on the CPU."""
+    from edsel_assets.selection import diagnostics
+
+    points, labels = labelled(5000, 7, 30, seed=9)
+    compiled = silhouette_sampled(points, labels, sample=3000)
+    monkeypatch.setattr(diagnostics, "_distance_sums_compiled", diagnostics._distance_sums)
+    tensors = silhouette_sampled(points, labels, sample=3000)
+    assert compiled == pytest.approx(tensors, abs=1e-7)
+
+
 def test_silhouette_of_real_clusters_is_sklearns():
     points = t0_embeddings(1500).astype(np.float32)
     points /= np.linalg.norm(points, axis=1, keepdims=True)
@@ -140,3 +151,10 @@ def test_task_counts_by_hand():
     counts = task_counts(["a", "b", "a", "b", "a", "b"], [0, 2, 4])
     assert [(c.task, c.pool, c.chosen, c.ratio) for c in counts] == [("a", 3, 3, 2.0), ("b", 3, 0, 0.0)]
     assert [c.ratio for c in task_counts(["a", "b"], [])] == [0.0, 0.0]
+
+
+@pytest.mark.gpu
+def test_silhouette_on_gpu_is_the_same():
+    points, labels = labelled(5000, 7, 30, seed=10)
+    on_gpu = silhouette(points, labels, device="cuda")
+    assert on_gpu == pytest.approx(silhouette(points, labels, device="cpu"), abs=1e-6)
