@@ -35,6 +35,9 @@ class Bonus(Utility):
     def gains(self, size: int) -> np.ndarray:
         return self.units.copy()
 
+    def tangent(self, before: float, size: int) -> tuple[float, np.ndarray]:
+        return before, self.units + 1  # its own tangent; a unit over what rounding took
+
     def choose(self, row: int) -> None:
         self.chosen += float(self.bonus[row])
 
