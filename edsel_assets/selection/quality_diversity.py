@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 CANDIDATES = 1024  # prompts that one round of deita looks at
 ENGINES = ("auto", "dense", "sparse", "blocked")  # of facility location; apricot takes no second term
+ROUNDING = 1e-6  # of a cosine similarity in float32
 PRODUCT_ROWS = 8192  # chosen prompts compared with them at a time
 
 
@@ -59,8 +60,8 @@ def deita(
     Raises:
         ValueError: on bad embeddings, scores, threshold, budget, rows or keys.
 
-    Time O(V k d) flops in matrix products for V prompts looked at, memory O(N + k d).
-    Float32 similarities: within 1e-6 of the threshold a prompt may fall either way.
+    Time O(V k d) flops in matrix products for V prompts looked at, memory O(N + k d). Similarities are
+    float32: 1e-6 under the threshold counts as reaching it, so that equal prompts do at threshold 1.
     """
     import torch
 
@@ -104,13 +105,13 @@ def _unlike(points: torch.Tensor, chosen: torch.Tensor, threshold: float) -> np.
 
     fresh = torch.ones(len(points), dtype=torch.bool, device=points.device)
     for start in range(0, len(chosen), PRODUCT_ROWS):
-        fresh &= (points @ chosen[start : start + PRODUCT_ROWS].T).amax(1) < threshold
+        fresh &= (points @ chosen[start : start + PRODUCT_ROWS].T).amax(1) < threshold - ROUNDING
     return fresh.cpu().numpy()
 
 
 def _first_of_kind(points: torch.Tensor, fresh: np.ndarray, threshold: float, limit: int) -> list[int]:
     """Up to ``limit`` candidates in order, each below the threshold to those kept before."""
-    alike = (points @ points.T >= threshold).cpu().numpy()
+    alike = (points @ points.T >= threshold - ROUNDING).cpu().numpy()
     fresh = fresh.copy()
     kept: list[int] = []
     for candidate in range(len(fresh)):

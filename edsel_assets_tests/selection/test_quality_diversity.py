@@ -21,7 +21,7 @@ def plain_deita(points, scores, budget, threshold, selected=()):
     for row in sorted(set(range(len(points))) - set(selected), key=lambda r: (-scores[r], r)):
         if len(chosen) - len(selected) == budget:
             break
-        if chosen and similar[row, chosen].max() >= threshold:
+        if chosen and similar[row, chosen].max() >= threshold - 1e-6:
             passed.append(row)
         else:
             chosen.append(row)
@@ -59,6 +59,13 @@ def test_deita_by_hand():
     assert filled.details == {"accepted": 3, "passed_over": 1, "filled": 1}
 
 
+def test_deita_at_threshold_one_drops_equal_prompts_alone():
+    points = np.random.default_rng(7).normal(size=(300, 20)).astype(np.float16)
+    ranking = deita(np.repeat(points, 2, axis=0), np.ones(600), np.ones(600), 600, threshold=1.0)
+    assert ranking.details == {"accepted": 300, "passed_over": 300, "filled": 300}
+    assert ranking.indices[:300].tolist() == list(range(0, 600, 2))
+
+
 @pytest.mark.parametrize("threshold", [-0.2, 0.5, 0.8, 1.0])
 @pytest.mark.parametrize("selected", [(), (3, 17, 60)])
 def test_deita_is_the_plain_loop(threshold, selected):
@@ -78,7 +85,6 @@ def test_deita_on_real_embeddings():
     assert np.triu(chosen, 1).max() < 0.9 + 1e-6
     assert ranking.details["accepted"] == 1500
     assert ranking.details["passed_over"] > 0
-    # The float32 products of ours may differ within 1e-6 of the threshold only.
     assert ranking.indices.tolist() == plain_deita(points, quality * complexity, 1500, 0.9)
 
 
@@ -113,7 +119,7 @@ def test_qdit_engines_agree_where_pairs_come_late():
     sparse = qdit(points, quality, 400, alpha=0.7, engine="sparse", selected=[5, 6])
     blocked = qdit(points, quality, 400, alpha=0.7, engine="blocked", selected=[5, 6])
     assert sparse.objective == pytest.approx(blocked.objective, rel=1e-9)
-    assert sparse.objective <= sparse.upper_bound <= blocked.upper_bound * (1 + 1e-6)  # pairs give a dual bound
+    assert sparse.objective <= sparse.upper_bound <= blocked.upper_bound * (1 + 1e-6)
     assert sparse.indices.tolist() == blocked.indices.tolist()
 
 
