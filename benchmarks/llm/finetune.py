@@ -25,16 +25,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from edsel_assets.llm.adapters import adapted, model_to_train, seeded
+from edsel_assets.llm.adapters import model_to_train, seeded
 from edsel_assets.llm.finetune_settings import Example, FinetuneSettings
-from edsel_assets.llm.finetuning import finetune
 from edsel_assets.llm.packing import TokenSequence, encode_examples, make_micro_batch, token_losses
+from edsel_assets.llm.training import train
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("EDSEL_DATA", HERE.parents[1] / ".." / "shared" / "data"))
 DEMO = HERE.parents[1] / "edsel_assets" / "demo" / "model"
 TEMPLATE = "<|user|>\n{prompt}\n<|assistant|>\n"
-HELD_OUT = 96
+HELD_OUT = 64
 LLAMA_2_7B = {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32} | {
     "num_attention_heads": 32,
     "vocab_size": 32000,
@@ -86,25 +86,19 @@ def held_out_loss(model: Any, setting: Setting) -> float:
 
 
 def ours(setting: Setting, seed: int) -> Run:
-    spent = [process_time(), 0.0]  # CPU seconds, with what is done before the first step
-
-    def progress(done: int, total: int) -> None:
-        spent[1] = process_time()
-
-    with tempfile.TemporaryDirectory() as folder:
-        result = finetune(
-            setting.model,
-            setting.tokenizer,
-            setting.examples,
-            setting.settings,
-            seed=seed,
-            output_dir=Path(folder) / "model",
-            progress=progress,
-        )
-        with adapted(setting.model, result.path) as model:
-            loss = held_out_loss(model, setting)
-    tokens = sum(entry["tokens"] for entry in result.log)
-    return Run(tokens, tokens / result.tokens_per_second, spent[1] - spent[0], loss, result.peak_share)
+    wanted = setting.settings
+    sequences = encode_examples(setting.tokenizer, setting.examples, wanted.max_length).sequences
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        seeded(setting.model),
+        model_to_train(setting.model, wanted, seed) as (model, _),
+    ):
+        began, began_cpu = perf_counter(), process_time()
+        trained = train(model, sequences, wanted, seed, Path(folder) / "checkpoint", None)
+        seconds, cpu_seconds = perf_counter() - began, process_time() - began_cpu
+        loss = held_out_loss(model, setting)
+    tokens = wanted.epochs * sum(len(sequence) for sequence in sequences)
+    return Run(tokens, seconds, cpu_seconds, loss, trained.peak_share)
 
 
 def trainer(rows: int, by_length: bool = False) -> Callable[[Setting, int], Run]:

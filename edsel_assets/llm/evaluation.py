@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
-import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
+
+from .benchmark_tasks import Suite, check_tasks, in_directory, load_tasks, path_text, quiet, shots_by_task
+
+__all__ = ["Score", "check_tasks", "evaluate", "sampled_ids"]
 
 LM_EVAL_SEED = 1234
 """lm-eval's own default, so that few-shot examples are those that others report with."""
@@ -35,29 +35,6 @@ class Score:
     value: float
     stderr: float
     n: int
-
-
-def check_tasks(
-    tasks: Sequence[str], include_path: str | Path | None = None, *, allow_code_execution: bool = False
-) -> None:
-    """Raise ``ValueError`` for a task that is unknown, or that would run code which a model wrote.
-
-    Needs no model, no data and no torch. ``include_path`` is a folder of task YAML files.
-    """
-    if not tasks:
-        raise ValueError("no tasks to evaluate; name at least one.")
-    manager = _manager_for(tuple(tasks), include_path)
-    for name in tasks:
-        if name not in manager.task_index:
-            near = difflib.get_close_matches(name, manager.all_tasks, n=5, cutoff=0.6)
-            hint = f"near matches: {', '.join(near)}" if near else "nothing is named like it"
-            where = f" or {include_path}" if include_path else ""
-            raise ValueError(f"no task {name!r} in lm-eval{where}; {hint}.")
-        if _runs_code(manager, name) and not allow_code_execution:
-            raise ValueError(
-                f"task {name!r} runs code that the model writes, on this machine. Set allow_code_execution "
-                "if you want that, and only inside a sandbox."
-            )
 
 
 def evaluate(
@@ -104,12 +81,17 @@ def evaluate(
     """
     check_tasks(tasks, include_path, allow_code_execution=allow_code_execution)
     _check_sampling(limit, sample_share)
-    with _quiet(), _in_directory(data_directory), _evaluation_mode(model):
+    with quiet(), in_directory(data_directory), _evaluation_mode(model):
         from lm_eval import evaluator
 
         from .lm_eval_model import EngineLM
 
-        suite = _load(tuple(tasks), _text(include_path), _text(data_directory), _shots(tasks, num_fewshot))
+        suite = load_tasks(
+            tuple(tasks),
+            path_text(include_path),
+            path_text(data_directory),
+            shots_by_task(tasks, num_fewshot),
+        )
         for task in suite.tasks.values():
             task.set_fewshot_seed(seed)
         lm = EngineLM(
@@ -145,90 +127,11 @@ def sampled_ids(
     """The items that ``evaluate`` scores under these arguments: ascending row numbers by task."""
     check_tasks(tasks, include_path, allow_code_execution=True)
     _check_sampling(None, sample_share)
-    with _quiet(), _in_directory(data_directory):
-        suite = _load(tuple(tasks), _text(include_path), _text(data_directory), _shots(tasks, None))
+    with quiet(), in_directory(data_directory):
+        suite = load_tasks(
+            tuple(tasks), path_text(include_path), path_text(data_directory), shots_by_task(tasks, None)
+        )
         return _sampled_ids(suite, None, sample_share, sample_seed) or {}
-
-
-@dataclass(frozen=True)
-class _Suite:
-    """Loaded tasks by name, groups by name, and which requested name each task belongs to."""
-
-    tasks: dict[str, Any]
-    groups: dict[str, Any]
-    requested: dict[str, str]
-
-    def as_lm_eval(self) -> dict[str, Any]:
-        members = {name: group.child_names for name, group in self.groups.items()}
-        return {"tasks": self.tasks, "groups": self.groups, "group_map": members}
-
-
-@lru_cache(maxsize=32)
-def _load(
-    tasks: tuple[str, ...],
-    include_path: str | None,
-    data_directory: str | None,
-    shots: tuple[int | None, ...],
-) -> _Suite:
-    """Task objects with their data. ``data_directory`` is the working directory by now, and here a key."""
-    manager = _manager_for(tasks, include_path)
-    suite = _Suite({}, {}, {})
-    for name, shot in zip(tasks, shots, strict=True):
-        loaded = manager.load([name])
-        for task_name, task in loaded["tasks"].items():
-            if task_name in suite.tasks:
-                raise ValueError(f"task {task_name!r} is asked for twice, by {name!r} too. Leave one out.")
-            default = task.get_config("num_fewshot")
-            if default is None or (shot is not None and default != 0):
-                task.set_config(key="num_fewshot", value=shot or 0)
-            suite.tasks[task_name] = task
-            suite.requested[task_name] = name
-        suite.groups.update(loaded.get("groups", {}))
-    return suite
-
-
-def _manager_for(tasks: tuple[str, ...], include_path: str | Path | None) -> Any:
-    """A task index: of ``include_path`` alone where that has every task, else with lm-eval's thousands."""
-    if include_path is not None:
-        if not Path(include_path).is_dir():
-            raise ValueError(f"no folder of task definitions at {include_path}.")
-        manager = _manager(_text(include_path), False)
-        if all(name in manager.task_index for name in tasks):
-            return manager
-    return _manager(_text(include_path), True)
-
-
-@lru_cache(maxsize=8)
-def _manager(include_path: str | None, defaults: bool) -> Any:
-    with _quiet():
-        from lm_eval.tasks import TaskManager
-
-        return TaskManager(include_path=include_path, include_defaults=defaults)
-
-
-def _runs_code(manager: Any, name: str) -> bool:
-    """Whether a task, or any task below this group or tag, is marked as unsafe in its definition."""
-    from lm_eval.tasks._index import Kind
-    from lm_eval.tasks._yaml_loader import load_yaml
-
-    index, seen, waiting = manager.task_index, set(), [name]
-    while waiting:
-        name = waiting.pop()
-        if name in seen or name not in index:
-            continue
-        seen.add(name)
-        entry = index[name]
-        config = entry.cfg or {}
-        if entry.yaml_path is not None:
-            config = load_yaml(entry.yaml_path, resolve_func=False, recursive=True)
-        if entry.kind == Kind.TAG:
-            waiting += [other for other, found in index.items() if name in found.tags]
-        elif entry.kind == Kind.GROUP:
-            members = config.get("task") or []
-            waiting += [m if isinstance(m, str) else m.get("task", "") for m in members]
-        elif config.get("unsafe_code"):
-            return True
-    return False
 
 
 def _check_sampling(limit: int | None, share: float | Mapping[str, float] | None) -> None:
@@ -241,17 +144,8 @@ def _check_sampling(limit: int | None, share: float | Mapping[str, float] | None
             raise ValueError(f"sample_share must lie in (0, 1]; got {value!r}.")
 
 
-def _shots(tasks: Sequence[str], num_fewshot: int | Mapping[str, int] | None) -> tuple[int | None, ...]:
-    if not isinstance(num_fewshot, Mapping):
-        return (num_fewshot,) * len(tasks)
-    unknown = sorted(set(num_fewshot) - set(tasks))
-    if unknown:
-        raise ValueError(f"num_fewshot names {unknown}, which are not among the tasks {list(tasks)}.")
-    return tuple(num_fewshot.get(name) for name in tasks)
-
-
 def _sampled_ids(
-    suite: _Suite, limit: int | None, share: float | Mapping[str, float] | None, seed: int
+    suite: Suite, limit: int | None, share: float | Mapping[str, float] | None, seed: int
 ) -> dict[str, list[int]] | None:
     if share is None:
         return None
@@ -294,27 +188,6 @@ def _write_samples(folder: Path, samples: Mapping[str, list[dict[str, Any]]]) ->
         os.replace(unfinished, folder / f"{task}.jsonl")
 
 
-def _text(path: str | Path | None) -> str | None:
-    return None if path is None else str(Path(path).resolve())
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """lm-eval's and datasets' chatter off; what they warn of stays."""
-    from functools import partial
-
-    from tqdm import tqdm
-
-    logger = logging.getLogger("lm_eval")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with mock.patch("lm_eval.api.task.tqdm", partial(tqdm, disable=True)):
-            yield
-    finally:
-        logger.setLevel(before)
-
-
 @contextmanager
 def _evaluation_mode(model: Any) -> Iterator[None]:
     """Dropout off, wherever it was on, and on again after."""
@@ -325,34 +198,3 @@ def _evaluation_mode(model: Any) -> Iterator[None]:
     finally:
         for module in on:
             module.training = True
-
-
-@contextmanager
-def _in_directory(folder: str | Path | None) -> Iterator[None]:
-    """Work in ``folder``, with the hub out of reach, so that data sets are found there by their names.
-
-    lm-eval's loader prefers a local directory of a data set's name, and looks for it from the working
-    directory, which belongs to the whole process: do not load tasks from several threads.
-    """
-    if folder is None:
-        yield
-        return
-    if not Path(folder).is_dir():
-        raise ValueError(f"no data directory at {folder}.")
-    import datasets
-    import huggingface_hub.constants
-
-    before = Path.cwd()
-    bars = datasets.are_progress_bars_disabled()
-    os.chdir(folder)
-    datasets.disable_progress_bars()
-    try:
-        with (
-            mock.patch.object(datasets.config, "HF_HUB_OFFLINE", True),
-            mock.patch.object(huggingface_hub.constants, "HF_HUB_OFFLINE", True),
-        ):
-            yield
-    finally:
-        os.chdir(before)
-        if not bars:
-            datasets.enable_progress_bars()

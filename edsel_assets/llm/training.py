@@ -16,10 +16,10 @@ import torch
 
 from . import processes
 from .finetune_settings import FinetuneSettings
+from .packed_attention import packed_attention_of
 from .packing import (
     TokenSequence,
     make_micro_batch,
-    packed_attention_of,
     split_batch,
     token_losses,
 )
@@ -200,15 +200,17 @@ def _deterministic(device: torch.device) -> Iterator[None]:
     if device.type == "cpu":
         yield
         return
-    before = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
+    before = torch.are_deterministic_algorithms_enabled()
+    warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    memory: Any = torch.utils.deterministic
+    filled = memory.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True, warn_only=True)
+    memory.fill_uninitialized_memory = False  # a debugging aid that costs a write per tensor
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.use_deterministic_algorithms(before, warn_only=warned)
+        memory.fill_uninitialized_memory = filled
 
 
 def _gradients(named: dict[str, torch.nn.Parameter]) -> list[torch.Tensor]:

@@ -180,7 +180,7 @@ def test_stock_tasks_equal_lm_eval_s_own_model(names: list[str], limit: int, tas
     from lm_eval.models.huggingface import HFLM
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from edsel_assets.llm import evaluation
+    from edsel_assets.llm import benchmark_tasks
 
     path = DATA / "models" / "tinystories-260k"
     tokenizer, model = AutoTokenizer.from_pretrained(path), AutoModelForCausalLM.from_pretrained(path)
@@ -188,9 +188,9 @@ def test_stock_tasks_equal_lm_eval_s_own_model(names: list[str], limit: int, tas
     wanted = {name: count for name, count in shots.items() if name in names}
     settings = {"data_directory": DATA / "hub", "limit": limit, "num_fewshot": wanted}
     ours = evaluate(model, tokenizer, tasks=names, include_path=tasks, **settings)
-    manager = evaluation._manager(str(tasks.resolve()), True)  # its index takes seconds, so one for all
+    manager = benchmark_tasks._manager(str(tasks.resolve()), True)  # its index takes seconds, so one for all
     lm = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=8)
-    with evaluation._quiet(), evaluation._in_directory(DATA / "hub"):
+    with benchmark_tasks.quiet(), benchmark_tasks.in_directory(DATA / "hub"):
         for name in names:
             results = lm_eval.simple_evaluate(
                 lm,

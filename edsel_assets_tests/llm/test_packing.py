@@ -9,13 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edsel_assets.llm.finetune_settings import Example
+from edsel_assets.llm.packed_attention import PackedLayout, packed_attention_of
 from edsel_assets.llm.packing import (
-    PackedLayout,
     TokenSequence,
     encode_examples,
     encode_pairs,
     make_micro_batch,
-    packed_attention_of,
     split_batch,
     token_losses,
 )
@@ -142,7 +141,7 @@ class MergingTokenizer:
 
     eos_token_id, eos_token = 9, "<end>"
 
-    def __call__(self, texts: Any, add_special_tokens: bool = True) -> dict[str, Any]:
+    def __call__(self, texts: Any, **_: Any) -> dict[str, Any]:
         def ids(text: str) -> list[int]:
             return [{"A": 2, "a": 1, "b": 3}[c] for c in text.replace("aa", "A")]
 
