@@ -18,8 +18,11 @@ from edsel_assets.selection._facility_blocks import in_threads
 from edsel_assets.selection._facility_kernel import UNIT
 from edsel_assets.selection._facility_sparse import Pairs
 
-ROUNDS = 12  # each reads every pair twice; more pay little
+ROUNDS = 12  # over all pairs' worth of reading: with fewer kept, as many more rounds
+MOST_ROUNDS = 30
+LOSS = 1000  # v is kept over a floor that costs the bound at most one part in so many
 CLOSE = 0.995  # certified share of the optimum at which to stop
+THREADS_FROM = 1 << 22  # pairs under which starting threads costs more than they save
 STRIPES = 16  # of rows, shared out among threads
 
 
@@ -40,12 +43,17 @@ def dual_bound(
         reached: what a known choice reaches, which scales the steps.
     """
     size = len(lowest)
+    # No v under a small floor is tried, so that the many pairs of less weight need not be read again.
+    floor = reached // (LOSS * size)
+    lowest = np.maximum(lowest, floor).astype(np.int32)
+    everything = len(pairs.weights)
+    pairs = _over(pairs, floor)
     # The best v of a choice lies between the second and the first of the weights that cover a point.
     first, second = _two_best(pairs.starts, pairs.others, pairs.weights, picks, lowest)
     v = first // 2 + second // 2
     gains, counts = np.empty(size, dtype=np.int64), np.empty(size, dtype=np.int64)
     best, pace, idle = int(np.iinfo(np.int64).max), 1.0, 0
-    for _ in range(ROUNDS):
+    for _ in range(min(MOST_ROUNDS, ROUNDS * everything // len(pairs.weights))):
         _by_rows(_excess, pairs, gains, v)
         gains += parts
         gains[parts < 0] = -1
@@ -69,6 +77,13 @@ def dual_bound(
     return best
 
 
+def _over(pairs: Pairs, floor: int) -> Pairs:
+    """Those of ``pairs`` whose weight is over ``floor``."""
+    kept = pairs.weights > floor
+    counts = np.add.reduceat(kept, pairs.starts[:-1], dtype=np.int64)  # no row is empty
+    return Pairs(np.concatenate([[0], np.cumsum(counts)]), pairs.others[kept], pairs.weights[kept])
+
+
 def _by_rows(work: Callable[..., None], pairs: Pairs, out: np.ndarray, *arrays: np.ndarray) -> None:
     """``work`` over stripes of rows in threads, each filling its part of ``out``."""
     ends = [len(out) * stripe // STRIPES for stripe in range(STRIPES + 1)]
@@ -77,7 +92,11 @@ def _by_rows(work: Callable[..., None], pairs: Pairs, out: np.ndarray, *arrays: 
         start, stop = ends[number], ends[number + 1]
         work(pairs.starts, pairs.others, pairs.weights, *arrays, start, out[start:stop])
 
-    in_threads(stripe, range(STRIPES))
+    if len(pairs.weights) < THREADS_FROM:
+        for number in range(STRIPES):
+            stripe(number)
+    else:
+        in_threads(stripe, range(STRIPES))
 
 
 @numba.njit(cache=True, nogil=True)

@@ -15,7 +15,7 @@ from edsel_assets.selection._facility_plan import most_pairs
 from edsel_assets.selection._facility_rows import State, run_greedy, start_state
 from edsel_assets.selection._facility_sparse import Pairs, SparseRun, both_ways, cover
 
-SAMPLE = 256  # rows of which the number of pairs is estimated
+SAMPLE = 96  # rows of which the number of pairs is estimated
 ALWAYS_PAIRS = 1 << 22  # held without asking whether fewer would do: 128 MiB
 DENSEST = 16  # at most one pair in so many is held: more take longer than the picks they replace
 
