@@ -325,7 +325,7 @@ def main() -> None:
     parser.add_argument("--config", choices=list(CONFIGS), help="random weights of this shape instead")
     parser.add_argument("--prompts", type=int, default=1000)
     parser.add_argument("--new-tokens", type=int, default=32)
-    parser.add_argument("--batch-tokens", type=int, default=4096)
+    parser.add_argument("--batch-tokens", type=int, default=2048)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)

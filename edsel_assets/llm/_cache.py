@@ -40,6 +40,10 @@ class AlignedCache(Cache):
             layer.keys = layer.keys[:, :, spare:].index_select(0, rows)
             layer.values = layer.values[:, :, spare:].index_select(0, rows)
 
+    def release(self) -> None:
+        """Free the memory now: cache and layers refer to each other, and a collector may come late."""
+        self.layers.clear()
+
     def grew(self) -> None:
         """One column was appended to every row."""
         self.columns += 1

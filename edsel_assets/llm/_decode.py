@@ -73,6 +73,8 @@ def run_wave(
             likelihoods.append(span_log_likelihood(split, hidden, tokens, spans))
         start = stop
     steps, counts = _decode(split, torch.cat(last), cache, rows, settings)
+    if cache is not None:
+        cache.release()
     return Wave(
         np.concatenate(embeddings) if embeddings else None,
         np.concatenate(likelihoods) if likelihoods else np.full(len(rows), np.nan),

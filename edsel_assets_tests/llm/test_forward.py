@@ -246,6 +246,31 @@ def test_the_model_is_left_as_it_was() -> None:
     assert model.config._attn_implementation == before
 
 
+def test_a_waves_cache_is_freed_without_the_collector() -> None:
+    import gc
+    import weakref
+
+    from edsel_assets.llm import _cache
+
+    kept: list[weakref.ref] = []
+    real = _cache._AlignedLayer.lazy_initialization
+
+    def noted(layer, *states):
+        real(layer, *states)
+        kept.append(weakref.ref(layer.keys))
+
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_cache._AlignedLayer, "lazy_initialization", noted)
+            run(tiny.model("llama"), prompts(10), batch_tokens=64)
+        assert len(kept) > 3
+        assert all(reference() is None for reference in kept)
+    finally:
+        gc.enable()
+
+
 def test_importing_the_package_does_not_import_torch() -> None:
     code = "import sys, edsel_assets.llm, edsel_assets.signals; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
