@@ -3,7 +3,18 @@
 import subprocess
 import sys
 
-HEAVY = ("torch", "transformers", "peft", "lm_eval", "faiss", "numba", "sklearn", "pandas", "matplotlib", "pyarrow")
+HEAVY = (
+    "torch",
+    "transformers",
+    "peft",
+    "lm_eval",
+    "faiss",
+    "numba",
+    "sklearn",
+    "pandas",
+    "matplotlib",
+    "pyarrow",
+)
 
 
 def test_loading_the_definitions_imports_no_heavy_library() -> None:

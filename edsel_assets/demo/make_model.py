@@ -61,7 +61,7 @@ def make_model(tokenizer: Any, seed: int = SEED, **overrides: int) -> Any:
     shape: dict[str, Any] = {
         "hidden_size": 128,
         "intermediate_size": 352,
-        "num_hidden_layers": 4,
+        "num_hidden_layers": 5,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
     }

@@ -14,6 +14,9 @@ import pyarrow.compute as pc
 from edsel_assets.study import FinetuningSettings, Study
 
 
+_COPIED = 1 << 30  # bytes of weights up to which a merged copy is cheaper than a slower forward pass
+
+
 class MissingResponses(ValueError):
     """Selected prompts that nobody has annotated yet."""
 
@@ -127,6 +130,16 @@ def tasks_folder(study: Study) -> str | None:
 
 
 @contextmanager
+def finetuned(model: Any, adapter: Path) -> Iterator[Any]:
+    """``model`` with an adapter, as it is scored: merged into a copy where one is small, else beside it."""
+    from edsel_assets.llm import adapted
+
+    size = sum(p.numel() * p.element_size() for p in model.parameters())
+    with adapted(model, adapter, merge=size <= _COPIED) as scored:
+        yield scored
+
+
+@contextmanager
 def adapted_chain(model: Any, adapters: Sequence[Path]) -> Iterator[Any]:
     """``model`` with each adapter merged into what the ones before it made; itself for none."""
     from edsel_assets.llm import adapted
@@ -162,7 +175,7 @@ def compare(
     Raises:
         ValueError: when no such prompt is left.
     """
-    from edsel_assets.llm import adapted, log_likelihoods, win_rate
+    from edsel_assets.llm import log_likelihoods, win_rate
 
     count = study.evaluation.win_rate_prompts
     ids = held_back(pool, annotations, trial.trained_on | control.trained_on, count)
@@ -175,7 +188,7 @@ def compare(
     prompts, responses = [e.prompt for e in examples], [e.response for e in examples]
     found = []
     for rival in (trial, control):
-        with adapted(model, rival.adapter) as scored:
+        with finetuned(model, rival.adapter) as scored:
             found.append(
                 log_likelihoods(
                     scored, tokenizer, prompts, responses, batch_tokens=study.forward.batch_tokens

@@ -37,11 +37,10 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext, base_model: BaseModel, lora_adapters: Path
     ) -> dg.Output:
         """lm-eval scores of one trial."""
-        from edsel_assets.llm import adapted
-        from edsel_assets.stages.trials import evaluate_study
+        from edsel_assets.stages.trials import evaluate_study, finetuned
 
         model, tokenizer = base_model.open()
-        with timed() as time, adapted(model, lora_adapters) as trial:
+        with timed() as time, finetuned(model, lora_adapters) as trial:
             table = evaluate_study(trial, tokenizer, study)
         return made(context, graph, table, {**_headline(table), "preview": preview(table), **time})
 
