@@ -182,7 +182,7 @@ class SelectionSettings(Settings):
     deita_threshold: Annotated[float, Field(gt=-1, le=1)] = Field(
         0.9, description="Cosine at which Deita rejects."
     )
-    qdit_alpha: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="Weight of quality in QDIT.")
+    qdit_alpha: Annotated[float, Field(ge=0, le=1)] = Field(0.7, description="Weight of quality in QDIT.")
     quality_temperature: Annotated[float, Field(gt=0)] | None = Field(
         None, description="softmax(q / temperature) instead of q / sum q."
     )

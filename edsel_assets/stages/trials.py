@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 
 from edsel_assets.study import FinetuningSettings, Study
 
-
 _COPIED = 1 << 30  # bytes of weights up to which a merged copy is cheaper than a slower forward pass
 
 
