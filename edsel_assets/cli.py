@@ -144,6 +144,7 @@ def _check_scope(study: Study, scope: "Scope") -> None:
 
 def _make(study: Study, scope: "Scope", home: Path, workers: int) -> None:
     from edsel_assets.defs.build import build_definitions
+    from edsel_assets.defs.graph import DEVICE_POOL
     from edsel_assets.defs.instance import bury_dead_runs, exclusive, open_instance
     from edsel_assets.defs.materialize import materialize
     from edsel_assets.defs.workers import Workers
@@ -151,6 +152,8 @@ def _make(study: Study, scope: "Scope", home: Path, workers: int) -> None:
     start = time.perf_counter()
     with exclusive(home) as lock, open_instance(home) as instance:
         bury_dead_runs(instance)
+        # Workers share the device on purpose; with fewer slots they would wait for each other.
+        instance.event_log_storage.set_concurrency_slots(DEVICE_POOL, workers)
         definitions = build_definitions(study, home=home)
         store = home / "store" / study.name
         with _progress() as listener, Workers(study, home, workers, lock) as crew:

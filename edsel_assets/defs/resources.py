@@ -1,5 +1,6 @@
 """What assets share within a process: the base model, loaded once."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ class BaseModel(dg.ConfigurableResource):
         from edsel_assets.llm import load_model
 
         logging.disable_progress_bar()  # it would cut through ours
+        # Raised inside transformers whenever peft wraps a model; nothing of ours can answer it.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
         key = self.model_dump_json()
         if key not in _LOADED:
             if self.threads is not None:

@@ -51,8 +51,8 @@ def test_a_selection_depends_on_its_strategys_ranking(graph) -> None:
 def test_an_adapter_depends_on_one_selection(graph) -> None:
     shared = {"pool[]", "annotations[]"}
     assert parents(graph, "lora_adapters", "00100|k_center.s1") == shared | {"selections[00100|k_center]"}
-    assert parents(graph, "lora_adapters", "00250|iterative_kmq_perplexity.s0") == shared | {
-        "iterative_selections[00250|perplexity]"
+    assert parents(graph, "lora_adapters", "00300|iterative_kmq_perplexity.s0") == shared | {
+        "iterative_selections[00300|perplexity]"
     }
 
 
