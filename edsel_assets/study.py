@@ -61,6 +61,9 @@ class PoolSettings(Settings):
     limit: Positive | None = Field(None, description="Keep this many prompts, sampled by hash.")
     seed: int = Field(0, description="Seed of that sample.")
     annotations: str | None = Field(None, description="File of prompts annotated already.")
+    annotated_only: bool = Field(
+        False, description="Leave out prompts without a response: for studies on data annotated already."
+    )
 
 
 class ModelSettings(Settings):

@@ -29,7 +29,7 @@ def pool_source(settings: PoolSettings) -> Any:
     """The study's pool as ``edsel_assets.pools`` reads it."""
     from edsel_assets.pools import PoolSource
 
-    return PoolSource(**settings.model_dump(exclude={"annotations"}))
+    return PoolSource(**settings.model_dump(exclude={"annotations", "annotated_only"}))
 
 
 def _stamp(folder: Path) -> tuple[Any, ...]:

@@ -43,7 +43,8 @@ def training_examples(
     if absent:
         raise MissingResponses(
             f"{len(absent)} of {len(prompt_ids)} selected prompts have no response (first: {absent[0]}). "
-            "Annotate them (edsel export writes the file), then give the answers as pool.annotations."
+            "Annotate them and name the file in pool.annotations, or set pool.annotated_only to choose among "
+            "the prompts that have one."
         )
     return [Example(format_prompt(template, prompts[p]), str(responses[p])) for p in prompt_ids]
 
@@ -145,7 +146,7 @@ def adapted_chain(model: Any, adapters: Sequence[Path]) -> Iterator[Any]:
 
     with ExitStack() as stack:
         for path in adapters:
-            model = stack.enter_context(adapted(model, path, merge=len(adapters) > 1))
+            model = stack.enter_context(adapted(model, path, merge=True))
         yield model
 
 

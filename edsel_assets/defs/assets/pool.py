@@ -17,10 +17,13 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
 
         with timed() as time:
             report = read_pool(pool_source(study.pool))
+        table = report.table
+        if study.pool.annotated_only:
+            table = table.filter(table["response"].is_valid())
         budget = max(study.selection.budgets)
-        if budget > report.table.num_rows:
+        if budget > table.num_rows:
             raise dg.Failure(
-                f"The largest budget, {budget}, exceeds the {report.table.num_rows} prompts of the pool. "
+                f"The largest budget, {budget}, exceeds the {table.num_rows} prompts of the pool. "
                 "Lower selection.budgets or give a larger pool.",
                 allow_retries=False,
             )
@@ -28,17 +31,18 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         return made(
             context,
             graph,
-            report.table,
+            table,
             {
                 "rows_read": report.rows_read,
                 "duplicates": report.duplicates,
+                "left_out_unanswered": report.table.num_rows - table.num_rows,
                 "conflicting_responses": report.conflicts,
                 "skipped": report.rows_skipped,
                 "skipped_rows": dg.MetadataValue.json(skipped),
                 "files": dg.MetadataValue.json([str(file) for file in report.files]),
-                "with_response": report.table.num_rows - report.table["response"].null_count,
-                "tasks": len(set(report.table["task"].to_pylist())),
-                "preview": preview(report.table),
+                "with_response": table.num_rows - table["response"].null_count,
+                "tasks": len(set(table["task"].to_pylist())),
+                "preview": preview(table),
                 **time,
             },
         )
