@@ -2,12 +2,15 @@
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
+
+_LEAST_FREE = 64 << 20  # bytes: SQLite's own words for a full disk help nobody
 
 #: Tag of the runs that ``edsel run`` makes, as against the UI's.
 OWNER_TAG = "edsel/owner"
@@ -56,6 +59,12 @@ class Busy(RuntimeError):
 def exclusive(home: Path) -> Iterator[int]:
     """Only one ``edsel run`` per home: the lock's descriptor, which goes when its holders end."""
     home.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(home).free
+    if free < _LEAST_FREE:
+        raise OSError(
+            f"Only {free >> 20} MiB are free in {home}; a run's log alone takes {_LEAST_FREE >> 20}. "
+            "Free some space or set EDSEL_HOME to a larger disk."
+        )
     with (home / "run.lock").open("a+", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

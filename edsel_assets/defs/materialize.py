@@ -5,6 +5,7 @@ signature (see ``versions``) differs from the recorded one. As a cell is judged 
 parents were made, one that comes out the same stops the wave: what is downstream stays fresh.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -185,14 +186,14 @@ def _continues(graph: BaseAssetGraph, key: dg.AssetKey, parent: dg.AssetKey) -> 
 
 
 def _reason(result: dg.ExecuteInProcessResult) -> str:
-    """The innermost error of the step that failed, on one line."""
+    """The error that the step raised, on one line: Dagster's wrapper and lower causes left out."""
     for event in result.all_events:
         if event.is_step_failure and event.step_failure_data.error is not None:
             error = event.step_failure_data.error
-            while error.cause is not None:
+            while error.cause is not None and (error.cls_name or "").startswith("Dagster"):
                 error = error.cause
-            # A Failure carries its text in its user metadata as well; the message is enough.
-            lines = [line.strip() for line in error.message.strip().splitlines() if line.strip()]
-            return " ".join(lines)
+            text = " ".join(error.message.split())
+            # Our errors say all in their text; another's kind is part of what it says.
+            return re.sub(r"^(edsel_assets|dagster)[\w.]*: |^ValueError: ", "", text)
     failures = [event.message for event in result.all_events if event.is_failure]
     return (failures[-1] if failures else "the run failed; see its log in the UI") or ""
