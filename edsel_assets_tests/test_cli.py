@@ -8,19 +8,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from edsel_assets import cli
 from edsel_assets_tests.defs.conftest import TINY
 
 
-def edsel(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str
-) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of the command."""
-    monkeypatch.setattr(sys, "argv", ["edsel", *words])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    captured = capsys.readouterr()
-    return int(ended.value.code or 0), captured.out, captured.err
+def edsel(*words: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of the command, in a process of its own.
+
+    Dagster resets all logging when it makes its databases, which closes handlers of libraries that
+    other tests imported, and with them a stream that is not this process's any more.
+    """
+    done = subprocess.run([sys.executable, "-m", "edsel_assets.cli", *words], capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
 
 
 @pytest.fixture
@@ -39,61 +37,57 @@ def study_file(tmp_path: Path) -> Path:
         (["run", "--study", "demo", "--only", "nonsense"], "No asset nonsense; the assets are annotations"),
     ],
 )
-def test_what_is_not_there_is_said_in_one_line(words, reason, capsys, monkeypatch, tmp_path) -> None:
-    code, _, error = edsel(capsys, monkeypatch, *words, "--home", str(tmp_path))
+def test_what_is_not_there_is_said_in_one_line(words, reason, tmp_path) -> None:
+    code, _, error = edsel(*words, "--home", str(tmp_path))
     assert code == 1
     assert reason in error
     assert error.count("\n") == 1
     assert "Traceback" not in error
 
 
-def test_a_mistyped_setting_is_named(capsys, monkeypatch, tmp_path, study_file) -> None:
+def test_a_mistyped_setting_is_named(tmp_path, study_file) -> None:
     study_file.write_text(study_file.read_text().replace("budgets:", "budget:"), encoding="utf-8")
-    code, _, error = edsel(capsys, monkeypatch, "run", "--study", str(study_file), "--home", str(tmp_path))
+    code, _, error = edsel("run", "--study", str(study_file), "--home", str(tmp_path))
     assert code == 1
     assert "selection.budgets: is required" in error
     assert "selection.budget: no such setting" in error
 
 
-def test_a_pool_that_cannot_be_read_fails_with_the_files_name(
-    capsys, monkeypatch, tmp_path, study_file
-) -> None:
+def test_a_pool_that_cannot_be_read_fails_with_the_files_name(tmp_path, study_file) -> None:
     settings = yaml.safe_load(study_file.read_text())
     settings["pool"] = {"path": str(tmp_path / "absent.parquet")}
     study_file.write_text(yaml.safe_dump(settings), encoding="utf-8")
     home = str(tmp_path / "home")
-    code, _, error = edsel(capsys, monkeypatch, "run", "--study", str(study_file), "--home", home)
+    code, _, error = edsel("run", "--study", str(study_file), "--home", home)
     assert code == 1
     assert "absent.parquet" in error
+    assert "base_scores" not in error, "the pool is read before a model is loaded"
     assert "Traceback" not in error
 
 
-def test_a_second_run_does_nothing_and_says_so(capsys, monkeypatch, tmp_path, study_file) -> None:
+def test_a_second_run_does_nothing_and_says_so(tmp_path, study_file) -> None:
     words = ["run", "--study", str(study_file), "--only", "pool", "--home", str(tmp_path / "home")]
-    code, out, error = edsel(capsys, monkeypatch, *words)
+    code, out, error = edsel(*words)
     assert "Made 1 cells" in out, (code, error)
-    assert "Nothing to do: 1 fresh" in edsel(capsys, monkeypatch, *words)[1]
+    assert "Nothing to do: 1 fresh" in edsel(*words)[1]
 
 
-def test_two_runs_do_not_share_a_home(capsys, monkeypatch, tmp_path, study_file) -> None:
+def test_two_runs_do_not_share_a_home(tmp_path, study_file) -> None:
     from edsel_assets.defs.instance import exclusive
 
     with exclusive(tmp_path):
-        code, _, error = edsel(
-            capsys, monkeypatch, "run", "--study", str(study_file), "--only", "pool", "--home", str(tmp_path)
-        )
+        code, _, error = edsel("run", "--study", str(study_file), "--only", "pool", "--home", str(tmp_path))
     assert code == 1
     assert "Another edsel run is at work" in error
 
 
-def test_a_home_that_cannot_be_written_is_named(capsys, monkeypatch, tmp_path, study_file) -> None:
+def test_a_home_that_cannot_be_written_is_named(tmp_path, study_file) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder", encoding="utf-8")
-    code, _, error = edsel(
-        capsys, monkeypatch, "run", "--study", str(study_file), "--home", str(blocked / "home")
-    )
+    code, _, error = edsel("run", "--study", str(study_file), "--home", str(blocked / "home"))
     assert code == 1
     assert str(blocked) in error
+    assert "EDSEL_HOME" in error
     assert "Traceback" not in error
 
 

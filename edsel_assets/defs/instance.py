@@ -58,7 +58,12 @@ class Busy(RuntimeError):
 @contextmanager
 def exclusive(home: Path) -> Iterator[int]:
     """Only one ``edsel run`` per home: the lock's descriptor, which goes when its holders end."""
-    home.mkdir(parents=True, exist_ok=True)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"Cannot make {home}: {error.strerror}. Name a folder to write in by --home or EDSEL_HOME."
+        ) from error
     free = shutil.disk_usage(home).free
     if free < _LEAST_FREE:
         raise OSError(

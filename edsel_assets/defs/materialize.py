@@ -158,11 +158,14 @@ def _by_partition(chain: Sequence[dg.AssetKey], wanted: set[Cell]) -> list[list[
 
 
 def _chains(graph: BaseAssetGraph, keys: set[dg.AssetKey]) -> list[list[dg.AssetKey]]:
-    """Assets in topological order; one that continues the same partitions joins its parent."""
+    """Assets in topological order; one that continues the same partitions joins its parent.
+
+    Of one level those without the device go first: a pool that cannot be read fails at once.
+    """
     chains: list[list[dg.AssetKey]] = []
     place: dict[dg.AssetKey, int] = {}
     for level in graph.toposorted_asset_keys_by_level:
-        for key in sorted(level):
+        for key in sorted(level, key=lambda k: (bool(graph.get(k).pools), k)):
             if key not in keys:
                 continue
             last = max((place[p] for p in graph.get(key).parent_keys if p in place), default=None)

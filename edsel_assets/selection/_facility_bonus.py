@@ -12,7 +12,7 @@ from edsel_assets.selection._facility_kernel import UNIT, make_kernel
 from edsel_assets.selection._facility_plan import choose_engine, memory_of
 from edsel_assets.selection._facility_run import Job, Outcome, run
 from edsel_assets.selection._facility_utility import Utility
-from edsel_assets.selection.facility_location import LARGEST_TERM
+from edsel_assets.selection.facility import LARGEST_TERM
 
 
 class Bonus(Utility):

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edsel_assets.selection.facility_location import facility_location
+from edsel_assets.selection.facility import facility_location
 
 if TYPE_CHECKING:
     import torch
 
-GAMMAS = (0.001, 0.002, 0.005, 0.01, 0.1, 1.0, 10.0)
 EARLY_SHARE = 0.1  # of the budget: where the gain that the last one is held against is read
 LEAST_KEPT = 0.5  # of that gain, still to be had at the budget
 

@@ -13,7 +13,7 @@ import numpy as np
 from edsel_assets.selection import _checks
 from edsel_assets.selection._embeddings import as_embeddings
 from edsel_assets.selection.ranking import Ranking
-from edsel_assets.selection.top_scores import top_scores
+from edsel_assets.selection.scores import top_scores
 
 if TYPE_CHECKING:
     import torch

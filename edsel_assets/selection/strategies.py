@@ -1,7 +1,8 @@
 """The table of selection strategies that everything else is derived from.
 
 One row per strategy: the function, the signals it reads and whether its ranking is nested or
-stochastic. Partition keys, partition mappings and documentation come from ``STRATEGIES``.
+stochastic. Partition keys, partition mappings and documentation come from ``STRATEGIES``. The table
+is read wherever the graph is loaded, so it imports neither numpy nor an algorithm until one runs.
 
 Symbols: N prompts, d embedding dimension, C clusters, k budget.
 """
@@ -10,19 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import numpy as np
+from edsel_assets import selection
 
-from edsel_assets.selection.cluster_sampling import Rule, sample_clusters
-from edsel_assets.selection.clusters import Clusters
-from edsel_assets.selection.facility_location import facility_location
-from edsel_assets.selection.k_center import k_center
-from edsel_assets.selection.kernel_width import GAMMAS, auto_gamma
-from edsel_assets.selection.quality_diversity import deita, qdit
-from edsel_assets.selection.ranking import Ranking
-from edsel_assets.selection.top_scores import random_subset, top_scores
+if TYPE_CHECKING:
+    import numpy as np
 
+    from edsel_assets.selection.cluster_sampling import Rule
+    from edsel_assets.selection.clusters import Clusters
+    from edsel_assets.selection.ranking import Ranking
+
+GAMMAS = (0.001, 0.002, 0.005, 0.01, 0.1, 1.0, 10.0)
 EMBEDDINGS, UNCERTAINTY, CLUSTERS, QUALITY = "embeddings", "uncertainty", "clusters", "quality"
 
 
@@ -131,11 +131,13 @@ def _need(signal: Signal | None, name: str) -> Signal:
 
 def _random(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
     ids = signals.prompt_ids
-    return random_subset(len(ids), budget, seed=options.seed, exclude=signals.selected, tie_break=ids)
+    return selection.random_subset(
+        len(ids), budget, seed=options.seed, exclude=signals.selected, tie_break=ids
+    )
 
 
 def _uncertain(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
-    return top_scores(
+    return selection.top_scores(
         _need(signals.uncertainty, "uncertainty"),
         budget,
         exclude=signals.selected,
@@ -144,7 +146,7 @@ def _uncertain(signals: Signals, budget: int, options: StrategyOptions) -> Ranki
 
 
 def _k_center(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
-    return k_center(
+    return selection.k_center(
         _need(signals.embeddings, "embeddings"),
         budget,
         selected=signals.selected,
@@ -178,9 +180,9 @@ def _facility_location(
     if kernel == "rbf":
         gamma = options.gamma
         if gamma == "auto":
-            gamma = auto_gamma(embeddings, options.gammas, budget, **shared)
+            gamma = selection.auto_gamma(embeddings, options.gammas, budget, **shared)
         width = {"gamma": gamma}
-    ranking = facility_location(
+    ranking = selection.facility_location(
         embeddings,
         budget,
         kernel=kernel,
@@ -201,6 +203,8 @@ def _fl_rbf(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
 
 
 def _fl_rbf_min_margin(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
+    import numpy as np
+
     # The score is -min(beta1 - beta2), in [-1, 0]. Eq. 4 takes the logarithm of one plus the sum of
     # utilities, so they must not be negative: u = 1 - min margin.
     utility = 1.0 + np.asarray(_need(signals.uncertainty, "uncertainty"), dtype=np.float64)
@@ -210,7 +214,7 @@ def _fl_rbf_min_margin(signals: Signals, budget: int, options: StrategyOptions) 
 def _sample(
     signals: Signals, budget: int, options: StrategyOptions, rule: Rule, weights: np.ndarray | None = None
 ) -> Ranking:
-    return sample_clusters(
+    return selection.sample_clusters(
         _need(signals.clusters, "clusters"),
         budget,
         rule,
@@ -237,6 +241,8 @@ def _kmq(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
 
 
 def _kmq_round(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
+    import numpy as np
+
     # Algorithm 1 starts from uniform cluster weights.
     weights = signals.cluster_weights
     if weights is None:
@@ -245,7 +251,7 @@ def _kmq_round(signals: Signals, budget: int, options: StrategyOptions) -> Ranki
 
 
 def _deita(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
-    return deita(
+    return selection.deita(
         _need(signals.embeddings, "embeddings"),
         _need(signals.quality, "quality"),
         _need(signals.complexity, "complexity"),
@@ -259,7 +265,7 @@ def _deita(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
 
 
 def _qdit(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
-    return qdit(
+    return selection.qdit(
         _need(signals.embeddings, "embeddings"),
         _need(signals.quality, "quality"),
         budget,

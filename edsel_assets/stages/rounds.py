@@ -71,23 +71,32 @@ def perplexity_scores(
 
 
 def next_weights(
-    weights: np.ndarray, labels: np.ndarray, scores: np.ndarray, *, temperature: float, literal: bool
+    weights: np.ndarray | None,
+    labels: np.ndarray,
+    scores: np.ndarray,
+    *,
+    clusters: int,
+    temperature: float,
+    literal: bool,
 ) -> pa.Table:
     """The clusters' weights after a round: ``cluster, members, score, weight``.
 
     Args:
-        weights: (C,) before, summing to 1.
+        weights: (C,) before, summing to 1; None before the first round, when all are equal.
         labels: (n,) cluster of each scored prompt.
         scores: (n,) its score; a cluster's is their mean (Eq. 5), null where it has none.
+        clusters: C.
     """
-    members = np.bincount(labels, minlength=len(weights))
-    sums = np.bincount(labels, weights=scores, minlength=len(weights))
-    means = np.full(len(weights), np.nan)
+    if weights is None:
+        weights = np.full(clusters, 1 / clusters)
+    members = np.bincount(labels, minlength=clusters)
+    sums = np.bincount(labels, weights=scores, minlength=clusters)
+    means = np.full(clusters, np.nan)
     np.divide(sums, members, out=means, where=members > 0)
     updated = update_weights(weights, means, temperature=temperature, literal=literal)
     return pa.table(
         {
-            "cluster": np.arange(len(weights), dtype=np.int64),
+            "cluster": np.arange(clusters, dtype=np.int64),
             "members": members.astype(np.int64),
             "score": pa.array(means, mask=members == 0),
             "weight": updated,

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edsel_assets.selection import _facility_lazy
-from edsel_assets.selection.facility_location import facility_location
+from edsel_assets.selection.facility import facility_location
 
 UNIT_NOISE = 3e-6  # what rounding a weight to 2^-20 and float32 products can move it by, and a little
 ENGINES = ("dense", "sparse", "blocked", "apricot")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import numpy as np
 
 from edsel_assets.defs.graph import Graph, partition_of
 from edsel_assets.defs.io_managers import Table, TableWithArrays, cell_path
@@ -196,15 +195,15 @@ def _weights(graph: Graph, number: int) -> dg.AssetsDefinition:
         trained = union(_in_order({k: v for k, v in inputs.items() if k.startswith("selection_")}))
         adapters = _in_order({k: v for k, v in inputs.items() if k.startswith("checkpoint_")})
         grouped = clusters_of(clusters, pool["prompt_id"])
-        count = len(grouped.centroids)
         ids = trained["prompt_id"].to_pylist()
         model, tokenizer = base_model.open()
         with timed() as time, adapted_chain(model, adapters) as trial:
             scores = perplexity_scores(trial, tokenizer, study, ids, pool, annotations)
         table = next_weights(
-            np.full(count, 1 / count) if before is None else before["weight"].to_numpy(),
+            None if before is None else before["weight"].to_numpy(),
             grouped.labels[rows_of(ids, pool["prompt_id"])],
             scores,
+            clusters=len(grouped.centroids),
             temperature=study.rounds.temperature,
             literal=study.rounds.literal,
         )

@@ -75,7 +75,7 @@ def test_picks_on_real_embeddings():
 
 def test_tensor_path_picks_the_same(monkeypatch):
     """The path that a GPU takes, run on the CPU."""
-    from edsel_assets.selection.k_center import _Cover
+    from edsel_assets.selection.farthest_first import _Cover
 
     points = clustered(900, 24, seed=3)
     compiled = k_center(points, 500)
