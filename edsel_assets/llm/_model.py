@@ -35,6 +35,10 @@ class SplitModel:
         self._multiplier = float(getattr(config, "logit_scale", None) or 1.0)
         self._multiplier /= float(getattr(config, "logits_scaling", None) or 1.0)
         self._softcap: float | None = getattr(config, "final_logit_softcapping", None)
+        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        #: Keys and values of one token in all layers, in bytes.
+        self.cache_bytes: int = 2 * config.num_hidden_layers * heads * width * head.weight.element_size()
         self._check()
 
     def hidden(self, **inputs: Any) -> torch.Tensor:

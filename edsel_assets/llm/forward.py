@@ -22,7 +22,10 @@ WINDOW = 4096
 """Prompts that are sorted by length together. Results come back window by window."""
 
 WAVE = 4
-"""A wave's cache holds this many times the tokens of a batch."""
+"""A wave's cache holds this many times the tokens of a batch, or more where that is little memory."""
+
+SMALL_CACHE = 64 << 20
+"""Bytes of keys and values that any wave may hold: small models decode many rows in few steps."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def forward_pool(
         max_prompt_tokens: longer prompts lose tokens on the left (a start token stays) and are marked.
             Lowered to what the model's positions leave beside ``max_new_tokens``.
         batch_tokens: tokens in a batch that is read at once, padding included. Decoding holds the keys
-            and values of 4 times as many. Halved whenever memory runs out.
+            and values of 4 times as many, or 64 MiB of them. Halved whenever memory runs out.
         pooling: ``last`` or ``mean`` over the prompt's tokens.
         prompt_likelihood: whether to compute ``prompt_logprob``.
         window: prompts sorted by length together; results come out after each window.
@@ -90,7 +93,7 @@ def forward_pool(
         MemoryError: a single prompt that does not fit.
 
     Time: one reading of the prompts and ``max_new_tokens`` steps per wave. Memory: activations of
-    ``batch_tokens`` tokens and keys and values of 4 x ``batch_tokens``; logits of at most 4M entries.
+    ``batch_tokens`` tokens, keys and values of 4 x ``batch_tokens`` or 64 MiB; logits of at most 4M entries.
     """
     if pooling not in ("last", "mean"):
         raise ValueError(f"pooling must be 'last' or 'mean'; got {pooling!r}.")
@@ -127,6 +130,7 @@ def _windows(
     window: int,
     progress: Progress | None,
 ) -> Iterator[tuple[Encoded, list[tuple[np.ndarray, Wave]]]]:
+    multiple = max(WAVE, SMALL_CACHE // (split.cache_bytes * budget.tokens))
     for first in range(0, len(prompts), window):
         encoded = encode_prompts(tokenizer, prompts[first : first + window], limit, first)
         results = []
@@ -135,7 +139,7 @@ def _windows(
         def process(rows: np.ndarray, encoded: Encoded = encoded) -> Wave:
             return run_wave(split, encoded.ids, rows, budget.tokens, settings)
 
-        for rows, wave in in_batches(encoded.lengths + settings.max_new_tokens, budget, WAVE, process):
+        for rows, wave in in_batches(encoded.lengths + settings.max_new_tokens, budget, multiple, process):
             results.append((rows, wave))
             done += len(rows)
             if progress is not None:

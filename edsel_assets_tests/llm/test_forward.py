@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from edsel_assets.llm import DEFAULT_TEMPLATE, ModelError, _decode, format_prompt, forward_pool, load_model
+from edsel_assets.llm import (
+    DEFAULT_TEMPLATE,
+    ModelError,
+    _decode,
+    format_prompt,
+    forward,
+    forward_pool,
+    load_model,
+)
 from edsel_assets_tests.llm import tiny
 
 FAMILIES = [
@@ -23,6 +31,12 @@ FAMILIES = [
     "bloom",
 ]
 STEPS = ("token_id", "logprob", "top1", "top2", "entropy")
+
+
+@pytest.fixture(autouse=True)
+def several_waves(monkeypatch) -> None:
+    """These models are so small that one wave would hold every prompt."""
+    monkeypatch.setattr(forward, "SMALL_CACHE", 0)
 
 
 def prompts(count: int, seed: int = 0, longest: int = 90) -> list[str]:
@@ -52,6 +66,19 @@ def test_equals_a_plain_loop_whatever_the_batches(family) -> None:
     for batch_tokens in (1, 128, 100_000):
         for found, wanted in zip(run(model, texts, batch_tokens=batch_tokens), expected, strict=True):
             assert_equal(found, wanted)
+
+
+def test_a_small_model_decodes_all_rows_together_to_the_same_numbers(monkeypatch) -> None:
+    model, seen = tiny.model("llama"), []
+    apart = run(model, prompts(40), progress=lambda done, total: seen.append(done))
+    waves = len(seen)
+    monkeypatch.setattr(forward, "SMALL_CACHE", 64 << 20)
+    together = run(model, prompts(40), progress=lambda done, total: seen.append(done))
+    assert waves > 1
+    assert seen[waves:] == [40]
+    for found, wanted in zip(together, apart, strict=True):
+        np.testing.assert_allclose(found.embedding, wanted.embedding, rtol=1e-5, atol=1e-5)
+        assert found.token_id.tolist() == wanted.token_id.tolist()
 
 
 def test_rows_that_end_leave_the_batch_and_the_rest_stay_as_they_were() -> None:
