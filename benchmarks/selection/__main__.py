@@ -61,7 +61,7 @@ def main() -> int:
 def run_case(name: str, case: Case) -> dict[str, Any]:
     """Each contender and the floor, one after another, in fresh processes on the same input."""
     rows = {}
-    for contender in (FLOOR, *case.contenders):
+    for contender in (*((FLOOR,) if case.floor else ()), *case.contenders):
         command = [sys.executable, "-m", "benchmarks.selection", "--child", name, contender]
         done = subprocess.run(command, capture_output=True, text=True, cwd=HERE.parents[1])
         if done.returncode:
@@ -83,6 +83,7 @@ def run_child(case: Case, contender: str) -> int:
     if contender in case.warm:
         case.warm[contender]()
     run = case.floor if contender == FLOOR else case.contenders[contender]
+    assert run is not None
     baseline = _peak()
     start, used = time.perf_counter(), time.process_time()
     outcome = run(data)
@@ -118,13 +119,18 @@ def table(results: dict[str, Any]) -> str:
                 parts.append(f"| {name} | failed: {row['error']} | | | | | |")
                 continue
             times = [f"{row['seconds'] / base['seconds']:.2f}" if "seconds" in base else ""
-                     for base in (ours, rows[FLOOR])]  # fmt: skip
+                     for base in (ours, rows.get(FLOOR, {}))]  # fmt: skip
             objective = f"{row['objective']:,.2f}" if row.get("objective") is not None else ""
             parts.append(
                 f"| {name} | {row['seconds']:.2f} | {times[0]} | {times[1]} "
                 f"| {row['cpu_seconds']:.2f} | {row['peak_gib']:.2f} | {objective} |"
             )
         parts.append("")
+        if "picks" in ours and isinstance(ours["picks"], str):  # a digest of the choice and its order
+            same = [
+                name for name, row in rows.items() if row is not ours and row.get("picks") == ours["picks"]
+            ]
+            parts += [f"The very same picks in the same order: {', '.join(same) or 'nobody else'}.", ""]
     return "\n".join(parts)
 
 

@@ -22,7 +22,7 @@ class Case:
         title: what the table calls it.
         load: makes the input; called in each contender's process, outside the timing.
         floor: the least work that any contender must do, run as a contender of its own:
-            one N x N product for a method that reads all similarities.
+            one N x N product for a method that reads all similarities. None where that is minutes.
         contenders: name to function of the input; the first is ours, that ratios are taken against.
             A contender imports its library inside, so that nobody pays for another's.
         higher_is_better: the direction of the objective.
@@ -33,7 +33,7 @@ class Case:
 
     title: str
     load: Callable[[], Any]
-    floor: Callable[[Any], Outcome]
+    floor: Callable[[Any], Outcome] | None
     contenders: dict[str, Callable[[Any], Outcome]]
     higher_is_better: bool = True
     warm: dict[str, Callable[[], None]] = field(default_factory=dict)

@@ -41,7 +41,7 @@ def radius(points: np.ndarray, picks: np.ndarray) -> float:
 def our_k_center(points: np.ndarray, budget: int) -> Outcome:
     from edsel_assets.selection import k_center
 
-    ranking = k_center(points, budget)
+    ranking = k_center(points, budget, normalise=False)  # they are unit rows, and stay these very numbers
     return {"objective": ranking.details["radius"], "picks": digest(ranking.indices)}
 
 
@@ -57,6 +57,22 @@ def numpy_k_center(points: np.ndarray, budget: int) -> Outcome:
         np.minimum(nearest, 2 - 2 * (points @ points[pick]), out=nearest)
         nearest[pick] = -1
     return {"objective": float(np.sqrt(max(0.0, nearest.max()))), "picks": digest(np.array(picks))}
+
+
+def float64_k_center(points: np.ndarray, budget: int) -> Outcome:
+    """The plain loop in float64, where no two distances of a real pool tie by rounding: the reference."""
+    exact = points.astype(np.float64)
+    squares = np.einsum("ij,ij->i", exact, exact)
+    picks = [int(np.square(exact - exact.mean(0)).sum(1).argmin())]
+    nearest = np.full(len(points), np.inf)
+    while True:
+        pick = picks[-1]
+        np.minimum(nearest, squares + squares[pick] - 2 * (exact @ exact[pick]), out=nearest)
+        nearest[picks[-1]] = -1
+        if len(picks) == budget:
+            break
+        picks.append(int(nearest.argmax()))
+    return {"objective": float(np.sqrt(nearest.max())), "picks": digest(np.array(picks))}
 
 
 def our_kmeans(points: np.ndarray) -> Outcome:
@@ -127,6 +143,7 @@ CASES = {
         contenders={
             "edsel": functools.partial(our_k_center, budget=20_000),
             "numpy loop": functools.partial(numpy_k_center, budget=20_000),
+            "numpy loop, float64": functools.partial(float64_k_center, budget=20_000),
         },
         higher_is_better=False,
         warm={"edsel": warm_k_center},

@@ -124,7 +124,7 @@ def case(title: str, rows: int | None, budget: int, *, gamma: float = 0.1, **arg
     return Case(
         title=title,
         load=load,
-        floor=one_product,
+        floor=None if slow else one_product,
         contenders={name: bound(method, budget) for name, method in methods.items()},
         warm={
             "floor": warm(one_product),
