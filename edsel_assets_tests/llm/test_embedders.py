@@ -9,7 +9,7 @@ import pytest
 
 from edsel_assets.llm import EndpointEmbedder, SentenceEmbedder
 from edsel_assets.llm.embedders import EmbeddingError
-from edsel_assets.signals import PoolEmbeddings
+from edsel_assets.stages.kept_rows import PoolEmbeddings
 from edsel_assets_tests.llm import tiny
 
 

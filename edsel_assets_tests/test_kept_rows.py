@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edsel_assets.llm import forward_pool
-from edsel_assets.signals import PassSettings, PoolSignals
+from edsel_assets.stages.kept_rows import PassSettings, PoolSignals
 from edsel_assets.store import MissingRows
 from edsel_assets_tests.llm import tiny
 from edsel_assets_tests.llm.test_forward import STEPS, prompts
