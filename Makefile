@@ -24,7 +24,8 @@ lint: $(VENV)/.dev  ## style, types, and the layers' import contracts
 
 bench: $(VENV)/.bench  ## side by side against peers; writes results files in benchmarks/
 	$(BIN)/python -m benchmarks.selection
-	$(BIN)/python -m benchmarks.llm
+	$(BIN)/python -m benchmarks.llm forward
+	$(BIN)/python -m benchmarks.llm finetune
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .adapters import adapted
     from .embedders import EndpointEmbedder, SentenceEmbedder
-    from .evaluation import evaluate
+    from .evaluation import Score, evaluate
+    from .finetune_settings import Example, FinetuneSettings
     from .finetuning import finetune
     from .forward import PromptRecord, forward_pool
     from .generation import generate
@@ -25,9 +26,12 @@ if TYPE_CHECKING:
 _MODULES = {
     "DEFAULT_TEMPLATE": "templates",
     "EndpointEmbedder": "embedders",
+    "Example": "finetune_settings",
+    "FinetuneSettings": "finetune_settings",
     "LogLikelihoods": "likelihood",
     "ModelError": "loading",
     "PromptRecord": "forward",
+    "Score": "evaluation",
     "SentenceEmbedder": "embedders",
     "adapted": "adapters",
     "evaluate": "evaluation",
@@ -46,9 +50,12 @@ _MODULES = {
 __all__ = [
     "DEFAULT_TEMPLATE",
     "EndpointEmbedder",
+    "Example",
+    "FinetuneSettings",
     "LogLikelihoods",
     "ModelError",
     "PromptRecord",
+    "Score",
     "SentenceEmbedder",
     "adapted",
     "evaluate",
