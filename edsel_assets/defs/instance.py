@@ -36,11 +36,20 @@ concurrency:
 def dagster_home(home: Path) -> Path:
     """DAGSTER_HOME of ``home``, with its dagster.yaml."""
     folder = home / "dagster"
-    folder.mkdir(parents=True, exist_ok=True)
     settings = folder / "dagster.yaml"
-    if not settings.exists():
-        settings.write_text(_SETTINGS, encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not settings.exists():
+            settings.write_text(_SETTINGS, encoding="utf-8")
+    except OSError as error:
+        raise _unwritable(home, error) from error
     return folder
+
+
+def _unwritable(home: Path, error: OSError) -> OSError:
+    return OSError(
+        f"Cannot write in {home}: {error.strerror}. Name a folder to write in by --home or EDSEL_HOME."
+    )
 
 
 def open_instance(home: Path) -> dg.DagsterInstance:
@@ -60,17 +69,16 @@ def exclusive(home: Path) -> Iterator[int]:
     """Only one ``edsel run`` per home: the lock's descriptor, which goes when its holders end."""
     try:
         home.mkdir(parents=True, exist_ok=True)
+        file = (home / "run.lock").open("a+", encoding="utf-8")
     except OSError as error:
-        raise OSError(
-            f"Cannot make {home}: {error.strerror}. Name a folder to write in by --home or EDSEL_HOME."
-        ) from error
-    free = shutil.disk_usage(home).free
-    if free < _LEAST_FREE:
-        raise OSError(
-            f"Only {free >> 20} MiB are free in {home}; a run's log alone takes {_LEAST_FREE >> 20}. "
-            "Free some space or set EDSEL_HOME to a larger disk."
-        )
-    with (home / "run.lock").open("a+", encoding="utf-8") as lock:
+        raise _unwritable(home, error) from error
+    with file as lock:
+        free = shutil.disk_usage(home).free
+        if free < _LEAST_FREE:
+            raise OSError(
+                f"Only {free >> 20} MiB are free in {home}; a run's log alone takes {_LEAST_FREE >> 20}. "
+                "Free some space or set EDSEL_HOME to a larger disk."
+            )
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
