@@ -130,13 +130,13 @@ import sys, time
 import torch
 torch.set_num_threads(1)
 from edsel_assets.llm import _decode
-from edsel_assets_tests import test_signals
+from edsel_assets_tests import test_kept_rows
 real = _decode._read
 def slowly(*arguments):
     time.sleep(0.02)  # so that a kill can fall anywhere
     return real(*arguments)
 _decode._read = slowly
-test_signals.compute(sys.argv[1], progress=lambda done, total: print(done, flush=True))
+test_kept_rows.compute(sys.argv[1], progress=lambda done, total: print(done, flush=True))
 """
 
 
@@ -153,9 +153,7 @@ def kill_and_resume(root: Path, seed: int) -> list[int]:
     )
     stop_after = int(rng.integers(1, 30))
     assert child.stdout is not None
-    for line in child.stdout:
-        if int(line) >= stop_after:
-            break
+    assert any(int(line) >= stop_after for line in child.stdout), "the child ended on its own"
     time.sleep(float(rng.uniform(0, 0.02)))
     child.send_signal(signal.SIGKILL)
     child.wait()
