@@ -67,7 +67,7 @@ def ui(
     home: HomeOption = None,
 ) -> None:
     """Start the Dagster UI and daemon on a study; Ctrl-C stops both."""
-    Study.load(study)
+    name = Study.load(study).name
     from edsel_assets.defs.instance import dagster_home
 
     root = _home(home)
@@ -87,7 +87,7 @@ def ui(
         **os.environ,
         "EDSEL_STUDY": str(Path(study).absolute()) if Path(study).is_file() else study,
         "EDSEL_HOME": str(root),
-        "DAGSTER_HOME": str(dagster_home(root)),
+        "DAGSTER_HOME": str(dagster_home(root, name)),
         "DAGSTER_DISABLE_TELEMETRY": "yes",
     }
     typer.echo(f"Dagster UI on http://{host}:{port} for study {study!r}; Ctrl-C to stop.")
@@ -150,7 +150,7 @@ def _make(study: Study, scope: "Scope", home: Path, workers: int) -> None:
     from edsel_assets.defs.workers import Workers
 
     start = time.perf_counter()
-    with exclusive(home) as lock, open_instance(home) as instance:
+    with exclusive(home) as lock, open_instance(home, study.name) as instance:
         bury_dead_runs(instance)
         # Workers share the device on purpose; with fewer slots they would wait for each other.
         instance.event_log_storage.set_concurrency_slots(DEVICE_POOL, workers)

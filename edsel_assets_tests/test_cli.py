@@ -72,6 +72,17 @@ def test_a_second_run_does_nothing_and_says_so(tmp_path, study_file) -> None:
     assert "Nothing to do: 1 fresh" in edsel(*words)[1]
 
 
+def test_another_study_in_the_same_home_leaves_this_one_fresh(tmp_path, study_file) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(
+        yaml.safe_dump({**TINY, "name": "other", "pool": {"path": "builtin:demo", "limit": 20}}), "utf-8"
+    )
+    for file in (study_file, other):
+        words = ["run", "--study", str(file), "--only", "pool", "--home", str(tmp_path / "home")]
+        assert "Made 1 cells" in edsel(*words)[1]
+    assert "Nothing to do: 1 fresh" in edsel(*words[:2], str(study_file), *words[3:])[1]
+
+
 def test_two_runs_do_not_share_a_home(tmp_path, study_file) -> None:
     from edsel_assets.defs.instance import exclusive
 

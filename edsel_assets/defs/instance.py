@@ -1,4 +1,4 @@
-"""The Dagster instance under ``$EDSEL_HOME/dagster``, made with sound settings where absent."""
+"""A study's Dagster instance under ``$EDSEL_HOME/dagster/STUDY``, made with sound settings where absent."""
 
 import fcntl
 import os
@@ -33,9 +33,12 @@ concurrency:
 """
 
 
-def dagster_home(home: Path) -> Path:
-    """DAGSTER_HOME of ``home``, with its dagster.yaml."""
-    folder = home / "dagster"
+def dagster_home(home: Path, study: str) -> Path:
+    """DAGSTER_HOME of ``study``, with its dagster.yaml.
+
+    Studies have assets of the same names: in one event log each would make the other's stale.
+    """
+    folder = home / "dagster" / study
     settings = folder / "dagster.yaml"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,9 +55,9 @@ def _unwritable(home: Path, error: OSError) -> OSError:
     )
 
 
-def open_instance(home: Path) -> dg.DagsterInstance:
+def open_instance(home: Path, study: str) -> dg.DagsterInstance:
     """The instance, and DAGSTER_HOME set for whatever this process starts."""
-    folder = dagster_home(home)
+    folder = dagster_home(home, study)
     os.environ["DAGSTER_HOME"] = str(folder)
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
     return dg.DagsterInstance.from_config(str(folder))

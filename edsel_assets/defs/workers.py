@@ -124,8 +124,9 @@ def main() -> None:
     os.dup2(2, 1)
     greeting = json.loads(sys.stdin.readline())
     home = Path(greeting["home"])
-    definitions = build_definitions(Study.model_validate(greeting["study"]), home=home)
-    with open_instance(home) as instance:
+    study = Study.model_validate(greeting["study"])
+    definitions = build_definitions(study, home=home)
+    with open_instance(home, study.name) as instance:
         runner = Runner(definitions, instance)
         # The parent ends its workers by a signal when one of them failed.
         with suppress(KeyboardInterrupt):

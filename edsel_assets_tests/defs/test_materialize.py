@@ -50,7 +50,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Desk, S
     study = tiny_study()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", str(home / "dagster"))
-        with open_instance(home) as instance:
+        with open_instance(home, "tiny") as instance:
             desk = Desk(home, instance)
             yield desk, study, desk.run(study)
 
@@ -58,7 +58,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Desk, S
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
-    with open_instance(tmp_path) as instance:
+    with open_instance(tmp_path, "tiny") as instance:
         yield Desk(tmp_path, instance)
 
 

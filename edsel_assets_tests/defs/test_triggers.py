@@ -29,7 +29,7 @@ def pool_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home" / "dagster"))
-    with open_instance(tmp_path / "home") as opened:
+    with open_instance(tmp_path / "home", "tiny") as opened:
         yield opened
 
 
