@@ -59,7 +59,7 @@ def _score_lines(cells: pd.DataFrame, others: list[str], control: str, task: str
 
 
 def _score_panels(cells: pd.DataFrame, others: list[str], control: str, task: str) -> Figure:
-    columns = 4 if len(others) <= 8 else 5
+    columns = 4  # as wide as the dialog that Dagster shows it in
     rows = math.ceil(len(others) / columns)
     made = Figure(figsize=(2.15 * columns, 1.9 * rows + 0.9), layout="constrained")
     grid = made.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
