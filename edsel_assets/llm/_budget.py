@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
@@ -40,20 +42,83 @@ def batch_end(lengths: np.ndarray, start: int, tokens: int) -> int:
 
 
 def in_batches(
-    lengths: np.ndarray, budget: TokenBudget, multiple: int, process: Callable[[np.ndarray], Result]
+    lengths: np.ndarray,
+    budget: TokenBudget,
+    multiple: int,
+    workers: int,
+    process: Callable[[np.ndarray, int], Result],
 ) -> Iterator[tuple[np.ndarray, Result]]:
-    """Call ``process`` with the row numbers of one batch after the other; yield rows and result.
+    """Call ``process(rows, tokens)`` with the row numbers of each batch; yield rows and result.
 
-    A batch holds up to ``multiple`` times the budget. Where ``process`` runs out of memory the
-    budget is halved, for good, and the batch is cut anew; a single row that does not fit raises.
+    ``workers`` threads share the budget: each has ``tokens`` of it, a batch holds up to ``multiple`` times
+    as many, and products within a thread run on one core. Where ``process`` runs out of memory the budget is
+    halved, for good, and what remains is cut anew; a single row that does not fit raises.
     """
     order = longest_first(lengths)
+    if workers == 1 or len(order) < workers:
+        yield from _one_by_one(lengths, order, budget, multiple, process)
+        return
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            order = yield from _side_by_side(lengths, order, budget, multiple, workers, process, pool)
+    finally:
+        torch.set_num_threads(threads)  # what threads started later take over
+    yield from _one_by_one(lengths, order, budget, multiple, process)
+
+
+def _side_by_side(
+    lengths: np.ndarray,
+    order: np.ndarray,
+    budget: TokenBudget,
+    multiple: int,
+    workers: int,
+    process: Callable[[np.ndarray, int], Result],
+    pool: ThreadPoolExecutor,
+) -> Generator[tuple[np.ndarray, Result], None, np.ndarray]:
+    """Batches in as many threads; returns the rows from the first batch on that found no memory."""
+    tokens = max(1, budget.tokens // workers)
+    ordered = lengths[order]
+    cuts = _even_cuts(ordered, workers * -(-int(ordered.sum()) // (multiple * tokens * workers)))
+    running: deque[tuple[int, np.ndarray, Future[tuple[bool, Result | None]]]] = deque()
+    start = 0
+    while running or start < len(order):
+        while start < len(order) and len(running) < workers:
+            stop = min(batch_end(ordered, start, multiple * tokens), int(cuts[cuts > start][0]))
+            running.append(
+                (start, order[start:stop], pool.submit(_attempt, process, order[start:stop], tokens))
+            )
+            start = stop
+        first, rows, attempt = running.popleft()
+        done, result = attempt.result()
+        if not done:
+            for _, _, other in running:
+                other.cancel()
+            return order[first:]
+        yield rows, result  # type: ignore[misc]
+    return order[:0]
+
+
+def _even_cuts(lengths: np.ndarray, parts: int) -> np.ndarray:
+    """Increasing ends of ``parts`` ranges of about as many tokens each, so that no thread waits long."""
+    so_far = np.cumsum(lengths)
+    ends = np.searchsorted(so_far, so_far[-1] * np.arange(1, parts + 1) / parts) + 1
+    return np.minimum(ends, len(lengths))
+
+
+def _one_by_one(
+    lengths: np.ndarray,
+    order: np.ndarray,
+    budget: TokenBudget,
+    multiple: int,
+    process: Callable[[np.ndarray, int], Result],
+) -> Iterator[tuple[np.ndarray, Result]]:
     ordered = lengths[order]
     start = 0
     while start < len(order):
         stop = batch_end(ordered, start, multiple * budget.tokens)
         rows = order[start:stop]
-        done, result = _attempt(process, rows)
+        done, result = _attempt(process, rows, budget.tokens)
         if done:
             yield rows, result  # type: ignore[misc]
             start = stop
@@ -73,9 +138,11 @@ def in_batches(
         )
 
 
-def _attempt(process: Callable[[np.ndarray], Result], rows: np.ndarray) -> tuple[bool, Result | None]:
+def _attempt(
+    process: Callable[[np.ndarray, int], Result], rows: np.ndarray, tokens: int
+) -> tuple[bool, Result | None]:
     try:
-        return True, process(rows)
+        return True, process(rows, tokens)
     except (torch.OutOfMemoryError, MemoryError):
         return False, None
     except RuntimeError as error:

@@ -8,31 +8,48 @@ Moving the rows is one copy per layer, done as the prompts are read.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 
+class Kept(NamedTuple):
+    """What a layer holds at a decoding step, as attribute ``kept`` of the keys that the model gets.
+
+    ``keys``, ``values``: (R, heads, capacity, head size); ``starts``: (R,) int64, the first column of each
+    row, ``seen``: columns so far, the new token's included.
+    """
+
+    keys: torch.Tensor
+    values: torch.Tensor
+    starts: np.ndarray
+    seen: int
+
+
 class AlignedCache(Cache):
-    """Keys and values of R rows in ``width`` columns for prompts and ``room`` for new tokens."""
+    """Keys and values of R rows in ``columns`` for prompts and ``room`` for new tokens."""
 
     def __init__(self, lengths: list[int], room: int):
         self.lengths = lengths
         self.columns = max(lengths)
         self.capacity = self.columns + room
+        self.starts = self.columns - np.array(lengths, dtype=np.int64)
         self.reading: slice | None = None
         super().__init__(layer_class_to_replicate=lambda: _AlignedLayer(self))  # type: ignore[arg-type]
 
     def mask(self, device: torch.device) -> torch.Tensor:
         """(R, capacity) bool, False on the padding at the left."""
-        first = torch.tensor([self.columns - length for length in self.lengths], device=device)
+        first = torch.as_tensor(self.starts, device=device)
         return torch.arange(self.capacity, device=device)[None] >= first[:, None]
 
     def keep(self, rows: torch.Tensor, numbers: list[int]) -> None:
         """Drop all rows but these, and the columns that only dropped rows needed."""
         self.lengths = [self.lengths[number] for number in numbers]
-        spare = min(self.columns - length for length in self.lengths)
+        self.starts = self.starts[numbers]
+        spare = int(self.starts.min())
+        self.starts -= spare
         self.columns -= spare
         self.capacity -= spare
         for layer in self.layers:
@@ -84,7 +101,9 @@ class _AlignedLayer(CacheLayerMixin):
         if cache.reading is not None:
             return key_states, value_states
         seen = cache.columns + 1
-        return self.keys[:, :, :seen], self.values[:, :, :seen]
+        keys: Any = self.keys[:, :, :seen]
+        keys.kept = Kept(self.keys, self.values, cache.starts, seen)
+        return keys, self.values[:, :, :seen]
 
     def get_seq_length(self) -> int:
         return 0 if self.cache.reading is not None else self.cache.columns

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from ._attention import fast_attention
 from .loading import ModelError
 
 
@@ -27,8 +26,13 @@ class SplitModel:
         if head is None or model.base_model is model:
             raise ModelError(f"{type(model).__name__} is no causal language model with an output head.")
         self.model = model
-        self.layers = model.base_model
         self.device: torch.device = head.weight.device
+        if self.device.type == "cpu":
+            from .cpu import cpu_model  # only here, as a machine with a GPU does without the compiler
+
+            model = cpu_model(model)
+            head = model.get_output_embeddings()
+        self.layers = model.base_model
         self.vocabulary: int = head.weight.shape[0]
         self._head = head
         config = model.config.get_text_config(decoder=True)
@@ -41,10 +45,21 @@ class SplitModel:
         self.cache_bytes: int = 2 * config.num_hidden_layers * heads * width * head.weight.element_size()
         self._check()
 
+    @property
+    def workers(self) -> int:
+        """How many threads may run the model at once: on a CPU as many as PyTorch may use.
+
+        One where rotary positions follow the longest prompt seen, which is a state of the model.
+        """
+        if self.device.type != "cpu":
+            return 1
+        rotary = getattr(self.layers.config.get_text_config(decoder=True), "rope_parameters", None)
+        kinds = str(rotary)
+        return 1 if "dynamic" in kinds or "longrope" in kinds else torch.get_num_threads()
+
     def hidden(self, **inputs: Any) -> torch.Tensor:
         """(B, T, d) hidden states after the last norm; the arguments are those of transformers' models."""
-        with fast_attention(self.layers):
-            return self.layers(**inputs).last_hidden_state
+        return self.layers(**inputs).last_hidden_state
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """(..., d) hidden states to (..., V) logits in float32, whatever the model's dtype."""

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
+AT_A_TIME = 64
+"""Texts that the tokenizer gets at once: what else it makes of them takes ten times their memory."""
+
+
 @dataclass(frozen=True)
 class Encoded:
     """Token ids of n texts, cut to length.
@@ -32,16 +36,15 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[np.
 
     An end token that the tokenizer adds is taken off: what follows is the answer.
     """
-    if not len(texts):
-        return []
     eos = tokenizer.eos_token_id
     encoded = []
-    # Not verbose: too long a text is cut below, which its record says.
-    found = tokenizer(list(texts), verbose=False)["input_ids"]
-    for text, ids in zip(texts, found, strict=True):
-        if ids and ids[-1] == eos and not text.endswith(tokenizer.eos_token):
-            ids = ids[:-1]
-        encoded.append(np.asarray(ids, dtype=np.int64))
+    for first in range(0, len(texts), AT_A_TIME):
+        some = list(texts[first : first + AT_A_TIME])
+        # Not verbose: too long a text is cut below, which its record says.
+        for text, ids in zip(some, tokenizer(some, verbose=False)["input_ids"], strict=True):
+            if ids and ids[-1] == eos and not text.endswith(tokenizer.eos_token):
+                ids = ids[:-1]
+            encoded.append(np.asarray(ids, dtype=np.int64))
     return encoded
 
 

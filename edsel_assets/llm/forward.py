@@ -24,7 +24,7 @@ WINDOW = 4096
 WAVE = 4
 """A wave's cache holds this many times the tokens of a batch, or more where that is little memory."""
 
-SMALL_CACHE = 64 << 20
+SMALL_CACHE = 128 << 20
 """Bytes of keys and values that any wave may hold: small models decode many rows in few steps."""
 
 
@@ -136,10 +136,11 @@ def _windows(
         results = []
         done = first
 
-        def process(rows: np.ndarray, encoded: Encoded = encoded) -> Wave:
-            return run_wave(split, encoded.ids, rows, budget.tokens, settings)
+        def process(rows: np.ndarray, tokens: int, encoded: Encoded = encoded) -> Wave:
+            return run_wave(split, encoded.ids, rows, tokens, settings)
 
-        for rows, wave in in_batches(encoded.lengths + settings.max_new_tokens, budget, multiple, process):
+        lengths = encoded.lengths + settings.max_new_tokens
+        for rows, wave in in_batches(lengths, budget, multiple, split.workers, process):
             results.append((rows, wave))
             done += len(rows)
             if progress is not None:

@@ -89,11 +89,11 @@ def log_likelihoods(
             tokenizer, prompts[first : first + WINDOW], responses[first : first + WINDOW], limit, first
         )
 
-        def process(rows: np.ndarray, pairs: list[_Pair] = pairs) -> np.ndarray:
+        def process(rows: np.ndarray, _: int, pairs: list[_Pair] = pairs) -> np.ndarray:
             return _read_pairs(split, [pairs[row] for row in rows])
 
         lengths = np.array([len(pair.ids) for pair in pairs])
-        for rows, sums in in_batches(lengths, budget, 1, process):
+        for rows, sums in in_batches(lengths, budget, 1, split.workers, process):
             total[first + rows] = sums
             done += len(rows)
             if progress is not None:

@@ -136,11 +136,11 @@ class EngineLM(TemplateLM):
         answers: list[tuple[float, bool]] = [(0.0, False)] * len(pairs)
         done = 0
 
-        def process(numbers: np.ndarray) -> list[tuple[int, float, bool]]:
+        def process(numbers: np.ndarray, _: int) -> list[tuple[int, float, bool]]:
             return _read_rows(self._split, [rows[number] for number in numbers])
 
         lengths = np.array([len(row.tokens) for row in rows], dtype=np.int64)
-        for _, results in in_batches(lengths, self._budget, 1, process):
+        for _, results in in_batches(lengths, self._budget, 1, self._split.workers, process):
             for request, value, greedy in results:
                 answers[request] = (value, greedy)
             done += len(results)
@@ -191,11 +191,11 @@ class EngineLM(TemplateLM):
         sampler = _draws(contexts, self._seed, steps) if temperature > 0 else None
         plan = Settings(steps, ends, None, False, temperature, sampler)
 
-        def process(numbers: np.ndarray) -> Any:
-            return run_wave(self._split, ids, numbers, self._budget.tokens, plan)
+        def process(numbers: np.ndarray, tokens: int) -> Any:
+            return run_wave(self._split, ids, numbers, tokens, plan)
 
         lengths = np.array([len(row) for row in ids], dtype=np.int64) + steps
-        for numbers, wave in in_batches(lengths, self._budget, WAVE, process):
+        for numbers, wave in in_batches(lengths, self._budget, WAVE, self._split.workers, process):
             for place, number in enumerate(numbers):
                 tokens = wave.steps["token_id"][place, : wave.counts[place]]
                 text = self.tokenizer.decode(tokens, skip_special_tokens=True)

@@ -16,6 +16,7 @@ from edsel_assets.llm import (
     forward_pool,
     load_model,
 )
+from edsel_assets.llm._model import SplitModel
 from edsel_assets_tests.llm import tiny
 
 FAMILIES = [
@@ -68,14 +69,17 @@ def test_equals_a_plain_loop_whatever_the_batches(family) -> None:
             assert_equal(found, wanted)
 
 
-def test_a_small_model_decodes_all_rows_together_to_the_same_numbers(monkeypatch) -> None:
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_small_model_decodes_all_rows_together_to_the_same_numbers(monkeypatch, workers) -> None:
     model, seen = tiny.model("llama"), []
+    monkeypatch.setattr(SplitModel, "workers", workers)
     apart = run(model, prompts(40), progress=lambda done, total: seen.append(done))
     waves = len(seen)
     monkeypatch.setattr(forward, "SMALL_CACHE", 64 << 20)
     together = run(model, prompts(40), progress=lambda done, total: seen.append(done))
-    assert waves > 1
-    assert seen[waves:] == [40]
+    assert waves > workers
+    assert len(seen) - waves == workers  # a wave for each thread
+    assert seen[-1] == 40
     for found, wanted in zip(together, apart, strict=True):
         np.testing.assert_allclose(found.embedding, wanted.embedding, rtol=1e-5, atol=1e-5)
         assert found.token_id.tolist() == wanted.token_id.tolist()
