@@ -70,6 +70,16 @@ class SplitModel:
             logits = torch.tanh(logits / self._softcap) * self._softcap
         return logits
 
+    def log_likelihood(self, hidden: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+        """(n,) float32, log p of the tokens ``chosen`` (n,) after hidden states (n, d), in nats."""
+        ordered = getattr(self._head, "ordered", None)
+        if ordered is not None and self._head.bias is None and self._multiplier == 1.0 and not self._softcap:
+            from .cpu import log_likelihood
+
+            return log_likelihood(hidden, ordered, self.vocabulary, chosen)
+        logits = self.logits(hidden)
+        return logits.gather(1, chosen[:, None])[:, 0] - logits.logsumexp(dim=-1)
+
     @torch.inference_mode()
     def _check(self) -> None:
         """Compare with the model's own logits on three tokens: no family with another head passes unseen."""

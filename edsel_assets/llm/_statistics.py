@@ -86,7 +86,5 @@ def span_log_likelihood(
     step = max(1, CHUNK_ELEMENTS // split.vocabulary)
     for i in range(0, len(row), step):
         r, c = row[i : i + step], column[i : i + step]
-        logits = split.logits(hidden[r, c - 1])
-        chosen = logits.gather(1, ids[r, c][:, None])[:, 0] - logits.logsumexp(dim=-1)
-        totals.index_add_(0, r, chosen.double())
+        totals.index_add_(0, r, split.log_likelihood(hidden[r, c - 1], ids[r, c]).double())
     return totals.cpu().numpy()

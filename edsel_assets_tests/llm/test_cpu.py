@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from edsel_assets.llm._model import SplitModel
-from edsel_assets.llm.cpu import cpu_model, parts
+from edsel_assets.llm.cpu import cpu_model, log_likelihood, parts
 from edsel_assets.llm.cpu.attention import KEYS, causal_attention
 from edsel_assets.llm.cpu.decoding import WIDTH, decoding_attention
 from edsel_assets.llm.cpu.model import CPU_ATTENTION
@@ -106,6 +106,14 @@ def test_decoding_attends_to_the_columns_of_each_row(threads, size, heads, group
             query[row][None, :, None].double(), *kept, scale=0.4, enable_gqa=True
         )
         np.testing.assert_allclose(found[row], wanted[0, :, 0], rtol=0, atol=2e-6)
+
+
+def test_the_likelihood_of_a_column_is_what_float64_makes_of_it(threads) -> None:
+    x, weight = draw(50, 33) * 3, draw(LANES + 9, 33, seed=1)
+    chosen = torch.randint(0, LANES + 9, (50,), generator=torch.Generator().manual_seed(0))
+    expected = (x.double() @ weight.double().T).log_softmax(dim=-1).gather(1, chosen[:, None])[:, 0]
+    found = log_likelihood(x, in_order(weight), LANES + 9, chosen)
+    np.testing.assert_allclose(found, expected, rtol=2e-6, atol=1e-5)
 
 
 def test_norm_and_gate(threads) -> None:

@@ -17,6 +17,7 @@ from edsel_assets.llm import (
     load_model,
 )
 from edsel_assets.llm._model import SplitModel
+from edsel_assets.llm.cpu.tile import WIDE
 from edsel_assets_tests.llm import tiny
 
 FAMILIES = [
@@ -83,6 +84,23 @@ def test_a_small_model_decodes_all_rows_together_to_the_same_numbers(monkeypatch
     for found, wanted in zip(together, apart, strict=True):
         np.testing.assert_allclose(found.embedding, wanted.embedding, rtol=1e-5, atol=1e-5)
         assert found.token_id.tolist() == wanted.token_id.tolist()
+
+
+@pytest.mark.skipif(not WIDE, reason="products are PyTorch's on this processor")
+@pytest.mark.parametrize("family", ["llama", "qwen3"])
+def test_on_a_cpu_no_bit_depends_on_batches_threads_or_row_order(monkeypatch, family) -> None:
+    model, texts = tiny.model(family), prompts(40)
+    order = np.random.default_rng(0).permutation(40)
+    seen = set()
+    for workers, batch_tokens, shuffled in ((1, 1, False), (2, 128, True), (3, 5000, False), (1, 5000, True)):
+        monkeypatch.setattr(SplitModel, "workers", workers)
+        rows = order if shuffled else np.arange(40)
+        found = run(model, [texts[row] for row in rows], batch_tokens=batch_tokens)
+        back = [found[place] for place in np.argsort(rows)]
+        names = ("embedding", *STEPS)
+        values = b"".join(getattr(record, name).tobytes() for record in back for name in names)
+        seen.add(values + np.array([record.prompt_logprob for record in back]).tobytes())
+    assert len(seen) == 1
 
 
 def test_rows_that_end_leave_the_batch_and_the_rest_stay_as_they_were() -> None:

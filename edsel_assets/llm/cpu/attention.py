@@ -95,11 +95,14 @@ def _weigh(scores, keys, top, old, total, mixed):
     for c in range(mixed.shape[0]):
         for i in range(LANES):
             mixed[c, i] *= old[0, i]
+    old[:] = np.float32(0)
     for j in range(keys):
         for i in range(LANES):
             weight = power_of_two(scores[j, i] - top[0, i])
             scores[j, i] = weight
-            total[0, i] += weight
+            old[0, i] += weight
+    for i in range(LANES):  # by blocks, which keeps rounding small
+        total[0, i] += old[0, i]
 
 
 @numba.njit(cache=True, nogil=True)

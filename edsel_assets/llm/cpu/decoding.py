@@ -140,7 +140,7 @@ def _mix(typing, values, at, size, weights, count, out, to):
 
 
 @numba.njit(nogil=True)
-def _largest(scores, keys):
+def largest(scores, keys):
     a = b = c = d = scores[0]
     for j in range(0, keys - 3, 4):
         a = scores[j] if scores[j] > a else a
@@ -153,20 +153,20 @@ def _largest(scores, keys):
 
 
 @numba.njit(fastmath={"reassoc"}, nogil=True)
-def _sum(scores, keys):
-    total = np.float32(0)
+def total(scores, keys):
+    found = np.float32(0)
     for j in range(keys):
-        total += scores[j]
-    return total
+        found += scores[j]
+    return found
 
 
 @numba.njit(fastmath=NO_NAN, nogil=True)
 def _weigh(scores, keys, factor):
     """Scores to weights that add up to 1."""
-    top = _largest(scores, keys)
+    top = largest(scores, keys)
     for j in range(keys):
         scores[j] = power_of_two((scores[j] - top) * factor)
-    share = np.float32(1) / _sum(scores, keys)
+    share = np.float32(1) / total(scores, keys)
     for j in range(keys):
         scores[j] *= share
 

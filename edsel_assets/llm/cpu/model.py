@@ -32,8 +32,8 @@ FEW_ROWS = 32
 def cpu_model(model: Any) -> Any:
     """A copy of ``model`` over the same weights, for reading.
 
-    Products of float32 layers are ours where registers have 512 bits: the library behind PyTorch uses them
-    on one maker's processors only. An attention other than PyTorch's, which the user chose, stays.
+    Products of float32 layers are ours where registers have 256 bits or 512: the library behind PyTorch uses
+    the latter on one maker's processors only. An attention that the user chose instead of PyTorch's stays.
     """
     shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
     model = copy.deepcopy(model, shared)

@@ -57,8 +57,13 @@ def _product(x, weight, out, first, last):
 
 @numba.njit(cache=True, nogil=True)
 def _ordered_product(x, ordered, out, first, last):
+    fill(x, ordered, out, first, last, np.empty((ROWS, LANES), np.float32))
+
+
+@numba.njit(nogil=True)
+def fill(x, ordered, out, first, last, corner):
+    """Rows ``first`` to ``last`` of ``out``; ``corner`` is room for (ROWS, LANES)."""
     terms, columns = x.shape[1], out.shape[1]
-    corner = np.empty((ROWS, LANES), np.float32)
     for lane in range(0, columns, LANES):
         for start in range(0, terms, DEPTH):
             line = lane * terms + start * LANES

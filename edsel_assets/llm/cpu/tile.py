@@ -16,12 +16,10 @@ intrinsic: Any = extending.intrinsic  # as annotated there, a call would need th
 
 _FEATURES = binding.get_host_cpu_features()
 
-WIDE: bool = bool(_FEATURES.get("avx512f"))
-"""Whether the processor has registers of 512 bits."""
-
 # Numbers per register, registers per row, rows: the sums, one row of the right side and one factor of the
 # left must fit into 32 registers of 512 bits, 16 of 256 (AVX2) or 32 of 128 (Arm).
-VECTOR, VECTORS = (16, 4) if WIDE else (8, 3) if _FEATURES.get("avx2") else (4, 4)
+VECTOR, VECTORS = (16, 4) if _FEATURES.get("avx512f") else (8, 3) if _FEATURES.get("avx2") else (4, 4)
+WIDE = VECTOR > 4
 ROWS = 4
 LANES = VECTOR * VECTORS
 
