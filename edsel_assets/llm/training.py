@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -27,6 +28,9 @@ from .schedules import rate_factor, warmup_steps
 from .training_checkpoint import fingerprint, load_checkpoint, save_checkpoint
 
 Log = list[dict[str, float]]
+
+SMALL_GRADIENTS = 256 << 20
+"""Bytes of gradients of which each thread may hold a copy."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ def train(
             model.gradient_checkpointing_enable({"use_reentrant": False})
         if settings.packing:
             stack.enter_context(packed_attention_of(model))
+        pool = stack.enter_context(_threads(model, named))
         began = perf_counter()
         for step, batch in enumerate(_batches(len(sequences), settings, seed)):
             if step < resumed_at:
@@ -88,7 +93,7 @@ def train(
             rate = settings.learning_rate * rate_factor(settings.schedule, step, steps, warmup)
             rows = [sequences[row] for row in batch]
             try:
-                entry = _step(model, named, optimizer, rows, settings, rate, (seed, step))
+                entry = _step(model, named, optimizer, rows, settings, rate, (seed, step), pool)
             except torch.OutOfMemoryError as error:
                 raise MemoryError(
                     f"out of memory with {_micro_batch_tokens(model, settings)} tokens in a forward pass. "
@@ -121,6 +126,7 @@ def _step(
     settings: FinetuneSettings,
     rate: float,
     draw: tuple[int, int],
+    pool: ThreadPoolExecutor | None,
 ) -> dict[str, float]:
     """One optimizer step over ``batch``; its share of the log."""
     for group in optimizer.param_groups:
@@ -131,14 +137,28 @@ def _step(
     targets = sum(len(s) - s.prompt_length for s in batch)
     loss = torch.zeros((), device=model.device)
     optimizer.zero_grad(set_to_none=True)
-    for rows in processes.own_share(micro_batches, in_step=processes.is_sharded(model)):
+
+    def loss_of(rows: list[int]) -> torch.Tensor:
         weight = 1.0 if rows else 0.0  # a pass that only keeps step with the other processes
         members = [batch[row] for row in rows or micro_batches[0]]
         micro_batch = make_micro_batch(members, settings.packing, model.device)
         with _precision(model.device, settings):
-            part = token_losses(model, micro_batch).sum() * (weight / targets)
-        part.backward()
-        loss += part.detach()
+            return token_losses(model, micro_batch).sum() * (weight / targets)
+
+    own = processes.own_share(micro_batches, in_step=processes.is_sharded(model))
+    if pool is None:
+        for rows in own:
+            part = loss_of(rows)
+            part.backward()
+            loss += part.detach()
+    else:
+        for part, found in pool.map(partial(_differentiated, loss_of, list(named.values())), own):
+            loss += part
+            for parameter, gradient in zip(named.values(), found, strict=True):
+                if gradient is not None and parameter.grad is not None:
+                    parameter.grad.add_(gradient)
+                elif gradient is not None:
+                    parameter.grad = gradient.clone()
     gradients = _gradients(named)
     processes.add_up([loss, *gradients])
     if processes.is_sharded(model):  # which averages over processes, where each has its part of the sum
@@ -149,8 +169,43 @@ def _step(
     return {"loss": loss.item(), "lr": rate, "tokens": sum(lengths), "grad_norm": length}
 
 
+def _differentiated(
+    loss_of: Callable[[list[int]], torch.Tensor], parameters: list[torch.nn.Parameter], rows: list[int]
+) -> tuple[torch.Tensor, tuple[torch.Tensor | None, ...]]:
+    loss = loss_of(rows)
+    return loss.detach(), torch.autograd.grad(loss, parameters, allow_unused=True)
+
+
+@contextmanager
+def _threads(model: Any, named: dict[str, torch.nn.Parameter]) -> Iterator[ThreadPoolExecutor | None]:
+    """On a CPU, threads that take a micro-batch each, on one core each; gradients are added up in order.
+
+    None where they would share a state, which dropout draws from, or copies of the gradients would be large.
+    """
+    learning = sum(parameter.numel() * parameter.element_size() for parameter in named.values())
+    random = getattr(model.config, "attention_dropout", 0.0) or any(
+        isinstance(module, torch.nn.Dropout) and module.p > 0 for module in model.modules()
+    )
+    if model.device.type != "cpu" or processes.is_sharded(model) or random or learning > SMALL_GRADIENTS:
+        yield None
+        return
+    from .cpu import frozen_products
+
+    threads = torch.get_num_threads()
+    try:
+        with frozen_products(model), ThreadPoolExecutor(threads, initializer=_one_core) as pool:
+            torch.set_num_threads(1)  # or its threads, which wait busily for a while, would be in the way
+            yield pool
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _one_core() -> None:
+    torch.set_num_threads(1)
+
+
 def _micro_batch_tokens(model: Any, settings: FinetuneSettings) -> int:
-    return settings.micro_batch_tokens or (4096 if model.device.type == "cpu" else 16384)
+    return settings.micro_batch_tokens or (1024 if model.device.type == "cpu" else 16384)
 
 
 def _optimizer(named: dict[str, torch.nn.Parameter], settings: FinetuneSettings) -> torch.optim.Optimizer:

@@ -6,13 +6,13 @@ import torch
 from torch.nn import functional
 
 from edsel_assets.llm._model import SplitModel
-from edsel_assets.llm.cpu import cpu_model, log_likelihood, parts
+from edsel_assets.llm.cpu import cpu_model, frozen_products, log_likelihood, parts
 from edsel_assets.llm.cpu.attention import KEYS, causal_attention
 from edsel_assets.llm.cpu.decoding import WIDTH, decoding_attention
 from edsel_assets.llm.cpu.model import CPU_ATTENTION
 from edsel_assets.llm.cpu.pointwise import gated, rms_norm
 from edsel_assets.llm.cpu.product import DEPTH, in_order, product
-from edsel_assets.llm.cpu.tile import LANES, ROWS
+from edsel_assets.llm.cpu.tile import LANES, ROWS, WIDE
 from edsel_assets_tests.llm import tiny
 
 
@@ -186,6 +186,20 @@ def test_every_door_is_used(monkeypatch) -> None:
     monkeypatch.setattr(SplitModel, "workers", 1)
     list(forward_pool(tiny.model("llama"), tiny.tokenizer(), texts, **options))
     least = {"causal_attention": 3, "decoding_attention": 3, "rms_norm": 7, "gated": 3}
-    if doors.WIDE:
+    if WIDE:
         least["product"] = 3 * 7
     assert {name: calls[name] >= count for name, count in least.items()} == dict.fromkeys(least, True)
+
+
+def test_products_beside_frozen_weights_have_the_gradient_of_a_linear_layer() -> None:
+    layers = torch.nn.Sequential(torch.nn.Linear(40, 70), torch.nn.Linear(70, 30), torch.nn.Linear(30, 5))
+    layers[0].requires_grad_(False)
+    layers[2].requires_grad_(False)
+    x = draw(2, 60, 40).requires_grad_()
+    (wanted,) = torch.autograd.grad(layers(x).square().sum(), [x])
+    with frozen_products(layers):
+        if WIDE:
+            assert [type(layer) is torch.nn.Linear for layer in layers] == [False, True, False]
+        (found,) = torch.autograd.grad(layers(x).square().sum(), [x])
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+    assert all(type(layer) is torch.nn.Linear for layer in layers)

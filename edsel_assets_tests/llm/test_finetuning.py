@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from edsel_assets.llm import training
 from edsel_assets.llm.adapters import adapted
 from edsel_assets.llm.finetuning import Example, FinetuneSettings, finetune, planned_steps
 from edsel_assets_tests.llm.tiny_models import FAMILIES, tiny_model, tiny_tokenizer
@@ -71,6 +72,43 @@ def test_learns_repeats_byte_for_byte_and_leaves_the_base_alone(method: str, tmp
     assert weights(first.path) == weights(second.path) != weights(other.path)
     assert (first.path / "training_log.json").is_file()
     assert [entry["step"] for entry in first.log] == list(range(1, 8 * 3 + 1))
+
+
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_micro_batches_side_by_side_train_to_the_same_bytes(
+    method: str, tmp_path: Path, threads: Any
+) -> None:
+    model = tiny_model()
+    before, files = snapshot(model), set()
+    for count in (1, 2, 5):
+        threads(count)
+        result = train(model, tmp_path / str(count), method=method, micro_batch_tokens=40)
+        files.add(weights(result.path))
+        assert torch.get_num_threads() == count
+    assert len(files) == 1
+    assert_untouched(model, before)
+
+
+def test_side_by_side_is_what_one_after_the_other_is(tmp_path: Path, threads: Any, monkeypatch: Any) -> None:
+    model, passes = tiny_model(), []
+    real = training._differentiated
+    monkeypatch.setattr(training, "_differentiated", lambda *given: passes.append(1) or real(*given))
+    threads(3)
+    beside = train(model, tmp_path / "beside", micro_batch_tokens=40)
+    assert len(passes) > len(beside.log)
+    passes.clear()
+    dropout = train(model, tmp_path / "dropout", micro_batch_tokens=40, dropout=1e-9)  # drawn from one state
+    assert not passes
+    for one, other in zip(beside.log, dropout.log, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+        assert one["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-4)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
