@@ -29,10 +29,10 @@ class FinetuneSettings:
     ``"all-linear"`` is every linear layer but the output head (the seven projections of a Llama).
     ``warmup``: a share of the run in [0, 1) when a float, a number of steps when an int.
     ``batch_size``: examples per optimizer step, over all processes. ``micro_batch_tokens``: tokens per
-    forward pass, which bounds memory and changes no result beyond rounding; ``None`` is 1,024 on a CPU
-    and 16,384 elsewhere. ``max_length``: tokens per example with prompt, response and end token, capped
-    at the model's context. ``packing``: examples back to back without padding; without it, right-padded
-    rows. ``dtype``: of the matrix products; ``auto`` is bfloat16 where a GPU has it, else float32.
+    forward pass, which bounds memory and changes no result beyond rounding; ``None`` is 1,024 on a CPU, where
+    each core takes a micro-batch (4,096 with dropout, when all cores share one), and 16,384 elsewhere.
+    ``max_length``: tokens per example with prompt, response and end token, capped at the model's
+    context. ``packing``: examples back to back without padding; without it, right-padded rows. ``dtype``: of the matrix products; ``auto`` is bfloat16 where a GPU has it, else float32.
     ``max_grad_norm``: ``None`` leaves gradients unclipped. ``checkpoint_steps``: optimizer steps between
     checkpoints to resume from; ``None`` writes none. ``launcher="accelerate"`` runs ``processes``
     processes on this machine, which share each batch; ``fsdp`` also shards the model over them.

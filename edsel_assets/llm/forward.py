@@ -71,7 +71,8 @@ def forward_pool(
     """Embedding, greedy decoding and prompt likelihood of each prompt, in pool order.
 
     Softmax is in float32 whatever the model's dtype. In float32 no result depends on the batch a
-    prompt falls into, beyond rounding (1e-5).
+    prompt falls into, beyond rounding (1e-5); nor on a CPU does any bit, where the model is of a family
+    like Llama's, its weights take at most 256 MiB and registers have 256 bits or more.
 
     Args:
         model, tokenizer: from :func:`~edsel_assets.llm.load_model`; any causal model whose memory is an
@@ -80,8 +81,9 @@ def forward_pool(
         max_new_tokens: decoding steps at most; 0 for embeddings alone.
         max_prompt_tokens: longer prompts lose tokens on the left (a start token stays) and are marked.
             Lowered to what the model's positions leave beside ``max_new_tokens``.
-        batch_tokens: tokens in a batch that is read at once, padding included. Decoding holds the keys
-            and values of 4 times as many, or 64 MiB of them. Halved whenever memory runs out.
+        batch_tokens: tokens that are read at once, padding included; on a CPU, a batch in each thread that
+            PyTorch may use. Decoding holds the keys and values of 4 times as many, or 128 MiB of them.
+            Halved whenever memory runs out.
         pooling: ``last`` or ``mean`` over the prompt's tokens.
         prompt_likelihood: whether to compute ``prompt_logprob``.
         window: prompts sorted by length together; results come out after each window.
@@ -93,7 +95,7 @@ def forward_pool(
         MemoryError: a single prompt that does not fit.
 
     Time: one reading of the prompts and ``max_new_tokens`` steps per wave. Memory: activations of
-    ``batch_tokens`` tokens, keys and values of 4 x ``batch_tokens`` or 64 MiB; logits of at most 4M entries.
+    ``batch_tokens`` tokens, keys and values of 4 x ``batch_tokens`` or 128 MiB; logits of at most 4M entries.
     """
     if pooling not in ("last", "mean"):
         raise ValueError(f"pooling must be 'last' or 'mean'; got {pooling!r}.")

@@ -95,8 +95,9 @@ def train(
             try:
                 entry = _step(model, named, optimizer, rows, settings, rate, (seed, step), pool)
             except torch.OutOfMemoryError as error:
+                tokens = _micro_batch_tokens(model, settings, pool)
                 raise MemoryError(
-                    f"out of memory with {_micro_batch_tokens(model, settings)} tokens in a forward pass. "
+                    f"out of memory with {tokens} tokens in a forward pass. "
                     "Lower micro_batch_tokens or max_length, or set gradient_checkpointing."
                 ) from error
             log.append({"step": step + 1, **entry})
@@ -133,7 +134,7 @@ def _step(
         group["lr"] = rate
     _seed_dropout(*draw)
     lengths = [len(sequence) for sequence in batch]
-    micro_batches = split_batch(lengths, _micro_batch_tokens(model, settings), settings.packing)
+    micro_batches = split_batch(lengths, _micro_batch_tokens(model, settings, pool), settings.packing)
     targets = sum(len(s) - s.prompt_length for s in batch)
     loss = torch.zeros((), device=model.device)
     optimizer.zero_grad(set_to_none=True)
@@ -204,8 +205,9 @@ def _one_core() -> None:
     torch.set_num_threads(1)
 
 
-def _micro_batch_tokens(model: Any, settings: FinetuneSettings) -> int:
-    return settings.micro_batch_tokens or (1024 if model.device.type == "cpu" else 16384)
+def _micro_batch_tokens(model: Any, settings: FinetuneSettings, pool: ThreadPoolExecutor | None) -> int:
+    usual = 16384 if model.device.type != "cpu" else 4096 if pool is None else 1024
+    return settings.micro_batch_tokens or usual
 
 
 def _optimizer(named: dict[str, torch.nn.Parameter], settings: FinetuneSettings) -> torch.optim.Optimizer:
