@@ -32,7 +32,8 @@ class FinetuneSettings:
     forward pass, which bounds memory and changes no result beyond rounding; ``None`` is 1,024 on a CPU, where
     each core takes a micro-batch (4,096 with dropout, when all cores share one), and 16,384 elsewhere.
     ``max_length``: tokens per example with prompt, response and end token, capped at the model's
-    context. ``packing``: examples back to back without padding; without it, right-padded rows. ``dtype``: of the matrix products; ``auto`` is bfloat16 where a GPU has it, else float32.
+    context. ``packing``: examples back to back without padding; without it, right-padded rows.
+    ``dtype``: of the matrix products; ``auto`` is bfloat16 where a GPU has it, else float32.
     ``max_grad_norm``: ``None`` leaves gradients unclipped. ``checkpoint_steps``: optimizer steps between
     checkpoints to resume from; ``None`` writes none. ``launcher="accelerate"`` runs ``processes``
     processes on this machine, which share each batch; ``fsdp`` also shards the model over them.

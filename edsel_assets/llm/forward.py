@@ -24,7 +24,7 @@ WINDOW = 4096
 WAVE = 4
 """A wave's cache holds this many times the tokens of a batch, or more where that is little memory."""
 
-SMALL_CACHE = 128 << 20
+SMALL_CACHE = 96 << 20
 """Bytes of keys and values that any wave may hold: small models decode many rows in few steps."""
 
 
@@ -82,7 +82,7 @@ def forward_pool(
         max_prompt_tokens: longer prompts lose tokens on the left (a start token stays) and are marked.
             Lowered to what the model's positions leave beside ``max_new_tokens``.
         batch_tokens: tokens that are read at once, padding included; on a CPU, a batch in each thread that
-            PyTorch may use. Decoding holds the keys and values of 4 times as many, or 128 MiB of them.
+            PyTorch may use. Decoding holds the keys and values of 4 times as many, or 96 MiB of them.
             Halved whenever memory runs out.
         pooling: ``last`` or ``mean`` over the prompt's tokens.
         prompt_likelihood: whether to compute ``prompt_logprob``.
@@ -95,7 +95,7 @@ def forward_pool(
         MemoryError: a single prompt that does not fit.
 
     Time: one reading of the prompts and ``max_new_tokens`` steps per wave. Memory: activations of
-    ``batch_tokens`` tokens, keys and values of 4 x ``batch_tokens`` or 128 MiB; logits of at most 4M entries.
+    ``batch_tokens`` tokens, keys and values of 4 x ``batch_tokens`` or 96 MiB; logits of at most 4M entries.
     """
     if pooling not in ("last", "mean"):
         raise ValueError(f"pooling must be 'last' or 'mean'; got {pooling!r}.")

@@ -10,7 +10,7 @@ from edsel_assets.llm.cpu import cpu_model, frozen_products, log_likelihood, par
 from edsel_assets.llm.cpu.attention import KEYS, causal_attention
 from edsel_assets.llm.cpu.decoding import WIDTH, decoding_attention
 from edsel_assets.llm.cpu.model import CPU_ATTENTION
-from edsel_assets.llm.cpu.pointwise import gated, rms_norm
+from edsel_assets.llm.cpu.pointwise import gated, rms_norm, rotated
 from edsel_assets.llm.cpu.product import DEPTH, in_order, product
 from edsel_assets.llm.cpu.tile import LANES, ROWS, WIDE
 from edsel_assets_tests.llm import tiny
@@ -125,6 +125,24 @@ def test_norm_and_gate(threads) -> None:
     np.testing.assert_allclose(gated(x.clone(), up), wanted, rtol=2e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("batch", [1, 3])
+def test_rotation_is_that_of_transformers(threads, batch) -> None:
+    from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
+
+    x, cos, sin = draw(3, 700, 2, 8), draw(batch, 700, 8, seed=1), draw(batch, 700, 8, seed=2)
+    wanted, _ = apply_rotary_pos_emb(x, x, cos, sin, unsqueeze_dim=2)
+    torch.testing.assert_close(rotated(x, cos, sin), wanted, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("family", "layers"), [("llama", 3), ("mistral_window", 3), ("qwen2", 3), ("cohere", 0), ("gpt2", 0)]
+)
+def test_attention_layers_known_to_be_alike_are_replaced(family, layers) -> None:
+    model = cpu_model(tiny.model(family))
+    replaced = [type(module).__name__ for module in model.modules() if "forward" in vars(module)]
+    assert sum(name.endswith("Attention") for name in replaced) == layers
+
+
 def test_parts_cover_everything_once_and_pass_errors_on(monkeypatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     for count in (0, 1, 9, 10, 101):
@@ -172,7 +190,9 @@ def test_every_door_is_used(monkeypatch) -> None:
     from edsel_assets.llm import forward_pool
     from edsel_assets.llm.cpu import model as doors
 
-    calls = dict.fromkeys(["product", "causal_attention", "decoding_attention", "rms_norm", "gated"], 0)
+    calls = dict.fromkeys(
+        ["product", "causal_attention", "decoding_attention", "rms_norm", "rotated", "gated"], 0
+    )
     real = {name: getattr(doors, name) for name in calls}
     for name in calls:
 
@@ -185,7 +205,7 @@ def test_every_door_is_used(monkeypatch) -> None:
     options = {"max_new_tokens": 3, "max_prompt_tokens": 50, "batch_tokens": 1000}
     monkeypatch.setattr(SplitModel, "workers", 1)
     list(forward_pool(tiny.model("llama"), tiny.tokenizer(), texts, **options))
-    least = {"causal_attention": 3, "decoding_attention": 3, "rms_norm": 7, "gated": 3}
+    least = {"causal_attention": 3, "decoding_attention": 3, "rms_norm": 7, "rotated": 6, "gated": 3}
     if WIDE:
         least["product"] = 3 * 7
     assert {name: calls[name] >= count for name, count in least.items()} == dict.fromkeys(least, True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -16,7 +18,7 @@ from transformers.masking_utils import sdpa_mask
 
 from .attention import causal_attention
 from .decoding import can_decode, decoding_attention
-from .pointwise import gated, rms_norm
+from .pointwise import gated, rms_norm, rotated
 from .product import in_order, product
 from .tile import ROWS, WIDE
 
@@ -27,6 +29,10 @@ SMALL_WEIGHTS = 256 << 20
 
 FEW_ROWS = 32
 """Fewer are not worth bringing weights into order for."""
+
+
+ROTARY = ("LlamaAttention", "Qwen2Attention")
+"""transformers' layers that are what :func:`_rotary_attention` is."""
 
 
 def cpu_model(model: Any) -> Any:
@@ -46,8 +52,9 @@ def cpu_model(model: Any) -> Any:
     for layer in linear:
         layer.__class__ = _Linear
         layer.ordered = in_order(layer.weight) if small else None
-    for layer in list(model.modules()):
-        _replace(layer)
+    if model.config._attn_implementation == CPU_ATTENTION:
+        for layer in list(model.modules()):
+            _replace(layer)
     return model
 
 
@@ -62,30 +69,60 @@ class _Linear(nn.Linear):
 
 
 def _replace(layer: Any) -> None:
-    """Give a norm or a gated layer our forward, if that is what it computes by its own on a sample."""
-    names = dict(layer.named_children())
+    """Give a norm, a gated layer or an attention our forward, if it computes the same on a sample."""
+    names = set(dict(layer.named_children()))
     weight = getattr(layer, "weight", None)
     epsilon = getattr(layer, "variance_epsilon", getattr(layer, "eps", None))
+    draw = torch.Generator().manual_seed(0)
+    extra: dict[str, Any] = {}
+    forward: Callable[..., Any]
     if type(layer).__name__.endswith("RMSNorm") and isinstance(epsilon, float) and weight is not None:
-
-        def forward(x: torch.Tensor) -> torch.Tensor:
-            return rms_norm(x, weight, epsilon)
-
-        width = weight.shape[0]
-    elif set(names) == {"gate_proj", "up_proj", "down_proj", "act_fn"}:
-        gate, up, down = names["gate_proj"], names["up_proj"], names["down_proj"]
-
-        def forward(x: torch.Tensor) -> torch.Tensor:
-            return down(gated(gate(x), up(x)))
-
-        width = gate.in_features
+        width, forward = weight.shape[0], partial(rms_norm, weight=weight, epsilon=epsilon)
+    elif names == {"gate_proj", "up_proj", "down_proj", "act_fn"}:
+        width, forward = layer.gate_proj.in_features, partial(_gated_layer, layer)
+    elif type(layer).__name__ in ROTARY:
+        width, forward = layer.q_proj.in_features, partial(_rotary_attention, layer)
+        turns = tuple(torch.randn(1, 3, layer.head_dim, generator=draw) for _ in range(2))
+        extra = {"position_embeddings": turns, "attention_mask": None}
     else:
         return
-    sample = torch.randn(2, 3, width, generator=torch.Generator().manual_seed(0))
+    sample = torch.randn(2, 3, width, generator=draw)
     with torch.inference_mode():
-        own = layer(sample)
-        if (forward(sample) - own).abs().max() <= 1e-5 * own.abs().max():
+        own, ours = (_first(compute(sample, **extra)) for compute in (layer, forward))
+        if own.shape == ours.shape and (ours - own).abs().max() <= 1e-5 * own.abs().max():
             layer.forward = forward
+
+
+def _first(outputs: Any) -> torch.Tensor:
+    return outputs[0] if isinstance(outputs, tuple) else outputs
+
+
+def _gated_layer(layer: Any, x: torch.Tensor) -> torch.Tensor:
+    return layer.down_proj(gated(layer.gate_proj(x), layer.up_proj(x)))
+
+
+def _rotary_attention(
+    layer: Any,
+    hidden_states: torch.Tensor,
+    position_embeddings: tuple[torch.Tensor, torch.Tensor],
+    attention_mask: torch.Tensor | None = None,
+    past_key_values: Any = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """As a Llama's attention layer."""
+    shape = (*hidden_states.shape[:-1], -1, layer.head_dim)
+    query, key, value = (
+        project(hidden_states).view(shape) for project in (layer.q_proj, layer.k_proj, layer.v_proj)
+    )
+    query, key = (rotated(states, *position_embeddings).transpose(1, 2) for states in (query, key))
+    value = value.transpose(1, 2)
+    if past_key_values is not None:
+        key, value = past_key_values.update(key, value, layer.layer_idx)
+    attend = AttentionInterface().get_interface(layer.config._attn_implementation, sdpa_attention_forward)
+    if getattr(layer, "sliding_window", None) is not None:
+        kwargs["sliding_window"] = layer.sliding_window
+    out, _ = attend(layer, query, key, value, attention_mask, scaling=layer.scaling, **kwargs)
+    return layer.o_proj(out.reshape(*shape[:-2], -1)), None
 
 
 def _attention(

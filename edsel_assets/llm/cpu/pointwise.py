@@ -25,6 +25,18 @@ def rms_norm(x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Ten
     return out.view(x.shape)
 
 
+def rotated(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """x cos + (-x2, x1) sin, where x1 and x2 are the halves of each head: rotary positions as Llama's.
+
+    ``x``: (B, T, heads, d) float32, contiguous; ``cos``, ``sin``: (B or 1, T, d).
+    """
+    out = torch.empty_like(x)
+    rows = x.view(-1, *x.shape[2:]), cos.reshape(-1, x.shape[3]), sin.reshape(-1, x.shape[3])
+    arrays = [tensor.contiguous().numpy() for tensor in rows]
+    in_parts(_rotate, (*arrays, out.view(rows[0].shape).numpy()), rows[0].shape[0], LEAST_ROWS)
+    return out
+
+
 def gated(gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
     """silu(gate) * up, (..., d) float32 both; into ``gate``."""
     rows = gate.view(-1, gate.shape[-1])
@@ -47,6 +59,19 @@ def _rms_norm(x, weight, epsilon, out, first, last):
         scale = np.float32(1) / np.sqrt(_sum_of_squares(x, row) / np.float32(size) + epsilon)
         for i in range(size):
             out[row, i] = x[row, i] * scale * weight[i]
+
+
+@numba.njit(cache=True, nogil=True)
+def _rotate(x, cos, sin, out, first, last):
+    _, heads, size = x.shape
+    half = size // 2
+    for row in range(first, last):
+        at = row % cos.shape[0]
+        for h in range(heads):
+            for i in range(half):
+                out[row, h, i] = x[row, h, i] * cos[at, i] - x[row, h, half + i] * sin[at, i]
+            for i in range(half, size):
+                out[row, h, i] = x[row, h, i] * cos[at, i] + x[row, h, i - half] * sin[at, i]
 
 
 @numba.njit(cache=True, fastmath=NO_NAN, nogil=True, error_model="numpy")
