@@ -135,7 +135,7 @@ def test_rotation_is_that_of_transformers(threads, batch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "layers"), [("llama", 3), ("mistral_window", 3), ("qwen2", 3), ("cohere", 0), ("gpt2", 0)]
+    ("family", "layers"), [("llama", 3), ("mistral_window", 0), ("qwen2", 3), ("cohere", 0), ("gpt2", 0)]
 )
 def test_attention_layers_known_to_be_alike_are_replaced(family, layers) -> None:
     model = cpu_model(tiny.model(family))
@@ -190,24 +190,21 @@ def test_every_door_is_used(monkeypatch) -> None:
     from edsel_assets.llm import forward_pool
     from edsel_assets.llm.cpu import model as doors
 
-    calls = dict.fromkeys(
-        ["product", "causal_attention", "decoding_attention", "rms_norm", "rotated", "gated"], 0
-    )
-    real = {name: getattr(doors, name) for name in calls}
-    for name in calls:
-
-        def counted(*arguments, name=name):
-            calls[name] += 1
-            return real[name](*arguments)
-
-        monkeypatch.setattr(doors, name, counted)
-    texts = ["abc def", "a", "hello"]
-    options = {"max_new_tokens": 3, "max_prompt_tokens": 50, "batch_tokens": 1000}
-    monkeypatch.setattr(SplitModel, "workers", 1)
-    list(forward_pool(tiny.model("llama"), tiny.tokenizer(), texts, **options))
     least = {"causal_attention": 3, "decoding_attention": 3, "rms_norm": 7, "rotated": 6, "gated": 3}
     if WIDE:
         least["product"] = 3 * 7
+    calls = dict.fromkeys(least, 0)
+    real = {name: getattr(doors, name) for name in calls}
+    for name in calls:
+
+        def counted(*arguments, name=name, **options):
+            calls[name] += 1
+            return real[name](*arguments, **options)
+
+        monkeypatch.setattr(doors, name, counted)
+    monkeypatch.setattr(SplitModel, "workers", 1)
+    options = {"max_new_tokens": 3, "max_prompt_tokens": 50, "batch_tokens": 1000}
+    list(forward_pool(tiny.model("llama"), tiny.tokenizer(), ["abc def", "a", "hello"], **options))
     assert {name: calls[name] >= count for name, count in least.items()} == dict.fromkeys(least, True)
 
 
