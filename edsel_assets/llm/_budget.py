@@ -83,7 +83,9 @@ def _side_by_side(
     running: deque[tuple[int, np.ndarray, Future[tuple[bool, Result | None]]]] = deque()
     start = 0
     while running or start < len(order):
-        while start < len(order) and len(running) < workers:
+        while (
+            start < len(order) and len(running) < 2 * workers
+        ):  # so that no thread waits for an earlier batch
             stop = min(batch_end(ordered, start, multiple * tokens), int(cuts[cuts > start][0]))
             running.append(
                 (start, order[start:stop], pool.submit(_attempt, process, order[start:stop], tokens))

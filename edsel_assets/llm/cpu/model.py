@@ -30,7 +30,6 @@ SMALL_WEIGHTS = 256 << 20
 FEW_ROWS = 32
 """Fewer are not worth bringing weights into order for."""
 
-
 ROTARY = ("LlamaAttention", "Qwen2Attention")
 """transformers' layers that are what :func:`_rotary_attention` is."""
 
