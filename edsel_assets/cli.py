@@ -113,7 +113,7 @@ def main() -> None:
         if os.environ.get("EDSEL_TRACEBACK"):
             raise
         text = " ".join(str(error).split())
-        if not isinstance(error, (ValueError, OSError, RuntimeError)):
+        if not isinstance(error, (ValueError, OSError, RuntimeError, MemoryError)):
             text = f"{type(error).__name__}: {text} (a fault of edsel's; EDSEL_TRACEBACK=1 shows where)"
         _fail(text)
 

@@ -96,7 +96,7 @@ class ForwardSettings(Settings):
 
     max_new_tokens: Positive = Field(64, description="Greedy decoding steps per prompt (L), at most.")
     max_prompt_tokens: Positive = Field(1024, description="Longer prompts are cut from the left and counted.")
-    batch_tokens: Positive = Field(16_384, description="Tokens in one batch; halved when memory runs out.")
+    batch_tokens: Positive = Field(16_384, description="Tokens read at once; halved when memory runs out.")
     pooling: Literal["last", "mean"] = Field("last", description="Which hidden state is the embedding.")
     shard_rows: Positive = Field(1_024, description="Prompts per shard: what a killed run can lose.")
 
@@ -269,7 +269,7 @@ class EvaluationSettings(Settings):
     data_directory: str | None = Field(
         None, description="Folder that holds the tasks' data sets, for offline use."
     )
-    batch_tokens: Positive = Field(8_192, description="Tokens in one batch; halved when memory runs out.")
+    batch_tokens: Positive = Field(8_192, description="Tokens read at once; halved when memory runs out.")
     max_length: Positive | None = Field(None, description="Context length; the model's by default.")
     seed: int = Field(0, description="Of few-shot examples and of a task's share.")
     win_rate_prompts: Positive = Field(200, description="Prompts with responses, in neither training set.")

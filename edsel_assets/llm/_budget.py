@@ -12,6 +12,8 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from .threads import one_core_each
+
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
@@ -58,12 +60,8 @@ def in_batches(
     if workers == 1 or len(order) < workers:
         yield from _one_by_one(lengths, order, budget, multiple, process)
         return
-    threads = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            order = yield from _side_by_side(lengths, order, budget, multiple, workers, process, pool)
-    finally:
-        torch.set_num_threads(threads)  # what threads started later take over
+    with one_core_each(workers) as pool:
+        order = yield from _side_by_side(lengths, order, budget, multiple, workers, process, pool)
     yield from _one_by_one(lengths, order, budget, multiple, process)
 
 

@@ -25,6 +25,7 @@ from .packing import (
     token_losses,
 )
 from .schedules import rate_factor, warmup_steps
+from .threads import one_core_each
 from .training_checkpoint import fingerprint, load_checkpoint, save_checkpoint
 
 Log = list[dict[str, float]]
@@ -184,7 +185,7 @@ def _threads(model: Any, named: dict[str, torch.nn.Parameter]) -> Iterator[Threa
     None where they would share a state, which dropout draws from, or copies of the gradients would be large.
     """
     learning = sum(parameter.numel() * parameter.element_size() for parameter in named.values())
-    random = getattr(model.config, "attention_dropout", 0.0) or any(
+    random = _draws(model.config.to_dict()) or any(
         isinstance(module, torch.nn.Dropout) and module.p > 0 for module in model.modules()
     )
     if model.device.type != "cpu" or processes.is_sharded(model) or random or learning > SMALL_GRADIENTS:
@@ -192,17 +193,18 @@ def _threads(model: Any, named: dict[str, torch.nn.Parameter]) -> Iterator[Threa
         return
     from .cpu import frozen_products
 
-    threads = torch.get_num_threads()
-    try:
-        with frozen_products(model), ThreadPoolExecutor(threads, initializer=_one_core) as pool:
-            torch.set_num_threads(1)  # or its threads, which wait busily for a while, would be in the way
-            yield pool
-    finally:
-        torch.set_num_threads(threads)
+    with frozen_products(model), one_core_each(torch.get_num_threads()) as pool:
+        torch.set_num_threads(1)  # or our own threads, which wait busily for a while, would be in the way
+        yield pool
 
 
-def _one_core() -> None:
-    torch.set_num_threads(1)
+def _draws(settings: dict[str, Any]) -> bool:
+    """Whether a model with this configuration draws numbers in training: dropout, router noise."""
+    names = ("drop", "noise", "jitter")
+    return any(
+        isinstance(value, float) and value > 0 and any(part in name for part in names)
+        for name, value in settings.items()
+    )
 
 
 def _micro_batch_tokens(model: Any, settings: FinetuneSettings, pool: ThreadPoolExecutor | None) -> int:

@@ -111,6 +111,18 @@ def test_side_by_side_is_what_one_after_the_other_is(tmp_path: Path, threads: An
         assert one["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-4)
 
 
+def test_a_model_that_draws_by_its_configuration_takes_turns(tmp_path: Path, monkeypatch: Any) -> None:
+    model, passes = tiny_model(), []
+    real = training._differentiated
+    monkeypatch.setattr(training, "_differentiated", lambda *given: passes.append(1) or real(*given))
+    train(model, tmp_path / "a")
+    assert passes
+    passes.clear()
+    model.config.router_jitter_noise = 0.01
+    train(model, tmp_path / "b")
+    assert not passes
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_packed_and_padded_train_alike(family: str, tmp_path: Path) -> None:
     model = tiny_model(family)

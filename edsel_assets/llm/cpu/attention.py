@@ -7,26 +7,18 @@ Gimelshein, "Online normalizer calculation for softmax" (2018).
 
 from __future__ import annotations
 
-import math
-
 import numba
 import numpy as np
 import torch
-from llvmlite import ir
-from numba import types
 
+from .exponentials import LOG2_E, NO_NAN, power_of_two
 from .parts import in_parts
-from .tile import LANES, ROWS, VECTOR, add_tile, intrinsic
+from .tile import LANES, ROWS, VECTOR, add_tile
 
 KEYS = 128
 """Keys per block: their scores (32 KiB) stay in the nearest cache."""
 
 _LOWEST = np.float32(-1e30)
-_ONE = np.float32(1)
-_LOG2_E = np.float32(1 / math.log(2))
-_ROUNDING = np.float32(1.5 * 2**23)  # added and taken off, it leaves a whole number
-_T1, _T2, _T3, _T4, _T5, _T6, _T7 = (np.float32(math.log(2) ** k / math.factorial(k)) for k in range(1, 8))
-NO_NAN = {"contract", "nnan", "nsz"}  # sums stay in order, or rounding would be lost
 
 
 def causal_attention(
@@ -46,26 +38,6 @@ def causal_attention(
     arrays = [tensor.numpy() for tensor in (*tensors, out)]
     in_parts(_attend, (*arrays, np.float32(scale)), key.shape[0] * key.shape[2], 1)
     return out.to(query.dtype)
-
-
-@intrinsic
-def _float_of(typing, bits):
-    """The float32 that has these 32 bits."""
-
-    def code(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], ir.FloatType())
-
-    return types.float32(types.int32), code
-
-
-@numba.njit(inline="always")
-def power_of_two(x):
-    """2^x within 2e-7 of its value, for x from -126 to 126; what lies outside is brought to that."""
-    x = min(max(x, np.float32(-126)), np.float32(126))
-    whole = (x + _ROUNDING) - _ROUNDING
-    f = x - whole
-    part = _ONE + f * (_T1 + f * (_T2 + f * (_T3 + f * (_T4 + f * (_T5 + f * (_T6 + f * _T7))))))
-    return part * _float_of((np.int32(whole) + np.int32(127)) << np.int32(23))
 
 
 @numba.njit(nogil=True)
@@ -125,7 +97,7 @@ def _attend(query, key, value, out, scale, first_pair, last_pair):
             for i in range(lanes):
                 t, h = (first + i) // sharing, g * sharing + (first + i) % sharing
                 for c in range(size):
-                    asked[c, i] = query[b, t, h, c] * (scale * _LOG2_E)
+                    asked[c, i] = query[b, t, h, c] * (scale * LOG2_E)
             top[:] = _LOWEST
             total[:] = np.float32(0)
             mixed[:] = np.float32(0)
@@ -146,6 +118,6 @@ def _attend(query, key, value, out, scale, first_pair, last_pair):
                     add_tile(value, at + c, 1, step, ROWS, scores, 0, mixed, c * LANES, LANES, keys, True)
             for i in range(lanes):
                 t, h = (first + i) // sharing, g * sharing + (first + i) % sharing
-                share = _ONE / total[0, i]
+                share = np.float32(1) / total[0, i]
                 for c in range(size):
                     out[b, t, h, c] = mixed[c, i] * share

@@ -6,8 +6,6 @@ keys are added up crosswise, so that their sums come out as one vector.
 
 from __future__ import annotations
 
-import math
-
 import numba
 import numpy as np
 import torch
@@ -15,7 +13,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from .attention import NO_NAN, power_of_two
+from .exponentials import LOG2_E, NO_NAN, largest, power_of_two, sum_of
 from .parts import in_parts
 from .tile import intrinsic
 
@@ -25,7 +23,6 @@ WIDTH = 8
 CHAINS = 4
 """Sums of values that run side by side, as each addition waits for the one before."""
 
-_LOG2_E = np.float32(1 / math.log(2))
 _VECTOR = ir.VectorType(ir.FloatType(), WIDTH)
 _COUNT, _NUMBER = ir.IntType(64), ir.IntType(32)
 
@@ -139,34 +136,13 @@ def _mix(typing, values, at, size, weights, count, out, to):
     return types.void(values, whole, whole, weights, whole, out, whole), code
 
 
-@numba.njit(nogil=True)
-def largest(scores, keys):
-    a = b = c = d = scores[0]
-    for j in range(0, keys - 3, 4):
-        a = scores[j] if scores[j] > a else a
-        b = scores[j + 1] if scores[j + 1] > b else b
-        c = scores[j + 2] if scores[j + 2] > c else c
-        d = scores[j + 3] if scores[j + 3] > d else d
-    for j in range(keys - keys % 4, keys):
-        a = scores[j] if scores[j] > a else a
-    return max(max(a, b), max(c, d))
-
-
-@numba.njit(fastmath={"reassoc"}, nogil=True)
-def total(scores, keys):
-    found = np.float32(0)
-    for j in range(keys):
-        found += scores[j]
-    return found
-
-
 @numba.njit(fastmath=NO_NAN, nogil=True)
 def _weigh(scores, keys, factor):
     """Scores to weights that add up to 1."""
     top = largest(scores, keys)
     for j in range(keys):
         scores[j] = power_of_two((scores[j] - top) * factor)
-    share = np.float32(1) / total(scores, keys)
+    share = np.float32(1) / sum_of(scores, keys)
     for j in range(keys):
         scores[j] *= share
 
@@ -187,6 +163,6 @@ def _attend(query, keys, values, starts, seen, scale, out, first, last):
             for j in range(0, count, WIDTH):
                 place = min(j, columns - WIDTH - start)  # not past the end: some sums are written twice
                 _dots(keys, block + (start + place) * size, size, query, head, scores, WIDTH + place)
-            _weigh(weights, count, scale * _LOG2_E)
+            _weigh(weights, count, scale * LOG2_E)
             for c in range(0, size, WIDTH):
                 _mix(values, block + start * size + c, size, weights, count, out, head + c)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 import numba
 import numpy as np
 import torch
 
-from .attention import NO_NAN, power_of_two
-from .decoding import largest, total
+from .exponentials import LOG2_E, NO_NAN, largest, power_of_two, sum_of
 from .parts import in_parts
 from .product import fill
 from .tile import LANES, ROWS
 
 BLOCK = 16
 """Rows whose logits are held at a time."""
-
-_LOG2_E = np.float32(1 / math.log(2))
 
 
 def log_likelihood(x: torch.Tensor, ordered: np.ndarray, columns: int, chosen: torch.Tensor) -> torch.Tensor:
@@ -36,7 +31,7 @@ def log_likelihood(x: torch.Tensor, ordered: np.ndarray, columns: int, chosen: t
 @numba.njit(fastmath=NO_NAN, nogil=True)
 def _exponentials(logits, row, top):
     for i in range(logits.shape[1]):
-        logits[row, i] = power_of_two((logits[row, i] - top) * _LOG2_E)
+        logits[row, i] = power_of_two((logits[row, i] - top) * LOG2_E)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -50,4 +45,4 @@ def _log_likelihood(x, ordered, columns, chosen, out, first, last):
             top = largest(logits[r], columns)
             score = logits[r, chosen[row + r]] - top
             _exponentials(logits, r, top)
-            out[row + r] = score - np.log(total(logits[r], columns))
+            out[row + r] = score - np.log(sum_of(logits[r], columns))

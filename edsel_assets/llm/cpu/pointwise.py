@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import numba
 import numpy as np
 import torch
 
-from .attention import NO_NAN, power_of_two
+from .exponentials import LOG2_E, NO_NAN, power_of_two
 from .parts import in_parts
 
 LEAST_ROWS = 512
-
-_LOG2_E = np.float32(1 / math.log(2))
 
 
 def rms_norm(x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
@@ -79,4 +75,4 @@ def _gated(gate, up, first, last):
     for row in range(first, last):
         for i in range(gate.shape[1]):
             x = gate[row, i]
-            gate[row, i] = x / (np.float32(1) + power_of_two(-x * _LOG2_E)) * up[row, i]
+            gate[row, i] = x / (np.float32(1) + power_of_two(-x * LOG2_E)) * up[row, i]

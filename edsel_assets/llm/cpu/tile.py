@@ -2,6 +2,9 @@
 
 Written in the compiler's own language, since a loop in Python's does not keep sums in registers. It runs at
 the rate at which the processor multiplies and adds; :mod:`.product` and :mod:`.attention` arrange for that.
+
+Compiled code is kept beside the file of the kernel that Python calls, and made anew when that file changes:
+after a change here or in :mod:`.exponentials`, delete ``__pycache__/*.nbi``.
 """
 
 from __future__ import annotations
