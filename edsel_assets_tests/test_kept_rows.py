@@ -14,7 +14,7 @@ from edsel_assets.llm import forward_pool
 from edsel_assets.stages.kept_rows import PassSettings, PoolSignals
 from edsel_assets.store import MissingRows
 from edsel_assets_tests.llm import tiny
-from edsel_assets_tests.llm.test_forward import STEPS, prompts
+from edsel_assets_tests.llm.tiny import STEPS, prompts
 
 SETTINGS = PassSettings("Q: {prompt}\n", max_new_tokens=4, max_prompt_tokens=60)
 MODEL = {"name": "tiny", "revision": None}
@@ -129,13 +129,13 @@ _CHILD = """
 import sys, time
 import torch
 torch.set_num_threads(1)
-from edsel_assets.llm import _decode
+from edsel_assets.llm.reading import decode
 from edsel_assets_tests import test_kept_rows
-real = _decode._read
+real = decode._read
 def slowly(*arguments):
     time.sleep(0.02)  # so that a kill can fall anywhere
     return real(*arguments)
-_decode._read = slowly
+decode._read = slowly
 test_kept_rows.compute(sys.argv[1], progress=lambda done, total: print(done, flush=True))
 """
 

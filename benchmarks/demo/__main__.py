@@ -21,8 +21,16 @@ import pandas as pd
 from edsel_assets.demo.benchmark import TASKS, TASKS_DIR
 from edsel_assets.demo.make_model import MODEL_DIR
 from edsel_assets.demo.pool import demo_pool
-from edsel_assets.llm import DEFAULT_TEMPLATE, evaluate, finetune, format_prompt, forward_pool, load_model
-from edsel_assets.llm.finetuning import Example, FinetuneSettings
+from edsel_assets.llm import (
+    DEFAULT_TEMPLATE,
+    Example,
+    FinetuneSettings,
+    evaluate,
+    finetune,
+    format_prompt,
+    forward_pool,
+    load_model,
+)
 
 BUDGETS = (100, 200, 400)
 SETTINGS = FinetuneSettings(

@@ -26,10 +26,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from edsel_assets.llm.adapters import model_to_train, seeded
-from edsel_assets.llm.finetune_settings import Example, FinetuneSettings
-from edsel_assets.llm.packing import TokenSequence, encode_examples, make_micro_batch, token_losses
-from edsel_assets.llm.training import train
+from edsel_assets.llm.training.examples import TokenSequence, encode_examples
+from edsel_assets.llm.training.learner import keep_random_state, model_to_train
+from edsel_assets.llm.training.loop import train
+from edsel_assets.llm.training.packing import make_micro_batch, token_losses
+from edsel_assets.llm.training.settings import Example, FinetuneSettings
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("EDSEL_DATA", HERE.parents[1] / ".." / "shared" / "data"))
@@ -92,7 +93,7 @@ def ours(setting: Setting, seed: int) -> Run:
     sequences = encode_examples(setting.tokenizer, setting.examples, wanted.max_length).sequences
     with (
         tempfile.TemporaryDirectory() as folder,
-        seeded(setting.model),
+        keep_random_state(setting.model),
         model_to_train(setting.model, wanted, seed) as (model, _),
     ):
         began, began_cpu = perf_counter(), process_time()
@@ -113,7 +114,7 @@ def trainer(rows: int, by_length: bool = False) -> Callable[[Setting, int], Run]
         sequences = encode_examples(setting.tokenizer, setting.examples, wanted.max_length).sequences
         with (
             tempfile.TemporaryDirectory() as folder,
-            seeded(setting.model),
+            keep_random_state(setting.model),
             model_to_train(setting.model, wanted, seed) as (model, wrapper),
         ):
             training = Trainer(

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from edsel_assets.demo import words
 from edsel_assets.demo.families import FAMILIES, Family
-from edsel_assets.llm.templates import DEFAULT_TEMPLATE, format_prompt
+from edsel_assets.llm.models.templates import DEFAULT_TEMPLATE, format_prompt
 
 USER, ASSISTANT, END, PAD = "<|user|>", "<|assistant|>", "<|end|>", "<|pad|>"
 SPECIAL_TOKENS = (END, PAD, USER, ASSISTANT)

@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from edsel_assets.llm.templates import check_template, format_prompt
+from edsel_assets.llm.models.templates import check_template, format_prompt
 from edsel_assets.store import RowStore, embeddings_table, list_matrix
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Of the values in the rows: raised when the same model and prompt would give other numbers."""
 
 STEP_COLUMNS = ("token_id", "logprob", "top1", "top2", "entropy")
@@ -54,7 +54,7 @@ class SignalsResult:
 
 
 class Embedder(Protocol):
-    """What gives embeddings of texts; see ``edsel_assets.llm.embedders``."""
+    """What gives embeddings of texts; see ``edsel_assets.llm.reading.embedders``."""
 
     def embed(self, texts: Sequence[str]) -> Iterator[np.ndarray]:
         """(n, d) float32 of the next n texts, in order, until all are done."""

@@ -50,14 +50,15 @@ def perplexity_scores(
     S = -log(PPL(x + generated) / PPL(x + gold)) (Eq. 7), that is log PPL(gold) - log PPL(generated)
     with the perplexity of the response given the prompt. This is Eq. 4 with score = log PPL; with
     score = -log PPL, higher for better text, Eq. 4 would have the opposite sign, and Eq. 7 is the
-    one that raises "challenging clusters" (Section 2.2).
+    one that raises "challenging clusters" (Section 2.2). The end token is scored where an answer ended by
+    itself; gold answers always end.
     """
-    from edsel_assets.llm import generate, perplexity
+    from edsel_assets.llm import generate_answers, perplexity
 
     examples = training_examples(prompt_ids, pool, annotations, study.model.template)
     prompts, gold = [e.prompt for e in examples], [e.response for e in examples]
     size = study.forward.batch_tokens
-    generated = generate(
+    answers = generate_answers(
         model,
         tokenizer,
         prompts,
@@ -66,7 +67,8 @@ def perplexity_scores(
         batch_tokens=size,
     )
     of_gold = perplexity(model, tokenizer, prompts, gold, batch_tokens=size)
-    of_generated = perplexity(model, tokenizer, prompts, generated, batch_tokens=size)
+    texts, ended = [a.text for a in answers], [a.ended for a in answers]
+    of_generated = perplexity(model, tokenizer, prompts, texts, batch_tokens=size, ended=ended)
     return np.log(of_gold) - np.log(of_generated)
 
 

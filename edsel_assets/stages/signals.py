@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from edsel_assets.llm.templates import format_prompt
+from edsel_assets.llm.models.templates import format_prompt
 from edsel_assets.stages.kept_rows import PassSettings, PoolEmbeddings, PoolSignals
 from edsel_assets.store import content_hash, embeddings_table
 from edsel_assets.study import EmbeddingSettings, Study

@@ -35,8 +35,8 @@ def training_examples(
     Raises:
         MissingResponses: when a prompt has neither.
     """
-    from edsel_assets.llm.finetune_settings import Example
-    from edsel_assets.llm.templates import format_prompt
+    from edsel_assets.llm.models.templates import format_prompt
+    from edsel_assets.llm.training.settings import Example
 
     prompts, responses = known_responses(pool, annotations)
     absent = [p for p in prompt_ids if responses.get(p) is None]
@@ -62,7 +62,7 @@ def known_responses(pool: pa.Table, annotations: pa.Table) -> tuple[dict[str, st
 
 def finetune_settings(tuning: FinetuningSettings, **changes: Any) -> Any:
     """The study's finetuning section as the engine's settings."""
-    from edsel_assets.llm.finetune_settings import FinetuneSettings
+    from edsel_assets.llm.training.settings import FinetuneSettings
 
     return FinetuneSettings.from_dict(tuning.model_dump(exclude={"seeds", "random_seeds"}) | changes)
 
@@ -131,11 +131,13 @@ def tasks_folder(study: Study) -> str | None:
 
 @contextmanager
 def finetuned(model: Any, adapter: Path) -> Iterator[Any]:
-    """``model`` with an adapter, as it is scored: merged into a copy where one is small, else beside it."""
+    """``model`` with an adapter, as it is scored: merged into a copy if small and float32, else beside it."""
+    import torch
+
     from edsel_assets.llm import adapted
 
     size = sum(p.numel() * p.element_size() for p in model.parameters())
-    with adapted(model, adapter, merge=size <= _COPIED) as scored:
+    with adapted(model, adapter, merge=size <= _COPIED and model.dtype == torch.float32) as scored:
         yield scored
 
 

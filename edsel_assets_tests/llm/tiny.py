@@ -1,16 +1,21 @@
-"""Tiny random models of several families, a tokenizer of characters, and a plain reference loop."""
+"""Tiny random models and tokenizers, prompts for them, and a plain reference loop: no download.
+
+``model`` and ``tokenizer`` take one token per character and have many families; ``byte_model`` and
+``byte_tokenizer`` take one token per byte, so that every text can be read.
+"""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 
 VOCABULARY = 64
+BYTE_FAMILIES = ("llama", "qwen2", "mistral", "gpt2")
+WINDOW = 8  # of the Mistral model: shorter than the test texts
+STEPS = ("token_id", "logprob", "top1", "top2", "entropy")
 CHARACTERS = "abcdefghijklmnopqrstuvwxyz ABCDEFGHIJ.\n{}<|>?"
 
 
@@ -62,10 +67,11 @@ def model(family: str, **changes: Any) -> Any:
     if family == "bloom":
         sizes = {"vocab_size": VOCABULARY, "hidden_size": 32, "n_layer": 3, "n_head": 4}
         sizes |= {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
-    torch.manual_seed(7)
     config = getattr(transformers, f"{name}Config")(**{**sizes, **extra, **changes})
     class_name = "GPT2LMHeadModel" if family == "gpt2" else f"{name}ForCausalLM"
-    made = getattr(transformers, class_name)(config).eval()
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        made = getattr(transformers, class_name)(config).eval()
     with torch.no_grad():
         for parameter in made.parameters():
             if parameter.ndim > 1:
@@ -103,9 +109,49 @@ def plain(made: Any, ids: list[int], steps: int, ends: tuple[int, ...] = (1,)) -
     }
 
 
-def data() -> Path:
-    """Real data beside the project, or skip."""
-    root = Path(os.environ.get("EDSEL_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
-    if not root.is_dir():
-        pytest.skip(f"no data in {root}; set EDSEL_DATA")
-    return root
+def prompts(count: int, seed: int = 0, longest: int = 90) -> list[str]:
+    """``count`` texts of 1 to ``longest`` - 1 characters."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, longest, count)
+    return ["".join(rng.choice(list(CHARACTERS[:30]), length)) for length in lengths]
+
+
+@cache
+def byte_tokenizer() -> Any:
+    """One token per byte, then the end token 256; nothing is added to a text."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({letter: i for i, letter in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|end|>")
+
+
+def byte_model(family: str = "llama", seed: int = 0, **changes: Any) -> Any:
+    """A causal model of ``family`` in float32 and evaluation mode, its weights drawn from ``seed``."""
+    from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MistralConfig, Qwen2Config
+
+    sizes = {"vocab_size": 260, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    sizes |= {"num_key_value_heads": 2, "intermediate_size": 48, "max_position_embeddings": 128}
+    ends = {"bos_token_id": None, "eos_token_id": 256, "pad_token_id": 256}
+    makers: dict[str, Any] = {
+        "llama": lambda: LlamaConfig(**sizes | ends | changes),
+        "qwen2": lambda: Qwen2Config(**sizes | ends | changes),
+        "mistral": lambda: MistralConfig(**sizes | ends | {"sliding_window": WINDOW} | changes),
+        "gpt2": lambda: GPT2Config(
+            vocab_size=260,
+            n_positions=128,
+            n_embd=32,
+            n_layer=2,
+            n_head=4,
+            attn_pdrop=0.0,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            **ends | changes,
+        ),
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return AutoModelForCausalLM.from_config(makers[family]()).eval()

@@ -1,0 +1,1 @@
+"""Finetuning: settings, examples as tokens, the training loop, checkpoints, several processes."""

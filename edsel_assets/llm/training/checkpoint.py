@@ -1,0 +1,79 @@
+"""The state of an unfinished finetuning, in one safetensors file: nothing on disk is ever unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from . import processes
+from .examples import TokenSequence
+from .settings import FinetuneSettings
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+def fingerprint(model: Any, sequences: Sequence[TokenSequence], settings: FinetuneSettings, seed: int) -> str:
+    """Names a run: settings, seed, every training token, and the base model by its shape and a sample of
+    each weight. A checkpoint of another run is not resumed."""
+    digest = hashlib.sha256()
+    values = settings.to_dict() | {"checkpoint_steps": None, "seed": seed}
+    digest.update(json.dumps(values, sort_keys=True).encode())
+    for sequence in sequences:
+        digest.update(f"{len(sequence)},{sequence.prompt_length};".encode())
+        digest.update(sequence.tokens.tobytes())
+    for name, parameter in model.named_parameters():
+        sample = parameter.detach().flatten()[:64].float().cpu().numpy()
+        digest.update(f"{name}{tuple(parameter.shape)}".encode() + sample.tobytes())
+    return digest.hexdigest()
+
+
+def save_checkpoint(
+    path: Path,
+    named: dict[str, torch.nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    log: list[dict[str, float]],
+    run: str,
+) -> None:
+    """Weights, AdamW moments and log after ``len(log)`` steps, replaced atomically by the first process."""
+    from safetensors.torch import save_file
+
+    tensors = {}
+    for name, parameter in named.items():
+        tensors[f"weight.{name}"] = processes.full_tensor(parameter.detach()).cpu().clone()
+        for moment in _MOMENTS:
+            tensors[f"{moment}.{name}"] = (
+                processes.full_tensor(optimizer.state[parameter][moment]).cpu().clone()
+            )
+    if processes.rank() > 0:
+        return
+    unfinished = path.with_suffix(".partial")
+    save_file(tensors, unfinished, metadata={"run": run, "log": json.dumps(log)})
+    os.replace(unfinished, path)
+
+
+def load_checkpoint(
+    path: Path, named: dict[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer, run: str
+) -> list[dict[str, float]]:
+    """Restores weights and optimizer from a checkpoint of this run; the log so far, empty without one."""
+    from safetensors import safe_open
+
+    if not path.is_file():
+        return []
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        if metadata["run"] != run:
+            return []
+        log = json.loads(metadata["log"])
+        for name, parameter in named.items():
+            with torch.no_grad():
+                parameter.copy_(processes.shard_like(file.get_tensor(f"weight.{name}"), parameter))
+            state = {m: processes.shard_like(file.get_tensor(f"{m}.{name}"), parameter) for m in _MOMENTS}
+            step = torch.tensor(float(len(log)), device=parameter.device)
+            optimizer.state[parameter] = {"step": step, **state}
+    return log

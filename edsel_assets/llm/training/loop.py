@@ -1,0 +1,305 @@
+"""The training loop: one optimizer step at a time, over micro-batches, on one process or several."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..models.threads import one_core_each
+from . import processes
+from .checkpoint import fingerprint, load_checkpoint, save_checkpoint
+from .examples import TokenSequence
+from .packed_attention import packed_attention_of
+from .packing import make_micro_batch, split_batch, token_losses
+from .schedules import rate_factor, warmup_steps
+from .settings import FinetuneSettings
+
+Log = list[dict[str, float]]
+
+SMALL_GRADIENTS = 256 << 20
+"""Bytes of gradients of which each thread may hold a copy."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The log of every step, the step that a checkpoint had reached, and seconds since then."""
+
+    log: Log
+    resumed_at: int
+    seconds: float
+    peak_share: float | None
+
+    @property
+    def tokens_per_second(self) -> float:
+        tokens = sum(entry["tokens"] for entry in self.log[self.resumed_at :])
+        return tokens / self.seconds if tokens else 0.0
+
+
+def planned_steps(examples: int, settings: FinetuneSettings) -> int:
+    """Optimizer steps of a run over ``examples`` examples; an error when its warm-up is too long for it."""
+    steps = settings.epochs * math.ceil(examples / settings.batch_size)
+    warmup_steps(settings.warmup, steps)
+    return steps
+
+
+def train(
+    model: Any,
+    sequences: Sequence[TokenSequence],
+    settings: FinetuneSettings,
+    seed: int,
+    checkpoint: Path,
+    progress: Callable[[int, int], None] | None,
+) -> Trained:
+    """Trains the parameters of ``model`` that require a gradient. Assumes checked input.
+
+    Order, dropout and adapter come from ``seed`` and the step's number alone, so a resumed run needs no
+    random state from before.
+    """
+    steps = planned_steps(len(sequences), settings)
+    warmup = warmup_steps(settings.warmup, steps)
+    run = fingerprint(model, sequences, settings, seed)
+    if settings.packing:
+        _check_packing(model, sequences, settings)
+    if settings.fsdp and processes.count() > 1:
+        processes.shard(model)
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    optimizer = _optimizer(named, settings)
+    log = load_checkpoint(checkpoint, named, optimizer, run)
+    resumed_at = len(log)
+    with ExitStack() as stack:
+        stack.enter_context(_deterministic(model.device))
+        if settings.gradient_checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        if settings.packing:
+            stack.enter_context(packed_attention_of(model))
+        pool = stack.enter_context(_threads(model, named))
+        began = perf_counter()
+        for step, batch in enumerate(_batches(len(sequences), settings, seed)):
+            if step < resumed_at:
+                continue
+            rate = settings.learning_rate * rate_factor(settings.schedule, step, steps, warmup)
+            rows = [sequences[row] for row in batch]
+            try:
+                entry = _step(model, named, optimizer, rows, settings, rate, (seed, step), pool)
+            except torch.OutOfMemoryError as error:
+                tokens = _micro_batch_tokens(model, settings, pool)
+                raise MemoryError(
+                    f"out of memory with {tokens} tokens in a forward pass. "
+                    "Lower micro_batch_tokens or max_length, or set gradient_checkpointing."
+                ) from error
+            log.append({"step": step + 1, **entry})
+            every = settings.checkpoint_steps
+            if every and (step + 1) % every == 0 and step + 1 < steps:
+                save_checkpoint(checkpoint, named, optimizer, log, run)
+            if progress:
+                progress(step + 1, steps)
+        if model.device.type == "cuda":
+            torch.cuda.synchronize(model.device)
+        seconds = perf_counter() - began
+    return Trained(log, resumed_at, seconds, _peak_share(model, named, log[resumed_at:], seconds, settings))
+
+
+def _batches(examples: int, settings: FinetuneSettings, seed: int) -> Iterator[np.ndarray]:
+    """Rows of each optimizer step; every epoch holds every row once, in its own order."""
+    for epoch in range(settings.epochs):
+        order = np.random.default_rng([seed, epoch]).permutation(examples)
+        yield from np.split(order, range(settings.batch_size, examples, settings.batch_size))
+
+
+def _step(
+    model: Any,
+    named: dict[str, torch.nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    batch: list[TokenSequence],
+    settings: FinetuneSettings,
+    rate: float,
+    draw: tuple[int, int],
+    pool: ThreadPoolExecutor | None,
+) -> dict[str, float]:
+    """One optimizer step over ``batch``; its share of the log."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    _seed_dropout(*draw)
+    lengths = [len(sequence) for sequence in batch]
+    micro_batches = split_batch(lengths, _micro_batch_tokens(model, settings, pool), settings.packing)
+    targets = sum(len(s) - s.prompt_length for s in batch)
+    loss = torch.zeros((), device=model.device)
+    optimizer.zero_grad(set_to_none=True)
+
+    def loss_of(rows: list[int]) -> torch.Tensor:
+        weight = 1.0 if rows else 0.0  # a pass that only keeps step with the other processes
+        members = [batch[row] for row in rows or micro_batches[0]]
+        micro_batch = make_micro_batch(members, settings.packing, model.device)
+        with _precision(model.device, settings):
+            return token_losses(model, micro_batch).sum() * (weight / targets)
+
+    own = processes.own_share(micro_batches, in_step=processes.is_sharded(model))
+    if pool is None:
+        for rows in own:
+            part = loss_of(rows)
+            part.backward()
+            loss += part.detach()
+    else:
+        for part, found in pool.map(partial(_differentiated, loss_of, list(named.values())), own):
+            loss += part
+            for parameter, gradient in zip(named.values(), found, strict=True):
+                if gradient is not None and parameter.grad is not None:
+                    parameter.grad.add_(gradient)
+                elif gradient is not None:
+                    parameter.grad = gradient.clone()
+    gradients = _gradients(named)
+    processes.all_reduce([loss, *gradients])
+    if processes.is_sharded(model):  # which averages over processes, where each has its part of the sum
+        torch._foreach_mul_(gradients, processes.count())
+    norm = torch.nn.utils.clip_grad_norm_(named.values(), settings.max_grad_norm or math.inf)
+    optimizer.step()
+    length = processes.full_tensor(norm).item()
+    return {"loss": loss.item(), "lr": rate, "tokens": sum(lengths), "grad_norm": length}
+
+
+def _differentiated(
+    loss_of: Callable[[list[int]], torch.Tensor], parameters: list[torch.nn.Parameter], rows: list[int]
+) -> tuple[torch.Tensor, tuple[torch.Tensor | None, ...]]:
+    loss = loss_of(rows)
+    return loss.detach(), torch.autograd.grad(loss, parameters, allow_unused=True)
+
+
+@contextmanager
+def _threads(model: Any, named: dict[str, torch.nn.Parameter]) -> Iterator[ThreadPoolExecutor | None]:
+    """On a CPU, threads that take a micro-batch each, on one core each; gradients are added up in order.
+
+    None where they would share a state, which dropout draws from, or copies of the gradients would be large.
+    """
+    learning = sum(parameter.numel() * parameter.element_size() for parameter in named.values())
+    random = _draws(model.config.to_dict()) or any(
+        isinstance(module, torch.nn.Dropout) and module.p > 0 for module in model.modules()
+    )
+    if model.device.type != "cpu" or processes.is_sharded(model) or random or learning > SMALL_GRADIENTS:
+        yield None
+        return
+    with one_core_each(torch.get_num_threads()) as pool:
+        torch.set_num_threads(1)  # the waiting threads of PyTorch's own pool would take time from these
+        yield pool
+
+
+def _draws(settings: dict[str, Any]) -> bool:
+    """Whether a model with this configuration draws numbers in training: dropout, router noise."""
+    names = ("drop", "noise", "jitter")
+    return any(
+        isinstance(value, float) and value > 0 and any(part in name for part in names)
+        for name, value in settings.items()
+    )
+
+
+def _micro_batch_tokens(model: Any, settings: FinetuneSettings, pool: ThreadPoolExecutor | None) -> int:
+    usual = 16384 if model.device.type != "cpu" else 4096 if pool is None else 1024
+    return settings.micro_batch_tokens or usual
+
+
+def _optimizer(named: dict[str, torch.nn.Parameter], settings: FinetuneSettings) -> torch.optim.Optimizer:
+    """AdamW; weight decay on matrices only, as is usual, not on norms and biases."""
+    matrices = [p for p in named.values() if p.ndim > 1]
+    vectors = [p for p in named.values() if p.ndim <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": settings.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.learning_rate, fused=True)
+
+
+def _precision(device: torch.device, settings: FinetuneSettings) -> AbstractContextManager[Any]:
+    wanted = settings.dtype == "bfloat16"
+    if settings.dtype == "auto":
+        wanted = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
+
+
+def _check_packing(model: Any, sequences: Sequence[TokenSequence], settings: FinetuneSettings) -> None:
+    """An error when this model sees across the boundary of two packed sequences (a recurrent layer, say)."""
+    texts = sequences[0].tokens[:16], sequences[-1].tokens[-16:]  # unlike each other even at their ends
+    pair = [TokenSequence(tokens, 1) for tokens in texts]
+    training = model.training
+    model.eval()
+    with torch.no_grad(), packed_attention_of(model), _precision(model.device, settings):
+        together = token_losses(model, make_micro_batch(pair, True, model.device))
+        apart = torch.cat([token_losses(model, make_micro_batch([s], True, model.device)) for s in pair])
+    model.train(training)
+    exact = model.dtype == torch.float32 and settings.dtype != "bfloat16" and model.device.type == "cpu"
+    difference = (together - apart).abs().max().item()
+    if not difference <= (1e-3 if exact else 0.2):
+        raise ValueError(
+            f"{type(model).__name__} cannot be packed: beside another sequence in one row, a token's loss "
+            f"changes by {difference:.3g} nats. Set packing: false."
+        )
+
+
+def _seed_dropout(seed: int, step: int) -> None:
+    torch.manual_seed(int(np.random.SeedSequence([seed, step, processes.rank()]).generate_state(1)[0]))
+
+
+@contextmanager
+def _deterministic(device: torch.device) -> Iterator[None]:
+    """Deterministic kernels on a GPU; a warning names an operation that has none. A CPU's always are."""
+    if device.type == "cpu":
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled()
+    warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    memory: Any = torch.utils.deterministic
+    filled = memory.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    memory.fill_uninitialized_memory = False  # a debugging aid that costs a write per tensor
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warned)
+        memory.fill_uninitialized_memory = filled
+
+
+def _gradients(named: dict[str, torch.nn.Parameter]) -> list[torch.Tensor]:
+    for parameter in named.values():
+        if parameter.grad is None:  # a process without a share of a small last batch
+            parameter.grad = torch.zeros_like(parameter)
+    return [p.grad for p in named.values() if p.grad is not None]
+
+
+@cache
+def matmul_rate(device: torch.device, dtype: torch.dtype, size: int = 8192) -> float:
+    """Operations per second of a square matrix product on this device, the peak that training is held to."""
+    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    for _ in range(3):
+        a @ b
+    torch.cuda.synchronize(device)
+    began = perf_counter()
+    for _ in range(20):
+        a @ b
+    torch.cuda.synchronize(device)
+    return 20 * 2 * size**3 / (perf_counter() - began)
+
+
+def _peak_share(
+    model: Any, named: dict[str, torch.nn.Parameter], log: Log, seconds: float, settings: FinetuneSettings
+) -> float | None:
+    """Model operations per second over the measured matrix-product rate; None off a GPU.
+
+    Per token 2 P forward, 2 P for gradients of activations, and 2 per weight that learns; embeddings and
+    recomputation under gradient checkpointing count nothing.
+    """
+    if model.device.type != "cuda" or not log:
+        return None
+    weights = sum(p.numel() for p in model.parameters()) - model.get_input_embeddings().weight.numel()
+    learning = sum(p.numel() for p in named.values())
+    operations = (4 * weights + 2 * learning) * sum(entry["tokens"] for entry in log)
+    with _precision(model.device, settings):
+        dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else torch.float32
+    return operations / seconds / matmul_rate(model.device, dtype)

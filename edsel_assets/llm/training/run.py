@@ -1,0 +1,108 @@
+"""One finetuning in this process: encode, train, write; atomically, and resumable."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from ..models.tokens import max_positions
+from . import processes
+from .examples import encode_examples
+from .learner import keep_random_state, model_to_train, save_adapter
+from .loop import Trained, train
+from .settings import Example, FinetuneResult, FinetuneSettings
+
+LOG_FILE = "training_log.json"
+
+
+def run_finetuning(
+    model: Any,
+    tokenizer: Any,
+    examples: Sequence[Example],
+    settings: FinetuneSettings,
+    seed: int,
+    folder: Path,
+    progress: Callable[[int, int], None] | None,
+    *,
+    keep_base: bool = True,
+) -> FinetuneResult:
+    """``finetune`` in this process, which may be one of a process group; the first of them writes."""
+    began = perf_counter()
+    length = min(settings.max_length, max_positions(model) or settings.max_length)
+    encoded = encode_examples(tokenizer, examples, length)
+    if not encoded.sequences:
+        raise ValueError(
+            f"no example fits: every prompt takes {length} tokens or more. "
+            "Raise max_length (within the model's context), or shorten the prompts."
+        )
+    checkpoint = folder.parent / f".{folder.name}.checkpoint"
+    dtype = model.dtype
+    with (
+        keep_random_state(model),
+        model_to_train(model, settings, seed, keep_base=keep_base) as (learner, wrapper),
+    ):
+        trained = train(learner, encoded.sequences, settings, seed, checkpoint, progress)
+        state = processes.full_state(learner) if wrapper is None else None
+        if processes.rank() == 0:
+            with _written_atomically(folder) as unfinished:
+                if state is None:
+                    save_adapter(wrapper, unfinished)
+                else:
+                    learner.save_pretrained(
+                        unfinished, state_dict={name: tensor.to(dtype) for name, tensor in state.items()}
+                    )
+                    tokenizer.save_pretrained(unfinished)
+                _write_log(unfinished, trained, settings, seed)
+            checkpoint.unlink(missing_ok=True)
+    return FinetuneResult(
+        path=folder,
+        log=trained.log,
+        tokens_per_second=trained.tokens_per_second,
+        steps=len(trained.log),
+        final_loss=trained.log[-1]["loss"],
+        seconds=perf_counter() - began,
+        truncated=encoded.truncated,
+        dropped=encoded.dropped,
+        peak_share=trained.peak_share,
+        resumed_at=trained.resumed_at,
+    )
+
+
+@contextmanager
+def _written_atomically(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which is renamed to ``folder`` when the block ends; an older one is replaced."""
+    unfinished = folder.parent / f".{folder.name}.partial"
+    former = folder.parent / f".{folder.name}.former"
+    for left_over in (unfinished, former):  # of a run that was killed while it wrote
+        shutil.rmtree(left_over, ignore_errors=True)
+    unfinished.mkdir()
+    try:
+        yield unfinished
+        if folder.exists():
+            folder.rename(former)
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(former, ignore_errors=True)
+
+
+def _write_log(folder: Path, trained: Trained, settings: FinetuneSettings, seed: int) -> None:
+    import peft
+    import torch
+    import transformers
+
+    values = {
+        "settings": settings.to_dict(),
+        "seed": seed,
+        "versions": {m.__name__: m.__version__ for m in (torch, transformers, peft)},
+        "tokens_per_second": trained.tokens_per_second,
+        "seconds": trained.seconds,
+        "peak_share": trained.peak_share,
+        "steps": trained.log,
+    }
+    (folder / LOG_FILE).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")

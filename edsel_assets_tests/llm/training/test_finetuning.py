@@ -1,0 +1,358 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from edsel_assets.llm.models.adapters import adapted
+from edsel_assets.llm.training import loop
+from edsel_assets.llm.training.finetuning import Example, FinetuneSettings, finetune, planned_steps
+from edsel_assets_tests.llm.tiny import BYTE_FAMILIES, byte_model, byte_tokenizer
+
+EXAMPLES = [Example(f"Q: {i} and {i}?\nA: ", "yes" * (i % 5 + 1)) for i in range(24)]
+SMALL: dict[str, Any] = {
+    "rank": 4,
+    "dropout": 0.0,
+    "batch_size": 8,
+    "epochs": 2,
+    "learning_rate": 1e-2,
+    "max_length": 128,
+}
+
+
+def train(model: Any, folder: Path, seed: int = 0, examples: Any = EXAMPLES, **changes: Any) -> Any:
+    settings = FinetuneSettings(**SMALL | changes)
+    return finetune(model, byte_tokenizer(), examples, settings, seed=seed, output_dir=folder)
+
+
+def weights(folder: Path) -> bytes:
+    (path,) = folder.glob("*.safetensors")
+    return path.read_bytes()
+
+
+def snapshot(model: Any) -> tuple[Any, ...]:
+    tensors = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    flags = {name: p.requires_grad for name, p in model.named_parameters()}
+    modules = {name: (type(module), module.training) for name, module in model.named_modules()}
+    return (
+        tensors,
+        flags,
+        modules,
+        model.config.to_dict(),
+        model.config._attn_implementation,
+        set(model.__dict__),
+    )
+
+
+def assert_untouched(model: Any, before: tuple[Any, ...]) -> None:
+    after = snapshot(model)
+    assert after[1:] == before[1:]
+    assert after[0].keys() == before[0].keys()
+    assert all(torch.equal(after[0][name], before[0][name]) for name in after[0])
+    assert all(p.grad is None for p in model.parameters())
+
+
+@pytest.mark.parametrize("method", ["lora", "dora", "full"])
+def test_learns_repeats_byte_for_byte_and_leaves_the_base_alone(method: str, tmp_path: Path) -> None:
+    model = byte_model()
+    before, state = snapshot(model), torch.random.get_rng_state()
+    first = train(model, tmp_path / "a", method=method, epochs=8, dropout=0.1)
+    second = train(model, tmp_path / "b", method=method, epochs=8, dropout=0.1)
+    other = train(model, tmp_path / "c", method=method, epochs=8, dropout=0.1, seed=1)
+    assert_untouched(model, before)
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert first.final_loss < first.log[0]["loss"] - 0.3
+    assert weights(first.path) == weights(second.path) != weights(other.path)
+    assert (first.path / "training_log.json").is_file()
+    assert [entry["step"] for entry in first.log] == list(range(1, 8 * 3 + 1))
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_micro_batches_side_by_side_train_to_the_same_bytes(method: str, tmp_path: Path) -> None:
+    model = byte_model()
+    before, files = snapshot(model), set()
+    for count in (1, 2, 5):
+        torch.set_num_threads(count)
+        result = train(model, tmp_path / str(count), method=method, micro_batch_tokens=40)
+        files.add(weights(result.path))
+        assert torch.get_num_threads() == count
+    assert len(files) == 1
+    assert_untouched(model, before)
+
+
+def test_side_by_side_is_what_one_after_the_other_is(tmp_path: Path, monkeypatch: Any) -> None:
+    model, passes = byte_model(), []
+    real = loop._differentiated
+    monkeypatch.setattr(loop, "_differentiated", lambda *given: passes.append(1) or real(*given))
+    torch.set_num_threads(3)
+    beside = train(model, tmp_path / "beside", micro_batch_tokens=40)
+    assert len(passes) > len(beside.log)
+    passes.clear()
+    dropout = train(model, tmp_path / "dropout", micro_batch_tokens=40, dropout=1e-9)  # drawn from one state
+    assert not passes
+    for one, other in zip(beside.log, dropout.log, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+        assert one["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-4)
+
+
+def test_a_model_that_draws_by_its_configuration_takes_turns(tmp_path: Path, monkeypatch: Any) -> None:
+    model, passes = byte_model(), []
+    real = loop._differentiated
+    monkeypatch.setattr(loop, "_differentiated", lambda *given: passes.append(1) or real(*given))
+    train(model, tmp_path / "a")
+    assert passes
+    passes.clear()
+    model.config.router_jitter_noise = 0.01
+    train(model, tmp_path / "b")
+    assert not passes
+
+
+@pytest.mark.parametrize("family", BYTE_FAMILIES)
+def test_packed_and_padded_train_alike(family: str, tmp_path: Path) -> None:
+    model = byte_model(family)
+    packed = train(model, tmp_path / "packed", micro_batch_tokens=100)
+    padded = train(model, tmp_path / "padded", packing=False, micro_batch_tokens=60)
+    for one, other in zip(packed.log, padded.log, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+        assert one["tokens"] == other["tokens"]
+    assert packed.log[0]["grad_norm"] == pytest.approx(padded.log[0]["grad_norm"], rel=1e-4)
+
+
+def test_first_loss_is_the_mean_over_the_batch_s_response_tokens(tmp_path: Path) -> None:
+    model = byte_model()
+    result = train(model, tmp_path / "a", batch_size=24, epochs=1, method="full", micro_batch_tokens=64)
+    total, count = 0.0, 0
+    for example in EXAMPLES:
+        tokens = byte_tokenizer()(example.prompt + example.response)["input_ids"] + [256]
+        ids = torch.tensor([tokens])
+        logprobs = model(input_ids=ids).logits[0].double().log_softmax(-1)
+        start = len(example.prompt)
+        total -= sum(logprobs[i - 1, tokens[i]].item() for i in range(start, len(tokens)))
+        count += len(tokens) - start
+    assert result.log[0]["loss"] == pytest.approx(total / count, rel=1e-5)
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_killed_and_resumed_ends_in_the_same_bytes(method: str, tmp_path: Path) -> None:
+    model = byte_model()
+    settings = FinetuneSettings(
+        **SMALL | {"method": method, "checkpoint_steps": 2, "dropout": 0.1, "epochs": 3}
+    )
+    whole = train(model, tmp_path / "whole", method=method, dropout=0.1, epochs=3)
+
+    def die(done: int, total: int) -> None:
+        if done == 5:
+            raise KeyboardInterrupt
+
+    def run(progress: Any) -> Any:
+        folder = tmp_path / "resumed"
+        return finetune(
+            model, byte_tokenizer(), EXAMPLES, settings, seed=0, output_dir=folder, progress=progress
+        )
+
+    with pytest.raises(KeyboardInterrupt):
+        run(die)
+    assert not (tmp_path / "resumed").exists()
+    steps: list[int] = []
+    resumed = run(lambda done, total: steps.append(done))
+    assert resumed.resumed_at == 4
+    assert steps == [5, 6, 7, 8, 9]
+    assert weights(resumed.path) == weights(whole.path)
+    assert [entry["loss"] for entry in resumed.log] == [entry["loss"] for entry in whole.log]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["resumed", "whole"]
+
+
+KILLED = """
+import os, signal, sys
+from edsel_assets.llm.training.finetuning import FinetuneSettings, finetune
+from edsel_assets_tests.llm.training.test_finetuning import EXAMPLES, SMALL
+from edsel_assets_tests.llm.tiny import byte_model, byte_tokenizer
+
+settings = FinetuneSettings(**SMALL | {"checkpoint_steps": 1})
+stop = lambda done, total: os.kill(os.getpid(), signal.SIGKILL) if done == int(sys.argv[2]) else None
+finetune(byte_model(), byte_tokenizer(), EXAMPLES, settings, seed=0, output_dir=sys.argv[1], progress=stop)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [1, 4])
+def test_kill_9_loses_at_most_the_steps_since_the_checkpoint(step: int, tmp_path: Path) -> None:
+    whole = train(byte_model(), tmp_path / "whole")
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "killed"), str(step)]
+    killed = subprocess.run(command, cwd=Path(__file__).parents[3], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    resumed = train(byte_model(), tmp_path / "killed", checkpoint_steps=1)
+    assert resumed.resumed_at == step
+    assert weights(resumed.path) == weights(whole.path)
+
+
+def test_a_checkpoint_of_another_run_is_not_resumed(tmp_path: Path) -> None:
+    model = byte_model()
+
+    def die(done: int, total: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    settings = FinetuneSettings(**SMALL | {"checkpoint_steps": 2})
+    with pytest.raises(KeyboardInterrupt):
+        finetune(model, byte_tokenizer(), EXAMPLES, settings, seed=0, output_dir=tmp_path / "a", progress=die)
+    changed = [*EXAMPLES[:-1], Example("other", "text")]
+    assert train(model, tmp_path / "a", examples=changed, checkpoint_steps=2).resumed_at == 0
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_what_was_trained_comes_back(method: str, tmp_path: Path) -> None:
+    model = byte_model()
+    before = snapshot(model)
+    result = train(model, tmp_path / "a", method=method, epochs=6)
+    ids = torch.tensor([byte_tokenizer()(EXAMPLES[0].prompt + "yes")["input_ids"]])
+    plain = model(input_ids=ids).logits
+    with torch.no_grad(), adapted(model, result.path) as trained:
+        attached = trained(input_ids=ids).logits
+    assert_untouched(model, before)
+    with torch.no_grad(), adapted(model, result.path, merge=True) as trained:
+        merged = trained(input_ids=ids).logits
+    assert_untouched(model, before)
+    assert (attached - plain).abs().max() > 0.1
+    assert torch.allclose(attached, merged, atol=1e-4)
+    with adapted(model, None) as trained:
+        assert trained is model
+
+
+def test_gradient_checkpointing_changes_nothing_but_memory(tmp_path: Path) -> None:
+    model = byte_model()
+    before = snapshot(model)
+    plain = train(model, tmp_path / "a")
+    checkpointed = train(model, tmp_path / "b", gradient_checkpointing=True)
+    assert_untouched(model, before)
+    assert [e["loss"] for e in plain.log] == pytest.approx([e["loss"] for e in checkpointed.log], rel=1e-5)
+
+
+def test_weight_decay_and_clipping_do_something(tmp_path: Path) -> None:
+    model = byte_model()
+    plain = weights(train(model, tmp_path / "a", max_grad_norm=None).path)
+    assert weights(train(model, tmp_path / "b", max_grad_norm=None, weight_decay=0.5).path) != plain
+    assert weights(train(model, tmp_path / "c", max_grad_norm=0.01).path) != plain
+
+
+def test_bfloat16_trains_close_to_float32(tmp_path: Path) -> None:
+    model = byte_model()
+    exact = train(model, tmp_path / "a", epochs=4)
+    rounded = train(model, tmp_path / "b", epochs=4, dtype="bfloat16")
+    assert rounded.final_loss == pytest.approx(exact.final_loss, rel=0.1)
+    assert weights(exact.path) != weights(rounded.path)
+    assert all(
+        t.dtype == torch.float32 for t in load_file(rounded.path / "adapter_model.safetensors").values()
+    )
+
+
+def test_target_modules_are_those_asked_for(tmp_path: Path) -> None:
+    every = load_file(train(byte_model(), tmp_path / "a").path / "adapter_model.safetensors")
+    two = train(byte_model(), tmp_path / "b", target_modules=("q_proj", "v_proj"))
+    some = load_file(two.path / "adapter_model.safetensors")
+    assert {name.split(".")[-3] for name in every} == {
+        "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"
+    }  # fmt: skip
+    assert {name.split(".")[-3] for name in some} == {"q_proj", "v_proj"}
+    assert json.loads((two.path / "adapter_config.json").read_text())["r"] == 4
+
+
+def test_refused_before_training(tmp_path: Path) -> None:
+    model = byte_model()
+    with pytest.raises(ValueError, match="no examples"):
+        train(model, tmp_path / "a", examples=[])
+    with pytest.raises(ValueError, match="shorter than the run; got 6 steps of 6"):
+        train(model, tmp_path / "a", warmup=6)
+    with pytest.raises(ValueError, match="no example fits: every prompt takes 4 tokens"):
+        train(model, tmp_path / "a", max_length=4)
+    with pytest.raises(ValueError, match="loaded in 4 bits"):
+        train(model, tmp_path / "a", method="qlora")
+    assert not list(tmp_path.iterdir())
+    assert not hasattr(model, "peft_config")
+
+
+def test_a_model_that_sees_across_sequences_is_not_packed(tmp_path: Path) -> None:
+    model = byte_model()
+    layer = model.model.layers[0].mlp
+    plain = layer.forward
+    layer.forward = lambda hidden: plain(
+        hidden + hidden.roll(1, dims=1)
+    )  # looks one token back, like a convolution
+    with pytest.raises(ValueError, match="cannot be packed"):
+        train(model, tmp_path / "a")
+
+
+def test_running_out_of_memory_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: Any) -> Any:
+        raise torch.OutOfMemoryError("no memory")
+
+    model = byte_model()
+    before = snapshot(model)
+    monkeypatch.setattr(loop, "_step", fail)
+    with pytest.raises(MemoryError, match=r"77 tokens in a forward pass\. Lower micro_batch_tokens"):
+        train(model, tmp_path / "a", micro_batch_tokens=77)
+    assert_untouched(model, before)
+    assert not list(tmp_path.iterdir())
+
+
+def test_left_overs_of_a_killed_run_are_swept_and_a_former_result_replaced(tmp_path: Path) -> None:
+    (tmp_path / ".a.partial").mkdir()
+    (tmp_path / ".a.partial" / "half").write_text("written")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "old").write_text("result")
+    train(byte_model(), tmp_path / "a")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "training_log.json",
+    ]
+
+
+def test_steps_follow_from_examples_batch_and_epochs() -> None:
+    assert planned_steps(10_000, FinetuneSettings(batch_size=64, epochs=3)) == 471
+    with pytest.raises(ValueError, match="warm-up"):
+        planned_steps(10_000, FinetuneSettings(batch_size=64, epochs=3, warmup=1000))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "lorra"}, "method must be one of lora, dora, qlora, full; got 'lorra'"),
+        ({"schedule": "step"}, "schedule must be one of"),
+        ({"rank": 0}, "rank must be a whole number of at least 1; got 0"),
+        ({"warmup": 1.5}, "warmup must be a share"),
+        ({"warmup": -1}, "must not be negative"),
+        ({"dropout": 1.0}, r"dropout must lie in \[0, 1\)"),
+        ({"learning_rate": 0.0}, "learning_rate must be positive"),
+        ({"processes": 2}, "need launcher: accelerate"),
+        ({"launcher": "accelerate", "fsdp": True}, "fsdp shards a full finetuning"),
+    ],
+)
+def test_settings_are_checked(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        FinetuneSettings(**change)
+
+
+def test_settings_survive_json_and_refuse_unknown_names() -> None:
+    settings = FinetuneSettings(target_modules=("q_proj",), warmup=7)
+    assert FinetuneSettings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
+    with pytest.raises(ValueError, match=r"unknown finetuning settings \['lr'\]; known: .*learning_rate"):
+        FinetuneSettings.from_dict({"lr": 1})
+
+
+@pytest.mark.gpu
+def test_packed_equals_padded_on_a_gpu(tmp_path: Path) -> None:
+    model = byte_model().to("cuda")
+    packed = train(model, tmp_path / "a", dtype="bfloat16")
+    padded = train(model, tmp_path / "b", dtype="bfloat16", packing=False)
+    assert packed.final_loss == pytest.approx(padded.final_loss, rel=0.05)
+    assert packed.peak_share is not None
+    assert weights(train(model, tmp_path / "c", dtype="bfloat16").path) == weights(packed.path)
