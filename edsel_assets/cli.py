@@ -5,8 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -15,8 +13,7 @@ import typer
 from edsel_assets.study import Study
 
 if TYPE_CHECKING:
-    from edsel_assets.defs.cells import Cell, Scope
-    from edsel_assets.defs.materialize import Listener
+    from edsel_assets.running.cells import Scope
 
 app = typer.Typer(
     help="Decide which prompts are worth paying to annotate.", no_args_is_help=True, add_completion=False
@@ -27,15 +24,21 @@ HomeOption = Annotated[
     Path | None, typer.Option("--home", help="Where results lie. Default: $EDSEL_HOME, else ./.edsel.")
 ]
 
+OnlyOption = Annotated[
+    str, typer.Option("--only", help="Assets to make, comma-separated; what they need is made too.")
+]
+BudgetOption = Annotated[list[int] | None, typer.Option("--budget", help="Only this budget; repeatable.")]
+StrategyOption = Annotated[
+    list[str] | None, typer.Option("--strategy", help="Only this strategy; repeatable.")
+]
+
 
 @app.command()
 def run(
     study: StudyOption = "demo",
-    only: Annotated[
-        str, typer.Option(help="Assets to make, comma-separated; what they need is made too.")
-    ] = "",
-    budget: Annotated[list[int] | None, typer.Option(help="Only this budget; repeatable.")] = None,
-    strategy: Annotated[list[str] | None, typer.Option(help="Only this strategy; repeatable.")] = None,
+    only: OnlyOption = "",
+    budget: BudgetOption = None,
+    strategy: StrategyOption = None,
     workers: Annotated[
         int,
         typer.Option(
@@ -44,17 +47,61 @@ def run(
     ] = 1,
     home: HomeOption = None,
 ) -> None:
-    """Make what is missing or stale of a study, and nothing else; then show the report."""
-    from edsel_assets.defs.cells import Scope
-
+    """Make what is missing, stale or damaged of a study, and nothing else; then show the report."""
     experiment = Study.load(study)
-    scope = Scope(
-        assets=frozenset(name.strip() for name in only.split(",") if name.strip()),
-        budgets=frozenset(budget or ()),
-        strategies=frozenset(strategy or ()),
-    )
-    _check_scope(experiment, scope)
-    _make(experiment, scope, _home(home), workers)
+    _make(experiment, _scope(experiment, only, budget, strategy), _home(home), workers, study)
+
+
+@app.command()
+def plan(
+    study: StudyOption = "demo",
+    only: OnlyOption = "",
+    budget: BudgetOption = None,
+    strategy: StrategyOption = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="List every cell, not the first of each asset.")
+    ] = False,
+    home: HomeOption = None,
+) -> None:
+    """Say what a run would make, why, and what it is expected to take. Changes nothing."""
+    from edsel_assets.defs.build import build_definitions
+    from edsel_assets.running.dagster_internals import lineage_of
+    from edsel_assets.running.freshness import Freshness
+    from edsel_assets.running.ledger import check_store
+    from edsel_assets.running.plan import plan as planned
+    from edsel_assets.terminal import show_plan
+
+    experiment, root = Study.load(study), _home(home)
+    check_store(root / "store" / experiment.name)
+    lineage = lineage_of(build_definitions(experiment, home=root))
+    scope = _scope(experiment, only, budget, strategy)
+    show_plan(planned(Freshness(experiment, lineage, root), scope), every)
+
+
+@app.command()
+def verify(study: StudyOption = "demo", home: HomeOption = None) -> None:
+    """Compare every artifact with the checksums in its ledger; exit 1 where one is damaged."""
+    from edsel_assets.defs.build import build_definitions
+    from edsel_assets.running.dagster_internals import lineage_of
+    from edsel_assets.running.ledger import check_store, damage, read_ledger
+
+    experiment, root = Study.load(study), _home(home)
+    store = root / "store" / experiment.name
+    check_store(store)
+    whole, damaged = 0, 0
+    for node in lineage_of(build_definitions(experiment, home=root)).nodes.values():
+        for cell in node.cells():
+            ledger = read_ledger(store, cell)
+            if ledger is None:
+                continue
+            wrong = damage(store, ledger, thorough=True)
+            if wrong:
+                damaged += 1
+                typer.echo(f"{cell}: {'; '.join(wrong)}")
+            whole += not wrong
+    typer.echo(f"{whole} artifacts are as they were written, {damaged} are not.")
+    if damaged:
+        _fail(f"{damaged} artifacts are damaged; edsel run --study {study} makes them again.")
 
 
 @app.command()
@@ -68,9 +115,13 @@ def ui(
 ) -> None:
     """Start the Dagster UI and daemon on a study; Ctrl-C stops both."""
     name = Study.load(study).name
-    from edsel_assets.defs.instance import dagster_home
+    from edsel_assets.running.instance import dagster_home, fail_orphaned_runs, open_instance
+    from edsel_assets.running.ledger import check_store
 
     root = _home(home)
+    check_store(root / "store" / name)
+    with open_instance(root, name) as instance:
+        fail_orphaned_runs(instance)
     command = [
         sys.executable,
         "-m",
@@ -129,8 +180,15 @@ def _home(home: Path | None) -> Path:
     return edsel_home(home)
 
 
-def _check_scope(study: Study, scope: "Scope") -> None:
-    """Names that the study does not have are caught before anything is loaded."""
+def _scope(study: Study, only: str, budgets: list[int] | None, strategies: list[str] | None) -> "Scope":
+    """What a person asked for; names that the study does not have are caught before anything is loaded."""
+    from edsel_assets.running.cells import Scope
+
+    scope = Scope(
+        assets=frozenset(name.strip() for name in only.split(",") if name.strip()),
+        budgets=frozenset(budgets or ()),
+        strategies=frozenset(strategies or ()),
+    )
     for what, asked, there in (
         ("budget", scope.budgets, set(study.selection.budgets)),
         ("strategy", scope.strategies, set(study.selection.strategies)),
@@ -140,77 +198,26 @@ def _check_scope(study: Study, scope: "Scope") -> None:
             _fail(
                 f"The study has no {what} {', '.join(unknown)}; it has {', '.join(sorted(map(str, there)))}."
             )
+    return scope
 
 
-def _make(study: Study, scope: "Scope", home: Path, workers: int) -> None:
+def _make(study: Study, scope: "Scope", home: Path, workers: int, named: str) -> None:
     from edsel_assets.defs.build import build_definitions
-    from edsel_assets.defs.graph import DEVICE_POOL
-    from edsel_assets.defs.instance import bury_dead_runs, exclusive, open_instance
-    from edsel_assets.defs.materialize import materialize
-    from edsel_assets.defs.workers import Workers
+    from edsel_assets.running.instance import fail_orphaned_runs, open_instance
+    from edsel_assets.running.ledger import check_store
+    from edsel_assets.running.local import materialize
+    from edsel_assets.running.workers import WorkerPool, greeting
+    from edsel_assets.terminal import progress, show_end
 
     start = time.perf_counter()
-    with exclusive(home) as lock, open_instance(home, study.name) as instance:
-        bury_dead_runs(instance)
-        # Workers share the device on purpose; with fewer slots they would wait for each other.
-        instance.event_log_storage.set_concurrency_slots(DEVICE_POOL, workers)
+    check_store(home / "store" / study.name)
+    with open_instance(home, study.name) as instance:
+        fail_orphaned_runs(instance)
         definitions = build_definitions(study, home=home)
-        store = home / "store" / study.name
-        with _progress() as listener, Workers(study, home, workers, lock) as crew:
-            chosen = crew if workers > 1 else None
-            outcome = materialize(study, definitions, instance, store, scope, listener, crew=chosen)
-    seconds = time.perf_counter() - start
-    fresh = f"{len(outcome.fresh)} fresh"
-    if outcome.made:
-        typer.echo(f"Made {len(outcome.made)} cells ({fresh}) in {seconds / 60:.1f} min; results in {home}.")
-    else:
-        typer.echo(f"Nothing to do: {fresh}, checked in {seconds:.1f} s.")
-    if any(str(cell) == "label_efficiency" for cell in [*outcome.made, *outcome.fresh]):
-        _show_report(study, home)
-
-
-@contextmanager
-def _progress() -> Iterator["Listener"]:
-    """A bar over the cells of the run, on a terminal; a line per made cell elsewhere."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from edsel_assets.defs.materialize import Listener
-    from edsel_assets.defs.metadata import listening
-
-    console = Console(stderr=True)
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("planning", total=None)
-        begun: dict[Cell, float] = {}
-
-        def started(cell: "Cell") -> None:
-            begun[cell] = time.perf_counter()
-            bar.update(task, description=str(cell))
-
-        def finished(cell: "Cell", was_fresh: bool) -> None:
-            bar.advance(task)
-            if not was_fresh and not console.is_terminal:
-                console.print(
-                    f"{cell} {time.perf_counter() - begun[cell]:.1f} s", markup=False, highlight=False
-                )
-
-        inner = bar.add_task("", visible=False)
-
-        def step(what: str, done: int, total: int) -> None:
-            bar.update(inner, visible=done < total, description=what, completed=done, total=total)
-
-        with listening(step):
-            yield Listener(
-                planned=lambda cells: bar.update(task, total=cells), started=started, finished=finished
-            )
-
-
-def _show_report(study: Study, home: Path) -> None:
-    from edsel_assets.stages.summary import print_report
-
-    print_report(study, home / "store" / study.name)
-    typer.echo(f"Open the UI: edsel ui --study {study.name} --home {home}")
+        with progress() as listener, WorkerPool(greeting(study, home), workers) as pool:
+            chosen = pool if workers > 1 else None
+            outcome = materialize(study, definitions, instance, home, scope, listener, pool=chosen)
+    show_end(study, outcome, home, time.perf_counter() - start, named)
 
 
 def _in_own_session(command: list[str], environment: dict[str, str]) -> int:

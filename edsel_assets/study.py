@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-DEMO = "builtin:demo"
+from edsel_assets.demo import DEMO
+
 Measure = Literal["mean_entropy", "least_confidence", "mean_margin", "min_margin"]
 MEASURES: tuple[Measure, ...] = ("mean_entropy", "least_confidence", "mean_margin", "min_margin")
 Strategy = Literal[

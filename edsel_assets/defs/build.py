@@ -30,9 +30,8 @@ def build_definitions(study: Study, *, home: Path | None = None) -> dg.Definitio
         selection,
         signals,
     )
-    from edsel_assets.defs.executors import executor
     from edsel_assets.defs.graph import Graph
-    from edsel_assets.defs.io_managers import StudyStore
+    from edsel_assets.defs.io_managers import study_store
     from edsel_assets.defs.resources import BaseModel
     from edsel_assets.store import edsel_home
 
@@ -46,10 +45,11 @@ def build_definitions(study: Study, *, home: Path | None = None) -> dg.Definitio
         jobs=every_job,
         schedules=schedules.build(select),
         sensors=sensors.build(graph, select),
-        executor=executor(),
+        # One process a run: the next step finds the libraries and the model loaded.
+        executor=dg.in_process_executor,
         resources={
-            "io_manager": StudyStore(root=str(graph.store)),
-            "base_model": BaseModel.of(study.model),
+            "io_manager": study_store(study, graph.home),
+            "base_model": BaseModel.of(study),
         },
     )
     return graph.definitions

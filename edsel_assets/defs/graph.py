@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 
 from edsel_assets.defs.partitions import Partitions
-from edsel_assets.defs.versions import code_version
+from edsel_assets.running.cells import Lineage
+from edsel_assets.running.dagster_internals import lineage_of
+from edsel_assets.running.reads import code_version
 from edsel_assets.study import Study
 
 #: Concurrency pool of the assets that want the device for themselves.
@@ -23,7 +24,7 @@ class Graph:
 
     Attributes:
         home: ``$EDSEL_HOME``, under which everything lies.
-        definitions: the whole, once assembled; an asset that runs reads its parents' versions by it.
+        definitions: the whole, once assembled; jobs and sensors ask for its lineage.
     """
 
     study: Study
@@ -31,9 +32,9 @@ class Graph:
     definitions: dg.Definitions | None = None
 
     @cached_property
-    def asset_graph(self) -> BaseAssetGraph:
-        assert self.definitions is not None, "an asset ran before its definitions were assembled"
-        return self.definitions.resolve_asset_graph()
+    def lineage(self) -> Lineage:
+        assert self.definitions is not None, "a job ran before its definitions were assembled"
+        return lineage_of(self.definitions)
 
     @property
     def store(self) -> Path:
@@ -54,16 +55,13 @@ class Graph:
         key: list[str] | None = None,
         kinds: set[str] | None = None,
         device: bool = False,
-        automatic: bool = True,
     ) -> dict[str, Any]:
         """Arguments of ``@dg.asset`` that every asset has in common.
 
         Args:
             group: the stage, as in the table of the README.
-            kind: the asset's name in ``CODE_VERSIONS``.
+            kind: the asset's name in ``running.reads.READS``.
             device: it wants the accelerator for itself.
-            automatic: made again, once automation is switched on, when a parent's content has
-                changed. Off for what costs training time: a person or a job starts that.
         """
         return {
             "group_name": group,
@@ -73,19 +71,8 @@ class Graph:
             "ins": ins,
             "kinds": kinds or {"python"},
             "pool": DEVICE_POOL if device else None,
-            "automation_condition": on_changed_content() if automatic else None,
             "io_manager_key": "io_manager",
         }
-
-
-def on_changed_content() -> dg.AutomationCondition:
-    """Fire when a parent's data version changed, not merely because it ran again."""
-    return (
-        dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed())
-        & ~dg.AutomationCondition.any_deps_missing()
-        & ~dg.AutomationCondition.any_deps_in_progress()
-        & ~dg.AutomationCondition.in_progress()
-    ).with_label("parent content changed")
 
 
 def partition_of(mapping: dg.PartitionMapping, **metadata: Any) -> dg.AssetIn:

@@ -1,35 +1,53 @@
-"""Where the value of an asset lies: one readable file per cell under the study's store.
+"""Where the value of an asset lies: one readable file per cell under the study's store, its ledger beside it.
 
 ``selections[00100|k_center]`` is ``STORE/selections/00100/k_center.parquet``, which pandas and
-DuckDB read directly. Writes are atomic; the same value gives the same bytes.
+DuckDB read directly, and ``k_center.json``. Writes are atomic; the same value gives the same bytes.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, cast, get_args, get_origin
 
 import dagster as dg
-from dagster import InputContext, OutputContext
+from dagster import InitResourceContext, InputContext, OutputContext
+
+from edsel_assets.running.cells import Cell
+from edsel_assets.running.dagster_internals import ALLOW_MISSING, cells_of_run
+from edsel_assets.study import Study
 
 if TYPE_CHECKING:
     from pyarrow import Table
+
+    from edsel_assets.running.ledger import InputRead, Ledger
+    from edsel_assets.running.recording import StepRecord
 else:
     # Dagster reads annotations as the definitions load, and pyarrow takes as long to import as they do.
     Table = Any
 
-#: Input metadata of an asset that can do with the partitions there are.
-ALLOW_MISSING = "allow_missing_partitions"
+_ATTEMPTS = 5
+_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class StoredTable:
-    """A table that is read only when asked for: embeddings can be gigabytes."""
+    """A table that is read only when asked for: embeddings can be gigabytes.
+
+    What is read decides the cell, and goes into its ledger, by column.
+    """
 
     path: Path
+    note: Callable[[Sequence[str] | None], None]
 
     def read(self, columns: Sequence[str] | None = None) -> Any:
         """The ``pyarrow.Table``, or those columns of it."""
+        self.note(columns)
+        return self.show(columns)
+
+    def show(self, columns: Sequence[str] | None = None) -> Any:
+        """The same for a preview or a plot only, which does not decide the cell's value."""
         from edsel_assets.store import read_table
 
         return read_table(self.path, columns)
@@ -43,31 +61,88 @@ class TableWithArrays:
     arrays: dict[str, Any] = field(default_factory=dict)  # numpy arrays
 
 
-class StudyStore(dg.ConfigurableIOManager):
-    """Keeps tables as Parquet, arrays as safetensors, adapters as directories."""
+def study_store(study: Study, home: Path) -> dg.IOManagerDefinition:
+    """The IO manager of a study: while a run uses it, the run holds the leases of its cells."""
 
-    root: str
+    def opened(context: InitResourceContext) -> Iterator[StudyStore]:
+        from edsel_assets.running.leases import hold, hold_cells, run_lease
+        from edsel_assets.running.ledger import check_store
+        from edsel_assets.running.recording import forget_run
 
-    def cell_path(self, asset_key: dg.AssetKey, partition_key: str | None) -> Path:
-        """Path of a cell without suffix; a directory where the value is an adapter."""
-        return cell_path(Path(self.root), asset_key, partition_key)
+        root = home / "store" / study.name
+        check_store(root)
+        run, instance = context.run, context.instance
+        cells = cells_of_run(run) if run else []
+        with ExitStack() as stack:
+            if run and instance and instance.is_persistent:
+                lease = run_lease(Path(instance.root_directory), run.run_id)
+                stack.enter_context(hold(lease, f"run {run.run_id} is alive"))
+            log = context.log.info if context.log else None
+            stack.enter_context(hold_cells(root, cells, waiting=log))
+            yield StudyStore(study, home, cells)
+            if run:
+                forget_run(run.run_id)
+
+    about = "One file per cell, with its ledger, under the study's store."
+    # A generator is opened before the run and closed after it; the annotation of Dagster knows values alone.
+    return dg.IOManagerDefinition(resource_fn=cast(Any, opened), description=about)
+
+
+class StudyStore(dg.IOManager):
+    """Keeps tables as Parquet, arrays as safetensors, adapters as directories.
+
+    Args:
+        cells: those of the run; the files outside that they read are hashed now, before they are read.
+    """
+
+    def __init__(self, study: Study, home: Path, cells: Sequence[Cell] = ()) -> None:
+        from edsel_assets.running.external import External
+
+        self.root = home / "store" / study.name
+        self._study, self._external = study, External(study, home)
+        self._hashes: Mapping[str, dict[str, str]] = {
+            kind: self._external.of(kind) for kind in {cell.kind for cell in cells}
+        }
 
     def handle_output(self, context: OutputContext, obj: Any) -> None:
+        from edsel_assets.running.ledger import (
+            artifact_files,
+            cell_path,
+            mark_store,
+            stored_files,
+            with_suffix,
+            withdraw_ledger,
+            write_ledger,
+        )
+        from edsel_assets.running.recording import make_ledger, step_record
         from edsel_assets.store import write_arrays, write_table
 
-        key = context.partition_key if context.has_partition_key else None
-        path = self.cell_path(context.asset_key, key)
+        cell = _cell(context.asset_key, context.partition_key if context.has_partition_key else None)
+        path = cell_path(self.root, cell)
+        record = step_record(context.run_id, context.step_key)
+        mark_store(self.root)
+        withdraw_ledger(self.root, cell)
         if isinstance(obj, Path):
             if obj != path or not obj.is_dir():
-                raise ValueError(
-                    f"{context.asset_key.to_user_string()} must be written to {path}; got {obj}."
-                )
+                raise ValueError(f"{cell} must be written to {path}; got {obj}.")
         elif isinstance(obj, TableWithArrays):
-            write_arrays(arrays_file(path), obj.arrays)
-            write_table(table_file(path), obj.table)
+            write_arrays(with_suffix(path, ".safetensors"), obj.arrays)
+            write_table(with_suffix(path, ".parquet"), obj.table)
         else:
-            write_table(table_file(path), obj)
-        context.add_output_metadata({"path": dg.MetadataValue.path(str(_file(path)))})
+            write_table(with_suffix(path, ".parquet"), obj)
+        files = stored_files(artifact_files(path))
+        hashes = self._hashes.get(cell.kind)
+        if hashes is None:
+            hashes = self._external.of(cell.kind)
+        ledger = make_ledger(self._study, cell, record, files, hashes, context.run_id)
+        written = write_ledger(self.root, ledger)
+        name = next(iter(files)) if len(files) == 1 else path.name
+        context.add_output_metadata(
+            {
+                "file": dg.MetadataValue.path(str(written.relative_to(self.root).with_name(name))),
+                "ledger": dg.MetadataValue.path(str(written.relative_to(self.root))),
+            }
+        )
 
     def load_input(self, context: InputContext) -> Any:
         """One value, or a dict by partition key where the input is annotated so; None for no partition."""
@@ -76,54 +151,105 @@ class StudyStore(dg.ConfigurableIOManager):
         keys = list(context.asset_partition_keys)
         if not keys:
             return None
-        missing_allowed = bool((context.definition_metadata or {}).get(ALLOW_MISSING))
-        paths = {key: self.cell_path(context.asset_key, key) for key in keys}
         if not _wants_dict(context):
             return self._load(context, keys[0])
-        return {
-            key: self._load(context, key)
-            for key, path in paths.items()
-            if not missing_allowed or _file(path).exists()
-        }
+        if bool((context.definition_metadata or {}).get(ALLOW_MISSING)):
+            keys = [key for key in keys if self._is_there(_cell(context.asset_key, key))]
+        return {key: self._load(context, key) for key in keys}
+
+    def _is_there(self, cell: Cell) -> bool:
+        from edsel_assets.running.ledger import ledger_file
+
+        return ledger_file(self.root, cell).exists()
 
     def _load(self, context: InputContext, partition_key: str | None) -> Any:
+        from edsel_assets.running.ledger import cell_path, with_suffix
+        from edsel_assets.running.recording import step_record
+
+        cell = _cell(context.asset_key, partition_key)
+        step = context.step_context
+        record = step_record(step.run_id, step.step.key)
+        path = with_suffix(cell_path(self.root, cell), ".parquet")
+        if context.dagster_type.typing_type is StoredTable:
+            return self._lazily(cell, path, record)
+        value, ledger = self._consistent(cell)
+        record.inputs[str(cell)] = _read(ledger)
+        return value
+
+    def _lazily(self, cell: Cell, path: Path, record: "StepRecord") -> StoredTable:
+        from edsel_assets.running.ledger import InputRead, read_ledger
+
+        ledger = read_ledger(self.root, cell)
+        if ledger is not None:
+            record.inputs[str(cell)] = InputRead(content=ledger.content, columns={}, rows=ledger.rows)
+
+        def note(columns: Sequence[str] | None) -> None:
+            found = self._verified(cell)
+            before = record.inputs[str(cell)].columns
+            if columns is None or before is None:
+                record.inputs[str(cell)] = _read(found)
+            else:
+                kept = {name: (found.columns or {})[name] for name in columns}
+                record.inputs[str(cell)] = InputRead(
+                    content=found.content, columns={**before, **kept}, rows=found.rows
+                )
+
+        return StoredTable(path, note)
+
+    def _consistent(self, cell: Cell) -> tuple[Any, "Ledger"]:
+        """The value of a cell and the ledger that belongs to it, though it may be made anew meanwhile."""
+        from edsel_assets.store import StoreError
+
+        for _ in range(_ATTEMPTS):
+            before = self._verified(cell)
+            value = self._value(cell)
+            after = self._verified(cell)
+            if before.content == after.content:
+                return value, after
+        raise StoreError(
+            f"{cell} was made again each time it was read. Run again when the other run has ended."
+        )
+
+    def _verified(self, cell: Cell) -> "Ledger":
+        """The ledger of a cell whose files are as it says."""
+        from edsel_assets.running.leases import cell_lease, held_elsewhere
+        from edsel_assets.running.ledger import damage, read_ledger
+        from edsel_assets.store import StoreError
+
+        ledger = read_ledger(self.root, cell)
+        while ledger is None and held_elsewhere(cell_lease(self.root, cell)):
+            time.sleep(_POLL_SECONDS)  # another run is making it anew just now
+            ledger = read_ledger(self.root, cell)
+        if ledger is None:
+            raise StoreError(f"{cell} is not there yet. Make it first: edsel run --only {cell.asset} does.")
+        wrong = damage(self.root, ledger)
+        if wrong:
+            raise StoreError(f"{cell} is damaged: {'; '.join(wrong)}. Run edsel run: it is then made again.")
+        return ledger
+
+    def _value(self, cell: Cell) -> Any:
+        from edsel_assets.running.ledger import cell_path, with_suffix
         from edsel_assets.store import read_arrays, read_table
 
-        path = self.cell_path(context.asset_key, partition_key)
-        wanted = context.dagster_type.typing_type
-        if path.is_dir() and not table_file(path).exists():
+        path = cell_path(self.root, cell)
+        if path.is_dir() and not with_suffix(path, ".parquet").exists():
             return path
-        if wanted is StoredTable:
-            return StoredTable(table_file(path))
-        table = read_table(table_file(path))
-        if arrays_file(path).exists():
-            return TableWithArrays(table, read_arrays(arrays_file(path)))
-        return table
+        table = read_table(with_suffix(path, ".parquet"))
+        arrays = with_suffix(path, ".safetensors")
+        return TableWithArrays(table, read_arrays(arrays)) if arrays.exists() else table
+
+
+def _read(ledger: "Ledger") -> "InputRead":
+    from edsel_assets.running.ledger import InputRead
+
+    return InputRead(content=ledger.content, rows=ledger.rows)
+
+
+def _cell(asset_key: dg.AssetKey, partition_key: str | None) -> Cell:
+    return Cell(asset_key.to_user_string(), partition_key)
 
 
 def _wants_dict(context: InputContext) -> bool:
     """Whether the input is annotated ``dict[str, ...]``, perhaps with ``| None``."""
     wanted = context.dagster_type.typing_type
     return any(get_origin(kind) is dict for kind in (wanted, *get_args(wanted)))
-
-
-def cell_path(root: Path, asset_key: dg.AssetKey, partition_key: str | None) -> Path:
-    parts = partition_key.split("|") if partition_key else []
-    return root.joinpath(*asset_key.path, *parts)
-
-
-def cell_exists(root: Path, asset_key: dg.AssetKey, partition_key: str | None) -> bool:
-    return _file(cell_path(root, asset_key, partition_key)).exists()
-
-
-def table_file(path: Path) -> Path:
-    # Not with_suffix: "k_center.s0" has a suffix already.
-    return path.parent / f"{path.name}.parquet"
-
-
-def arrays_file(path: Path) -> Path:
-    return path.parent / f"{path.name}.safetensors"
-
-
-def _file(path: Path) -> Path:
-    return table_file(path) if table_file(path).exists() else path

@@ -7,6 +7,7 @@ step does what ``edsel run`` does; every cell is a run of its own, under the job
 import dagster as dg
 
 from edsel_assets.defs.graph import Graph
+from edsel_assets.running.cells import Scope
 
 PARTS = {
     "select": ("pool", "signals", "diagnostics", "selection"),
@@ -26,23 +27,24 @@ def build(graph: Graph) -> list[dg.JobDefinition]:
     return [_job(graph, name) for name in PARTS]
 
 
+def scope_of(graph: Graph, part: str) -> Scope:
+    """The cells that a job brings up to date, without what they need."""
+    nodes = graph.lineage.nodes.values()
+    return Scope(assets=frozenset(node.asset for node in nodes if node.group in PARTS[part]))
+
+
 def _job(graph: Graph, name: str) -> dg.JobDefinition:
     @dg.op(name=f"{name}_what_is_stale")
     def step(context: dg.OpExecutionContext) -> None:
-        from edsel_assets.defs.cells import Scope
-        from edsel_assets.defs.materialize import Listener, materialize
+        from edsel_assets.running.local import Listener, materialize
 
         assert graph.definitions is not None, "a job ran before its definitions were assembled"
-        names = {
-            key.to_user_string()
-            for key in graph.asset_graph.materializable_asset_keys
-            if graph.asset_graph.get(key).group_name in PARTS[name]
-        }
         listener = Listener(
             finished=lambda cell, was_fresh: context.log.info(f"{cell}: {'fresh' if was_fresh else 'made'}")
         )
-        scope = Scope(assets=frozenset(names))
-        outcome = materialize(graph.study, graph.definitions, context.instance, graph.store, scope, listener)
+        outcome = materialize(
+            graph.study, graph.definitions, context.instance, graph.home, scope_of(graph, name), listener
+        )
         context.add_output_metadata({"made": len(outcome.made), "fresh": len(outcome.fresh)})
 
     @dg.job(name=name, description=_WORDS[name], executor_def=dg.in_process_executor)

@@ -13,25 +13,9 @@ from functools import cached_property
 
 import dagster as dg
 
+from edsel_assets.keys import ITERATIVE_PREFIX, budget_key, parse_trial, trial_key
 from edsel_assets.selection.strategies import CLUSTERS, QUALITY, STRATEGIES, Strategy
 from edsel_assets.study import MEASURES, Study
-
-BUDGET_WIDTH = 5
-ITERATIVE_PREFIX = "iterative_kmq_"
-
-
-def budget_key(budget: int) -> str:
-    """Zero-padded, so that the order of keys is the order of budgets."""
-    return f"{budget:0{BUDGET_WIDTH}d}"
-
-
-def trial_key(strategy: str, seed: int) -> str:
-    return f"{strategy}.s{seed}"
-
-
-def parse_trial(trial: str) -> tuple[str, int]:
-    strategy, _, seed = trial.rpartition(".s")
-    return strategy, int(seed)
 
 
 @dataclass(frozen=True)
@@ -91,6 +75,12 @@ class Partitions:
         return dg.MultiPartitionsDefinition({"budget": self.budgets, "strategy": self.strategy})
 
     @cached_property
+    def budget_any_strategy(self) -> dg.MultiPartitionsDefinition:
+        """Budget by strategy, those that choose in rounds among them."""
+        every = dg.StaticPartitionsDefinition(list(self.study.selection.strategies))
+        return dg.MultiPartitionsDefinition({"budget": self.budgets, "strategy": every})
+
+    @cached_property
     def budget_scorer(self) -> dg.MultiPartitionsDefinition:
         return dg.MultiPartitionsDefinition(
             {"budget": self.budgets, "scorer": dg.StaticPartitionsDefinition(self.scorers)}
@@ -132,23 +122,27 @@ class Partitions:
     def ranking_to_selection(self) -> dg.PartitionMapping:
         return dg.MultiToSingleDimensionPartitionMapping("strategy")
 
-    def selection_to_trial(self) -> dg.PartitionMapping:
-        return self._to_trial("strategy", {s.name: self.trials_of(s.name) for s in self.strategies})
+    def selection_to_training_set(self) -> dg.PartitionMapping:
+        return self._by_budget("strategy", "strategy", {s.name: {s.name} for s in self.strategies})
 
-    def selection_to_trial_and_control(self) -> dg.PartitionMapping:
-        """What a trial and its control were trained on."""
-        users = {s.name: self.trials_of(s.name) for s in self.strategies}
-        users[self.study.report.control] = set(self.trials)
-        return self._to_trial("strategy", users)
-
-    def iterative_to_trial(self) -> dg.PartitionMapping:
-        return self._to_trial("scorer", {s: self.trials_of(ITERATIVE_PREFIX + s) for s in self.scorers})
+    def iterative_to_training_set(self) -> dg.PartitionMapping:
+        return self._by_budget("scorer", "strategy", {s: {ITERATIVE_PREFIX + s} for s in self.scorers})
 
     def iterative_input(self) -> dict[str, dg.AssetIn]:
-        """The ``iterative_selections`` input of an asset per trial; none in a study without rounds."""
+        """The ``iterative_selections`` input of ``training_sets``; none in a study without rounds."""
         if not self.scorers:
             return {}
-        return {"iterative_selections": dg.AssetIn(partition_mapping=self.iterative_to_trial())}
+        return {"iterative_selections": dg.AssetIn(partition_mapping=self.iterative_to_training_set())}
+
+    def training_set_to_trial(self) -> dg.PartitionMapping:
+        users: dict[str, set[str]] = {n: self.trials_of(n) for n in self.study.selection.strategies}
+        return self._by_budget("strategy", "trial", users)
+
+    def training_set_to_trial_and_control(self) -> dg.PartitionMapping:
+        """What a trial and its control were trained on."""
+        users: dict[str, set[str]] = {n: self.trials_of(n) for n in self.study.selection.strategies}
+        users[self.study.report.control] = set(self.trials)
+        return self._by_budget("strategy", "trial", users)
 
     def trial_and_control(self) -> dg.PartitionMapping:
         """A trial's adapter and its control's, at the same budget."""
@@ -156,13 +150,14 @@ class Partitions:
         for trial in self.trials:
             users.setdefault(trial, set()).add(trial)
             users.setdefault(self.control_of(trial), set()).add(trial)
-        return self._to_trial("trial", users)
+        return self._by_budget("trial", "trial", users)
 
-    def _to_trial(self, dimension: str, users: dict[str, set[str]]) -> dg.PartitionMapping:
+    def _by_budget(self, upstream: str, dimension: str, users: dict[str, set[str]]) -> dg.PartitionMapping:
+        """The same budget; each key of ``upstream`` to its users along ``dimension``."""
         return dg.MultiPartitionMapping(
             {
                 "budget": dg.DimensionPartitionMapping("budget", dg.IdentityPartitionMapping()),
-                dimension: dg.DimensionPartitionMapping("trial", dg.StaticPartitionMapping(users)),
+                upstream: dg.DimensionPartitionMapping(dimension, dg.StaticPartitionMapping(users)),
             }
         )
 

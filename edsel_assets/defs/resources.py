@@ -1,19 +1,14 @@
 """What assets share within a process: the base model, loaded once."""
 
 import warnings
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from edsel_assets.study import DEMO, ModelSettings
+from edsel_assets.running.external import model_path
+from edsel_assets.study import Study
 
 _LOADED: dict[str, Any] = {}
-
-
-def demo_model() -> Path:
-    """The tiny Llama shipped with edsel."""
-    return Path(__file__).resolve().parent.parent / "demo" / "model"
 
 
 class BaseModel(dg.ConfigurableResource):
@@ -27,9 +22,10 @@ class BaseModel(dg.ConfigurableResource):
     trust_remote_code: bool = False
 
     @classmethod
-    def of(cls, settings: ModelSettings) -> "BaseModel":
+    def of(cls, study: Study) -> "BaseModel":
+        settings = study.model
         return cls(
-            path=str(demo_model()) if settings.path == DEMO else settings.path,
+            path=model_path(study),
             revision=settings.revision,
             dtype=settings.dtype,
             device=settings.device,

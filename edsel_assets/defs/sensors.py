@@ -1,39 +1,37 @@
-"""Triggers, off until switched on in the UI: new files of the pool, and changed content upstream."""
+"""A trigger, off until switched on in the UI: selects anew when the planner finds a stale selection."""
 
 import dagster as dg
 
 from edsel_assets.defs.graph import Graph
-from edsel_assets.defs.outside import pool_source
+from edsel_assets.defs.jobs import scope_of
 
-_INTERVAL_SECONDS = 60
+_INTERVAL_SECONDS = 30
+_SHOWN = 3
 
 
 def build(graph: Graph, select: dg.JobDefinition) -> list[dg.SensorDefinition]:
     @dg.sensor(
         job=select,
-        name="pool_files",
+        name="stale_selections",
         minimum_interval_seconds=_INTERVAL_SECONDS,
         default_status=dg.DefaultSensorStatus.STOPPED,
-        description="Selects anew when a file of the pool appears, goes, or changes.",
+        description="Selects anew when a file of the pool, an answer or a setting made a selection stale.",
     )
-    def pool_files(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        from edsel_assets.pools import pool_files as listing
+    def stale_selections(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        """What was never made is left to a person; only what is stale starts a run."""
+        from edsel_assets.running.freshness import Freshness, State
+        from edsel_assets.running.plan import plan
         from edsel_assets.store import fingerprint
 
-        files = sorted(
-            (str(path), size, changed) for path, size, changed in listing(pool_source(graph.study.pool))
-        )
-        seen = fingerprint(files=files)
+        steps = plan(Freshness(graph.study, graph.lineage, graph.home), scope_of(graph, "select")).certain
+        stale = [step for step in steps if step.state is not State.MISSING]
+        if not stale:
+            return dg.SkipReason("Every selection that was made is fresh.")
+        reasons = [f"{step.cell}: {'; '.join(step.reasons)}" for step in stale]
+        seen = fingerprint(reasons=reasons)
         if seen == context.cursor:
-            return dg.SkipReason(f"{len(files)} files, none new, gone or changed.")
-        return dg.SensorResult(
-            run_requests=[dg.RunRequest(run_key=seen, tags={"edsel/pool_files": seen})], cursor=seen
-        )
+            return dg.SkipReason("A run for these reasons was asked for already.")
+        tags = {"edsel/reason": "; ".join(reasons[:_SHOWN])[:250]}
+        return dg.SensorResult(run_requests=[dg.RunRequest(run_key=seen, tags=tags)], cursor=seen)
 
-    automation = dg.AutomationConditionSensorDefinition(
-        "changed_content",
-        target=dg.AssetSelection.all(),
-        default_status=dg.DefaultSensorStatus.STOPPED,
-        description="Makes signals, diagnostics, selections and the report again when parents changed.",
-    )
-    return [pool_files, automation]
+    return [stale_selections]

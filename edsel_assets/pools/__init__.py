@@ -6,12 +6,13 @@ common instruction layout into a prompt and a response; ``pool`` joins them into
 the file, the row and the remedy.
 """
 
+from edsel_assets.demo import DEMO
 from edsel_assets.pools.annotations import ANNOTATION_SCHEMA, read_annotations
 from edsel_assets.pools.errors import PoolError
 from edsel_assets.pools.files import pool_files
 from edsel_assets.pools.layouts import normalise, prompt_id
 from edsel_assets.pools.pool import POOL_SCHEMA, PoolReport, read_pool
-from edsel_assets.pools.source import DEMO, PoolSource
+from edsel_assets.pools.source import PoolSource
 
 __all__ = [
     "ANNOTATION_SCHEMA",

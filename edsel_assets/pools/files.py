@@ -9,8 +9,9 @@ from typing import Any
 
 import fsspec
 
+from edsel_assets.demo import DEMO
 from edsel_assets.pools.errors import PoolError
-from edsel_assets.pools.source import DEMO, PoolSource
+from edsel_assets.pools.source import PoolSource
 
 _SUFFIXES = {
     ".parquet": "parquet",

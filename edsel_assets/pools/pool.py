@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from edsel_assets.demo import DEMO
 from edsel_assets.pools.errors import PoolError
 from edsel_assets.pools.files import Opened, open_source
 from edsel_assets.pools.layouts import LAYOUTS, Layout, RowError, example, layout_of, normalise, recognise
 from edsel_assets.pools.rows import Batch, batches
-from edsel_assets.pools.source import DEMO, PoolSource
+from edsel_assets.pools.source import PoolSource
 from edsel_assets.pools.unique import limited, unique_rows
 
 POOL_SCHEMA = pa.schema(

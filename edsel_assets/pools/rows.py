@@ -13,9 +13,10 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from edsel_assets.demo import DEMO
 from edsel_assets.pools.errors import PoolError
 from edsel_assets.pools.files import Opened, first_line, suffix
-from edsel_assets.pools.source import DEMO, PoolSource
+from edsel_assets.pools.source import PoolSource
 
 _BATCH = 8192
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from edsel_assets.pools.errors import PoolError
 
-DEMO = "builtin:demo"
 FORMATS = ("auto", "parquet", "jsonl", "json", "csv", "hf")
 COLUMNS = ("prompt", "response", "task", "source")
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from edsel_assets.selection.cluster_sampling import update_weights
 from edsel_assets.selection.strategies import Signals, Strategy, StrategyOptions
 from edsel_assets.stages.rankings import ranking_table
-from edsel_assets.stages.trials import training_examples
+from edsel_assets.stages.training_sets import examples_of
 from edsel_assets.study import Study
 
 
@@ -42,10 +42,8 @@ def union(selections: Sequence[pa.Table]) -> pa.Table:
     )
 
 
-def perplexity_scores(
-    model: Any, tokenizer: Any, study: Study, prompt_ids: Sequence[str], pool: pa.Table, annotations: pa.Table
-) -> np.ndarray:
-    """(n,) S of each prompt a round trained on: higher where the model has more left to learn.
+def perplexity_scores(model: Any, tokenizer: Any, study: Study, training_set: pa.Table) -> np.ndarray:
+    """(n,) S of each prompt a round trained on, in rank order: higher where the model has more left to learn.
 
     S = -log(PPL(x + generated) / PPL(x + gold)) (Eq. 7), that is log PPL(gold) - log PPL(generated)
     with the perplexity of the response given the prompt. This is Eq. 4 with score = log PPL; with
@@ -55,7 +53,7 @@ def perplexity_scores(
     """
     from edsel_assets.llm import generate_answers, perplexity
 
-    examples = training_examples(prompt_ids, pool, annotations, study.model.template)
+    examples = examples_of(training_set, study.model.template)
     prompts, gold = [e.prompt for e in examples], [e.response for e in examples]
     size = study.forward.batch_tokens
     answers = generate_answers(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,53 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from edsel_assets.demo import local_path
+from edsel_assets.stages.training_sets import known_responses
 from edsel_assets.study import FinetuningSettings, Study
 
 _COPIED = 1 << 30  # bytes of weights up to which a merged copy is cheaper than a slower forward pass
-
-
-class MissingResponses(ValueError):
-    """Selected prompts that nobody has annotated yet."""
-
-
-def selected_ids(selections: pa.Table, seed: int) -> list[str]:
-    """Prompts of the replicate that a trial's seed picks, in rank order."""
-    replicates = int(pc.max(selections["replicate"]).as_py()) + 1
-    rows = selections.filter(pc.equal(selections["replicate"], seed % replicates)).sort_by("rank")
-    return rows["prompt_id"].to_pylist()
-
-
-def training_examples(
-    prompt_ids: Sequence[str], pool: pa.Table, annotations: pa.Table, template: str
-) -> list[Any]:
-    """An ``Example`` per prompt; an annotation counts before the pool's response.
-
-    Raises:
-        MissingResponses: when a prompt has neither.
-    """
-    from edsel_assets.llm.models.templates import format_prompt
-    from edsel_assets.llm.training.settings import Example
-
-    prompts, responses = known_responses(pool, annotations)
-    absent = [p for p in prompt_ids if responses.get(p) is None]
-    if absent:
-        raise MissingResponses(
-            f"{len(absent)} of {len(prompt_ids)} selected prompts have no response (first: {absent[0]}). "
-            "Annotate them and name the file in pool.annotations, or set pool.annotated_only to choose among "
-            "the prompts that have one."
-        )
-    return [Example(format_prompt(template, prompts[p]), str(responses[p])) for p in prompt_ids]
-
-
-def known_responses(pool: pa.Table, annotations: pa.Table) -> tuple[dict[str, str], dict[str, str | None]]:
-    """Prompt and response by ``prompt_id``."""
-    ids = pool["prompt_id"].to_pylist()
-    prompts = dict(zip(ids, pool["prompt"].to_pylist(), strict=True))
-    responses = dict(zip(ids, pool["response"].to_pylist(), strict=True))
-    responses.update(
-        zip(annotations["prompt_id"].to_pylist(), annotations["response"].to_pylist(), strict=True)
-    )
-    return prompts, responses
 
 
 def finetune_settings(tuning: FinetuningSettings, **changes: Any) -> Any:
@@ -84,31 +42,46 @@ def scores_table(scores: Sequence[Any]) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
-def held_back(pool: pa.Table, annotations: pa.Table, trained: Set[str], count: int) -> list[str]:
-    """Up to ``count`` prompts with a response that no compared model was trained on, by hash order."""
-    _, responses = known_responses(pool, annotations)
+def comparison_prompts(study: Study, pool: pa.Table, annotations: pa.Table) -> pa.Table:
+    """``prompt_id, prompt, response`` of prompts with a response, in a fixed random order.
+
+    So many that ``evaluation.win_rate_prompts`` are left when any two training sets are taken away.
+    """
+    prompts, responses = known_responses(pool, annotations)
+    most = study.evaluation.win_rate_prompts + 2 * max(study.selection.budgets)
     # A prompt_id is a hash, so its order is a fixed random one.
-    return [p for p in sorted(responses) if responses[p] is not None and p not in trained][:count]
+    ids = [p for p in sorted(responses) if p in prompts and responses[p] is not None][:most]
+    return pa.table(
+        {
+            "prompt_id": pa.array(ids, pa.string()),
+            "prompt": pa.array([prompts[p] for p in ids], pa.large_string()),
+            "response": pa.array([responses[p] for p in ids], pa.large_string()),
+        }
+    )
 
 
 def evaluate_study(
     model: Any, tokenizer: Any, study: Study, progress: Callable[[int, int], None] | None = None
-) -> pa.Table:
-    """The study's benchmark tasks on a model (an adapter applied or not)."""
+) -> tuple[pa.Table, list[Path]]:
+    """Scores of the study's tasks on a model, an adapter applied or not, and the local data they read."""
     from edsel_assets.llm import evaluate
+    from edsel_assets.llm.scoring.tasks import data_paths
 
-    settings = study.evaluation
+    settings, folder = study.evaluation, tasks_folder(study)
     scores: list[Any] = []
+    paths: set[Path] = set()
     # lm-eval limits all the tasks of a call alike.
     for limit, share in dict.fromkeys((task.limit, task.share) for task in settings.tasks):
         tasks = [task for task in settings.tasks if (task.limit, task.share) == (limit, share)]
+        names = [task.name for task in tasks]
+        shots = {task.name: task.num_fewshot for task in tasks if task.num_fewshot is not None}
         scores += evaluate(
             model,
             tokenizer,
-            tasks=[task.name for task in tasks],
-            include_path=tasks_folder(study),
+            tasks=names,
+            include_path=folder,
             data_directory=settings.data_directory,
-            num_fewshot={task.name: task.num_fewshot for task in tasks if task.num_fewshot is not None},
+            num_fewshot=shots,
             limit=limit,
             sample_share=share,
             sample_seed=settings.seed,
@@ -117,16 +90,15 @@ def evaluate_study(
             max_length=settings.max_length,
             progress=progress,
         )
-    return scores_table(scores)
+        paths |= set(data_paths(names, folder, settings.data_directory, shots))
+    return scores_table(scores), sorted(paths)
 
 
-def tasks_folder(study: Study) -> str | None:
+def tasks_folder(study: Study) -> Path | None:
     """The folder of task YAML files; the demo's own for ``builtin:demo``."""
-    from edsel_assets.study import DEMO
-
-    if study.evaluation.include_path == DEMO:
-        return str(Path(__file__).resolve().parent.parent / "demo" / "tasks")
-    return study.evaluation.include_path
+    if study.evaluation.include_path is None:
+        return None
+    return local_path(study.evaluation.include_path, "tasks")
 
 
 @contextmanager
@@ -162,32 +134,27 @@ class Trial:
 
 
 def compare(
-    model: Any,
-    tokenizer: Any,
-    study: Study,
-    pool: pa.Table,
-    annotations: pa.Table,
-    trial: Trial,
-    control: Trial,
+    model: Any, tokenizer: Any, study: Study, held_out: pa.Table, trial: Trial, control: Trial
 ) -> pa.Table:
     """The weighted win rate of ``trial`` against ``control``: ``metric, value, stderr, n, control``.
 
-    Over prompts with a response that neither was trained on.
+    Over the first of the ``held_out`` prompts that neither was trained on.
 
     Raises:
         ValueError: when no such prompt is left.
     """
-    from edsel_assets.llm import log_likelihoods, win_rate
+    from edsel_assets.llm import format_prompt, log_likelihoods, win_rate
 
-    count = study.evaluation.win_rate_prompts
-    ids = held_back(pool, annotations, trial.trained_on | control.trained_on, count)
-    if not ids:
+    seen = pa.array(sorted(trial.trained_on | control.trained_on), pa.string())
+    left = held_out.filter(pc.invert(pc.is_in(held_out["prompt_id"], value_set=seen)))
+    left = left.slice(0, study.evaluation.win_rate_prompts)
+    if not left.num_rows:
         raise ValueError(
             "No prompt with a response is left to compare on: every one was trained on. Lower the largest "
             "budget, or enlarge the pool."
         )
-    examples = training_examples(ids, pool, annotations, study.model.template)
-    prompts, responses = [e.prompt for e in examples], [e.response for e in examples]
+    prompts = [format_prompt(study.model.template, p) for p in left["prompt"].to_pylist()]
+    responses = left["response"].to_pylist()
     found = []
     for rival in (trial, control):
         with finetuned(model, rival.adapter) as scored:
@@ -202,7 +169,7 @@ def compare(
             "metric": ["win_rate"],
             "value": [float(rate.value)],
             "stderr": [float(rate.stderr)],
-            "n": [len(ids)],
+            "n": [left.num_rows],
             "control": [control.name],
         }
     )

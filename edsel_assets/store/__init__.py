@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edsel_assets.store.atomic import StoreError, atomic_path, edsel_home, study_home, sweep_temporaries
-    from edsel_assets.store.content import content_hash
+    from edsel_assets.store.content import content_hash, table_hashes
     from edsel_assets.store.files import (
         embeddings_table,
         list_matrix,
@@ -45,6 +45,7 @@ _MODULES = {
     "study_home": "atomic",
     "sweep_temporaries": "atomic",
     "table_embeddings": "files",
+    "table_hashes": "content",
     "write_arrays": "files",
     "write_table": "files",
 }
@@ -65,6 +66,7 @@ __all__ = [
     "study_home",
     "sweep_temporaries",
     "table_embeddings",
+    "table_hashes",
     "write_arrays",
     "write_table",
 ]

@@ -32,11 +32,25 @@ def content_hash(content: Any) -> str:
     return digest.hexdigest()
 
 
+def table_hashes(table: pa.Table) -> tuple[str, dict[str, str]]:
+    """``content_hash(table)``, and the hex digest of each column's values by name, in one pass."""
+    digest = hashlib.blake2b(digest_size=16)
+    columns = _feed_table(digest, table)
+    return digest.hexdigest(), {name: value.hex() for name, value in columns.items()}
+
+
+def _feed_table(digest: Any, table: pa.Table) -> dict[str, bytes]:
+    columns = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        columns[name] = _column_digest(column.type, column.chunks)
+        _frame(digest, b"column", name.encode(), columns[name])
+    _frame(digest, b"rows", str(table.num_rows).encode())
+    return columns
+
+
 def _feed(digest: Any, content: Any) -> None:
     if isinstance(content, pa.Table):
-        for name, column in zip(content.column_names, content.columns, strict=True):
-            _frame(digest, b"column", name.encode(), _column_digest(column.type, column.chunks))
-        _frame(digest, b"rows", str(content.num_rows).encode())
+        _feed_table(digest, content)
     elif isinstance(content, np.ndarray):
         if content.dtype.hasobject:
             raise ValueError("An array of objects has no content hash; convert it to text or numbers.")

@@ -8,10 +8,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test
+from edsel_assets.defs.instance import bury_dead_runs, open_instance
 
 from edsel_assets.defs.build import build_definitions
 from edsel_assets.defs.graph import on_changed_content
-from edsel_assets.defs.instance import bury_dead_runs, open_instance
 from edsel_assets.defs.jobs import PARTS
 from edsel_assets_tests.defs.conftest import tiny_study
 

@@ -4,29 +4,31 @@ import dagster as dg
 
 from edsel_assets.defs.graph import Graph, partition_of
 from edsel_assets.defs.io_managers import StoredTable, Table, TableWithArrays
-from edsel_assets.defs.metadata import made, plot, preview, timed
+from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
     study, cells = graph.study, graph.partitions
 
     @dg.asset(**graph.declare("diagnostics", "kernel_width", kinds={"matplotlib"}))
-    def kernel_width(context: dg.AssetExecutionContext, pool: Table, embeddings: StoredTable) -> dg.Output:
+    def kernel_width(
+        context: dg.AssetExecutionContext, pool: StoredTable, embeddings: StoredTable
+    ) -> dg.Output:
         """Gain of each further prompt for several kernel widths (Bhatt et al. 2024, Figure 3)."""
         from edsel_assets.report.plots import gain_curves
         from edsel_assets.stages.kernel import gain_table, widths
 
         with timed() as time:
-            curves, usable, chosen = widths(study, pool, embeddings.read())
+            curves, usable, chosen = widths(study, pool.read(["prompt_id"]), embeddings.read())
         note = "no width of selection.gammas passes; add smaller ones" if chosen is None else chosen
         picture = gain_curves(curves, budget=max(study.selection.budgets), usable=usable, chosen=chosen)
         shown = {"auto_gamma": note, "gains": plot(picture)}
-        return made(context, graph, gain_table(curves), {**shown, **time})
+        return versioned_output(context, gain_table(curves), {**shown, **time})
 
     @dg.asset(**graph.declare("diagnostics", "cluster_count", kinds={"matplotlib"}))
     def cluster_count(
         context: dg.AssetExecutionContext,
-        pool: Table,
+        pool: StoredTable,
         embeddings: StoredTable,
         clusters: dict[str, TableWithArrays],
     ) -> dg.Output:
@@ -36,7 +38,10 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
 
         with timed() as time:
             table = compare_counts(
-                pool, embeddings.read(), {int(k): v for k, v in clusters.items()}, study.clustering.seed
+                pool.read(["prompt_id"]),
+                embeddings.read(),
+                {int(k): v for k, v in clusters.items()},
+                study.clustering.seed,
             )
         shown = {
             "curve": plot(
@@ -47,7 +52,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             ),
             "preview": preview(table, rows=40),
         }
-        return made(context, graph, table, {**shown, **time})
+        return versioned_output(context, table, {**shown, **time})
 
     @dg.asset(
         **graph.declare(
@@ -59,7 +64,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     )
     def cluster_quality(
         context: dg.AssetExecutionContext,
-        pool: Table,
+        pool: StoredTable,
         clusters: dict[str, TableWithArrays],
         quality_scores: Table,
     ) -> dg.Output:
@@ -68,7 +73,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         from edsel_assets.stages.clustering import poor_clusters
 
         found = {int(k): v for k, v in clusters.items()}
-        table = poor_clusters(pool, found, quality_scores, study.quality.threshold)
+        table = poor_clusters(pool.read(["prompt_id"]), found, quality_scores, study.quality.threshold)
         shown = {
             "share": plot(
                 low_quality_share(
@@ -79,6 +84,6 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             ),
             "preview": preview(table, rows=40),
         }
-        return made(context, graph, table, shown)
+        return versioned_output(context, table, shown)
 
     return [kernel_width, cluster_count, cluster_quality]

@@ -3,14 +3,14 @@
 import dagster as dg
 
 from edsel_assets.defs.graph import Graph
-from edsel_assets.defs.metadata import made, preview, timed
-from edsel_assets.defs.outside import pool_source
+from edsel_assets.defs.metadata import preview, timed, versioned_output
+from edsel_assets.running.external import pool_source
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
     study = graph.study
 
-    @dg.asset(**graph.declare("pool", "pool", kinds={"parquet"}, automatic=False))
+    @dg.asset(**graph.declare("pool", "pool", kinds={"parquet"}))
     def pool(context: dg.AssetExecutionContext) -> dg.Output:
         """The prompts that may be annotated: read, normalised, exact duplicates removed, sorted by id."""
         from edsel_assets.pools import read_pool
@@ -28,9 +28,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
                 allow_retries=False,
             )
         skipped = [f"{file}:{row}: {reason}" for file, row, reason in report.skipped]
-        return made(
+        return versioned_output(
             context,
-            graph,
             table,
             {
                 "rows_read": report.rows_read,
@@ -47,12 +46,12 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             },
         )
 
-    @dg.asset(**graph.declare("pool", "annotations", kinds={"parquet"}, automatic=False))
+    @dg.asset(**graph.declare("pool", "annotations", kinds={"parquet"}))
     def annotations(context: dg.AssetExecutionContext) -> dg.Output:
         """Prompts that are annotated already, with response and cost; empty without such a file."""
         from edsel_assets.pools import read_annotations
 
         table = read_annotations(study.pool.annotations)
-        return made(context, graph, table, {"preview": preview(table)})
+        return versioned_output(context, table, {"preview": preview(table)})
 
     return [pool, annotations]

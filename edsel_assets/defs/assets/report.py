@@ -5,8 +5,9 @@ from typing import Any
 import dagster as dg
 
 from edsel_assets.defs.graph import Graph
-from edsel_assets.defs.io_managers import ALLOW_MISSING, Table
-from edsel_assets.defs.metadata import made, plot, preview
+from edsel_assets.defs.io_managers import Table
+from edsel_assets.defs.metadata import plot, preview, versioned_output
+from edsel_assets.running.dagster_internals import ALLOW_MISSING
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
@@ -41,6 +42,6 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             "by_strategy": dg.MetadataValue.md(report.markdown),
             "preview": preview(report.table, rows=40),
         }
-        return made(context, graph, report.table, {**figures, **plots, **tables})
+        return versioned_output(context, report.table, {**figures, **plots, **tables})
 
     return [label_efficiency]

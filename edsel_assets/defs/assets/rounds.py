@@ -1,8 +1,9 @@
 """Group ``rounds``: iterative kMQ, unrolled into plain assets.
 
 Dagster refuses an asset that depends on itself over static partitions, so a factory makes
-round_1/selection, round_1/checkpoint, round_1/weights, round_2/selection, ... Round r chooses by
-the weights of round r - 1; the last round only chooses, as nothing would read its weights.
+round_1/selection, round_1/training_set, round_1/checkpoint, round_1/weights, round_2/selection, ...
+Round r chooses by the weights of round r - 1; the last round only chooses, as nothing would read its
+weights.
 """
 
 from pathlib import Path
@@ -10,11 +11,15 @@ from typing import Any
 
 import dagster as dg
 
+from edsel_assets.defs.assets.finetuning import training_figures
 from edsel_assets.defs.graph import Graph, partition_of
-from edsel_assets.defs.io_managers import Table, TableWithArrays, cell_path
-from edsel_assets.defs.metadata import made, plot, preview, timed
-from edsel_assets.defs.partitions import ITERATIVE_PREFIX, dimensions
+from edsel_assets.defs.io_managers import StoredTable, Table, TableWithArrays
+from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
+from edsel_assets.defs.partitions import dimensions
 from edsel_assets.defs.resources import BaseModel
+from edsel_assets.keys import ITERATIVE_PREFIX
+from edsel_assets.running.cells import Cell
+from edsel_assets.running.ledger import cell_path
 from edsel_assets.selection.strategies import STRATEGIES
 
 
@@ -26,7 +31,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     for number in range(1, rounds + 1):
         assets.append(_selection(graph, number))
         if number < rounds:
-            assets += [_checkpoint(graph, number), _weights(graph, number)]
+            assets += [_training_set(graph, number), _checkpoint(graph, number), _weights(graph, number)]
     return [*assets, _union(graph)]
 
 
@@ -59,14 +64,13 @@ def _selection(graph: Graph, number: int) -> dg.AssetsDefinition:
                 **_selections_to(number - 1),
                 **previous,
             },
-            automatic=False,
         ),
         description=f"Round {number}: new prompts, more of them from clusters of high weight.",
     )
     def selection(
         context: dg.AssetExecutionContext,
-        pool: Table,
-        annotations: Table,
+        pool: StoredTable,
+        annotations: StoredTable,
         clusters: TableWithArrays,
         quality_scores: Table,
         **earlier: Any,
@@ -79,8 +83,8 @@ def _selection(graph: Graph, number: int) -> dg.AssetsDefinition:
         weights = earlier.pop("weights", None)
         signals = signals_of(
             STRATEGIES[ITERATIVE_PREFIX + cell["scorer"]],
-            pool,
-            annotations,
+            pool.read(["prompt_id"]),
+            annotations.read(["prompt_id"]),
             _no_embeddings,
             None,
             clusters,
@@ -94,13 +98,37 @@ def _selection(graph: Graph, number: int) -> dg.AssetsDefinition:
             strategy_options(study),
             _in_order(earlier),
         )
-        return made(context, graph, table, {"preview": preview(with_prompts(table, pool))})
+        return versioned_output(context, table, {"preview": preview(with_prompts(table, pool.show()))})
 
     return selection
 
 
 def _no_embeddings() -> Table:
     raise AssertionError("iterative kMQ chooses by clusters; it reads no embeddings")
+
+
+def _training_set(graph: Graph, number: int) -> dg.AssetsDefinition:
+    @dg.asset(
+        **graph.declare(
+            "rounds",
+            "round_training_set",
+            key=_key(number, "training_set"),
+            partitions_def=graph.partitions.budget_scorer,
+            ins=_selections_to(number),
+            kinds={"parquet"},
+        ),
+        description=f"Prompts and responses of rounds 1 to {number}.",
+    )
+    def training_set(
+        context: dg.AssetExecutionContext, pool: Table, annotations: Table, **selections: Any
+    ) -> dg.Output:
+        from edsel_assets.stages.rounds import union
+        from edsel_assets.stages.training_sets import training_set
+
+        table = training_set(union(_in_order(selections)), pool, annotations)
+        return versioned_output(context, table, {"preview": preview(table)})
+
+    return training_set
 
 
 def _checkpoint(graph: Graph, number: int) -> dg.AssetsDefinition:
@@ -113,41 +141,33 @@ def _checkpoint(graph: Graph, number: int) -> dg.AssetsDefinition:
             "round_checkpoint",
             key=_key(number, "checkpoint"),
             partitions_def=cells.budget_scorer,
-            ins={**_selections_to(number), **(_checkpoints_to(number - 1) if goes_on else {})},
+            ins={**_training_set_of(number), **(_checkpoints_to(number - 1) if goes_on else {})},
             kinds={"pytorch", "huggingface"},
             device=True,
-            automatic=False,
         ),
         description=f"The model finetuned on rounds 1 to {number}.",
     )
     def checkpoint(
-        context: dg.AssetExecutionContext,
-        base_model: BaseModel,
-        pool: Table,
-        annotations: Table,
-        **inputs: Any,
+        context: dg.AssetExecutionContext, base_model: BaseModel, training_set: Table, **checkpoints: Path
     ) -> dg.Output:
         from edsel_assets.llm import finetune
-        from edsel_assets.report.plots import loss_curve
-        from edsel_assets.stages.rounds import union
-        from edsel_assets.stages.trials import adapted_chain, finetune_settings, training_examples
+        from edsel_assets.stages.training_sets import examples_of
+        from edsel_assets.stages.trials import adapted_chain, finetune_settings
 
-        chosen = union(_in_order({k: v for k, v in inputs.items() if k.startswith("selection_")}))
-        chain = _in_order({k: v for k, v in inputs.items() if k.startswith("checkpoint_")})
-        examples = training_examples(chosen["prompt_id"].to_pylist(), pool, annotations, study.model.template)
+        examples = examples_of(training_set, study.model.template)
         settings = finetune_settings(study.finetuning, epochs=study.rounds.epochs)
-        path = cell_path(graph.store, context.asset_key, context.partition_key)
+        path = cell_path(graph.store, Cell(context.asset_key.to_user_string(), context.partition_key))
+        seed = study.selection.seed + number
         model, tokenizer = base_model.open()
-        with adapted_chain(model, chain) as start:
-            result = finetune(
-                start, tokenizer, examples, settings, seed=study.selection.seed + number, output_dir=path
-            )
-        figures = {"examples": len(examples), "final_loss": result.final_loss, "seconds": result.seconds}
-        steps, losses = zip(*((entry["step"], entry["loss"]) for entry in result.log), strict=True)
-        curve = plot(loss_curve({"loss": (steps, losses)}))
-        return made(context, graph, Path(path), {**figures, "loss_curve": curve})
+        with adapted_chain(model, _in_order(checkpoints)) as start:
+            result = finetune(start, tokenizer, examples, settings, seed=seed, output_dir=path)
+        return versioned_output(context, path, training_figures(result, len(examples)), seed=seed)
 
     return checkpoint
+
+
+def _training_set_of(number: int) -> dict[str, dg.AssetIn]:
+    return {"training_set": dg.AssetIn(dg.AssetKey(_key(number, "training_set")))}
 
 
 def _checkpoints_to(number: int) -> dict[str, dg.AssetIn]:
@@ -168,40 +188,37 @@ def _weights(graph: Graph, number: int) -> dg.AssetsDefinition:
             partitions_def=cells.budget_scorer,
             ins={
                 "clusters": partition_of(cells.chosen_clusters()),
-                **_selections_to(number),
+                **_training_set_of(number),
                 **{n: i for n, i in _checkpoints_to(number).items() if int(n.rpartition("_")[2]) in chain},
                 **previous,
             },
             kinds={"pytorch"},
             device=True,
-            automatic=False,
         ),
         description=f"Cluster weights after round {number}: what the model finds hard to learn counts more.",
     )
     def weights(
         context: dg.AssetExecutionContext,
         base_model: BaseModel,
-        pool: Table,
-        annotations: Table,
+        pool: StoredTable,
         clusters: TableWithArrays,
+        training_set: Table,
         **inputs: Any,
     ) -> dg.Output:
         from edsel_assets.report.plots import histogram
         from edsel_assets.stages.inputs import clusters_of, rows_of
-        from edsel_assets.stages.rounds import next_weights, perplexity_scores, union
+        from edsel_assets.stages.rounds import next_weights, perplexity_scores
         from edsel_assets.stages.trials import adapted_chain
 
         before = inputs.pop("weights", None)
-        trained = union(_in_order({k: v for k, v in inputs.items() if k.startswith("selection_")}))
-        adapters = _in_order({k: v for k, v in inputs.items() if k.startswith("checkpoint_")})
-        grouped = clusters_of(clusters, pool["prompt_id"])
-        ids = trained["prompt_id"].to_pylist()
+        prompt_ids = pool.read(["prompt_id"])["prompt_id"]
+        grouped = clusters_of(clusters, prompt_ids)
         model, tokenizer = base_model.open()
-        with timed() as time, adapted_chain(model, adapters) as trial:
-            scores = perplexity_scores(trial, tokenizer, study, ids, pool, annotations)
+        with timed() as time, adapted_chain(model, _in_order(inputs)) as trial:
+            scores = perplexity_scores(trial, tokenizer, study, training_set)
         table = next_weights(
             None if before is None else before["weight"].to_numpy(),
-            grouped.labels[rows_of(ids, pool["prompt_id"])],
+            grouped.labels[rows_of(training_set["prompt_id"].to_pylist(), prompt_ids)],
             scores,
             clusters=len(grouped.centroids),
             temperature=study.rounds.temperature,
@@ -212,7 +229,7 @@ def _weights(graph: Graph, number: int) -> dg.AssetsDefinition:
             "largest_weight": float(table["weight"].to_numpy().max()),
         }
         shown = {"scores": plot(histogram(scores, label="score S")), "preview": preview(table)}
-        return made(context, graph, table, {**figures, **shown, **time})
+        return versioned_output(context, table, {**figures, **shown, **time})
 
     return weights
 
@@ -227,19 +244,20 @@ def _union(graph: Graph) -> dg.AssetsDefinition:
             partitions_def=cells.budget_scorer,
             ins=_selections_to(study.rounds.rounds),
             kinds={"parquet"},
-            automatic=False,
         )
     )
-    def iterative_selections(context: dg.AssetExecutionContext, pool: Table, **selections: Any) -> dg.Output:
+    def iterative_selections(
+        context: dg.AssetExecutionContext, pool: StoredTable, **selections: Any
+    ) -> dg.Output:
         """What all rounds chose, in the format of ``selections``."""
         from edsel_assets.stages.describe import task_shares, with_prompts
         from edsel_assets.stages.rounds import union
 
         table = union(_in_order(selections))
         shown = {
-            "by_task": preview(task_shares(table, pool), rows=40),
-            "preview": preview(with_prompts(table, pool)),
+            "by_task": preview(task_shares(table, pool.show()), rows=40),
+            "preview": preview(with_prompts(table, pool.show())),
         }
-        return made(context, graph, table, shown)
+        return versioned_output(context, table, shown)
 
     return iterative_selections

@@ -4,9 +4,9 @@ import dagster as dg
 
 from edsel_assets.defs.graph import Graph, partition_of
 from edsel_assets.defs.io_managers import StoredTable, Table, TableWithArrays
-from edsel_assets.defs.metadata import made, plot, preview, timed
+from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 from edsel_assets.defs.partitions import dimensions
-from edsel_assets.selection.strategies import STRATEGIES
+from edsel_assets.selection.strategies import EMBEDDINGS, STRATEGIES
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
@@ -27,8 +27,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     )
     def rankings(
         context: dg.AssetExecutionContext,
-        pool: Table,
-        annotations: Table,
+        pool: StoredTable,
+        annotations: StoredTable,
         embeddings: StoredTable,
         uncertainty_scores: Table | None,
         clusters: TableWithArrays | None,
@@ -41,8 +41,15 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         from edsel_assets.stages.rankings import rank, ranking_summaries
 
         strategy = STRATEGIES[context.partition_key]
+        ids = pool.read(["prompt_id"])
         signals = signals_of(
-            strategy, pool, annotations, embeddings.read, uncertainty_scores, clusters, quality_scores
+            strategy,
+            ids,
+            annotations.read(["prompt_id"]),
+            embeddings.read,
+            uncertainty_scores,
+            clusters,
+            quality_scores,
         )
         with timed() as time:
             table = rank(
@@ -57,12 +64,13 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             "summary": strategy.summary,
             "paper": strategy.paper,
             "summaries": dg.MetadataValue.json(summaries),
-            "map": plot(embedding_map(*map_of(table, pool, embeddings.read), title=strategy.name)),
-            "preview": preview(with_prompts(table, pool)),
+            "preview": preview(with_prompts(table, pool.show())),
         }
+        if EMBEDDINGS in strategy.needs:
+            metadata["map"] = plot(embedding_map(*map_of(table, ids, embeddings.show), title=strategy.name))
         if summaries[0]["guarantee"] is not None:
             metadata["at_least_of_optimum"] = summaries[0]["guarantee"]
-        return made(context, graph, table, {**metadata, **time})
+        return versioned_output(context, table, {**metadata, **time})
 
     @dg.asset(
         **graph.declare(
@@ -73,7 +81,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             kinds={"parquet"},
         )
     )
-    def selections(context: dg.AssetExecutionContext, pool: Table, rankings: Table) -> dg.Output:
+    def selections(context: dg.AssetExecutionContext, pool: StoredTable, rankings: Table) -> dg.Output:
         """The prompts to annotate with this budget: the cut of the ranking."""
         from edsel_assets.stages.describe import task_shares, with_prompts
         from edsel_assets.stages.rankings import cut, prefix_guarantee
@@ -82,17 +90,16 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         table = cut(rankings, budget)
         guarantee = prefix_guarantee(rankings, budget)
         metadata = {} if guarantee is None else {"at_least_of_optimum": guarantee}
-        shares = task_shares(table, pool)
-        return made(
+        shares = task_shares(table, pool.show())
+        return versioned_output(
             context,
-            graph,
             table,
             {
                 **metadata,
                 "replicates": len(set(table["replicate"].to_pylist())),
                 "tasks_reached": int((shares["selected"].to_numpy() > 0).sum()),
                 "by_task": preview(shares, rows=40),
-                "preview": preview(with_prompts(table, pool)),
+                "preview": preview(with_prompts(table, pool.show())),
             },
         )
 

@@ -6,9 +6,10 @@ import dagster as dg
 
 from edsel_assets.defs.graph import DEVICE_POOL, Graph
 from edsel_assets.defs.io_managers import StoredTable, Table, TableWithArrays
-from edsel_assets.defs.metadata import made, plot, preview, progress_log, timed
+from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 from edsel_assets.defs.resources import BaseModel
-from edsel_assets.defs.versions import code_version
+from edsel_assets.running.progress import progress_log
+from edsel_assets.running.reads import code_version
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
@@ -21,7 +22,6 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             group_name=shared["group_name"],
             code_version=code_version(study, name),
             kinds=shared["kinds"],
-            automation_condition=shared["automation_condition"],
             description=_DESCRIPTIONS[name],
             is_required=False,
         )
@@ -33,21 +33,29 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         pool=DEVICE_POOL,
     )
     def forward_pass(
-        context: dg.AssetExecutionContext, base_model: BaseModel, pool: Table
+        context: dg.AssetExecutionContext, base_model: BaseModel, pool: StoredTable
     ) -> Iterator[dg.Output]:
         """Embeddings and token probabilities, from one pass over the prompts not seen before."""
         from edsel_assets.stages import signals
 
+        columns = ["prompt_id", "prompt"]
+        if study.embeddings.input == "prompt_response":
+            columns.append("response")
+        texts = pool.read(columns)
         for name in sorted(context.op_execution_context.selected_output_names):
             compute = getattr(signals, name)
             with timed() as time:
                 table, counts = compute(
-                    study, graph.home, pool, base_model.path, base_model.open, progress_log(context, name)
+                    study,
+                    graph.home,
+                    texts,
+                    base_model.path,
+                    base_model.open,
+                    progress_log(context.log, name),
                 )
             shown = {} if name == "embeddings" else {"preview": preview(table)}
-            yield made(
+            yield versioned_output(
                 context,
-                graph,
                 table,
                 {**counts, **shown, **time},
                 asset_key=dg.AssetKey(name),
@@ -70,18 +78,20 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         )
         table = pa.table({"prompt_id": token_probabilities["prompt_id"], "score": scores})
         figures = {"mean": float(scores.mean()), "largest": float(scores.max())}
-        return made(
-            context, graph, table, {**figures, "scores": plot(histogram(scores, label=context.partition_key))}
+        return versioned_output(
+            context, table, {**figures, "scores": plot(histogram(scores, label=context.partition_key))}
         )
 
     @dg.asset(**graph.declare("signals", "clusters", partitions_def=cells.cluster_count))
-    def clusters(context: dg.AssetExecutionContext, pool: Table, embeddings: StoredTable) -> dg.Output:
+    def clusters(context: dg.AssetExecutionContext, pool: StoredTable, embeddings: StoredTable) -> dg.Output:
         """k-means over the embeddings: each prompt's cluster and distance, and the centroids."""
         from edsel_assets.report.plots import histogram
         from edsel_assets.stages.clustering import cluster_pool
 
         with timed() as time:
-            table, found = cluster_pool(study, pool, embeddings.read(), int(context.partition_key))
+            table, found = cluster_pool(
+                study, pool.read(["prompt_id"]), embeddings.read(), int(context.partition_key)
+            )
         value = TableWithArrays(table, {"centroids": found.centroids})
         sizes = table["cluster"].value_counts().field("counts").to_numpy()
         figures = {"inertia": found.inertia, "smallest": int(sizes.min()), "largest": int(sizes.max())}
@@ -89,7 +99,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             "details": dg.MetadataValue.json(found.details),
             "sizes": plot(histogram(sizes, label="cluster size")),
         }
-        return made(context, graph, value, {**figures, **shown, **time})
+        return versioned_output(context, value, {**figures, **shown, **time})
 
     @dg.asset(**graph.declare("signals", "quality_scores", partitions_def=cells.quality_scorer))
     def quality_scores(context: dg.AssetExecutionContext, token_probabilities: Table) -> dg.Output:
@@ -104,7 +114,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             "likelihoods": plot(histogram(scores, label="log-likelihood per token")),
             "lowest": preview(worst),
         }
-        return made(context, graph, table, shown)
+        return versioned_output(context, table, shown)
 
     return [forward_pass, uncertainty_scores, clusters, quality_scores]
 

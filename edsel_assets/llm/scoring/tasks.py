@@ -85,6 +85,34 @@ def load_tasks(
     return suite
 
 
+def data_paths(
+    tasks: Sequence[str],
+    include_path: str | Path | None,
+    data_directory: str | Path | None,
+    num_fewshot: Mapping[str, int] | None = None,
+) -> list[Path]:
+    """Local files and folders that the tasks' data sets lie in, absolute; none for those of a hub.
+
+    The arguments are those of ``evaluate``, which has loaded the tasks already.
+    """
+    with quiet(), in_directory(data_directory):
+        suite = load_tasks(
+            tuple(tasks),
+            path_text(include_path),
+            path_text(data_directory),
+            shots_by_task(tasks, num_fewshot),
+        )
+        names: set[str] = set()
+        for task in suite.tasks.values():
+            files = (task.get_config("dataset_kwargs") or {}).get("data_files") or ()
+            listed = files.values() if isinstance(files, Mapping) else [files]
+            names |= {
+                str(name) for entry in listed for name in ([entry] if isinstance(entry, str) else entry)
+            }
+            names.add(task.get_config("dataset_path") or "")
+        return sorted(Path(name).absolute() for name in names if name and Path(name).exists())
+
+
 def _manager_for(tasks: tuple[str, ...], include_path: str | Path | None) -> Any:
     """A task index: of ``include_path`` alone where that has every task, else with lm-eval's thousands."""
     if include_path is not None:

@@ -9,11 +9,11 @@ from typing import Any
 import dagster as dg
 import pyarrow.parquet as pq
 import pytest
+from edsel_assets.running.cells import Scope
+from edsel_assets.running.instance import open_instance
+from edsel_assets.running.local import Outcome, RunFailed, materialize
 
 from edsel_assets.defs.build import build_definitions
-from edsel_assets.defs.cells import Scope
-from edsel_assets.defs.instance import open_instance
-from edsel_assets.defs.materialize import Outcome, RunFailed, materialize
 from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import tiny_study
 
@@ -28,7 +28,7 @@ class Desk:
     def run(self, study: Study, **scope: Any) -> Outcome:
         definitions = build_definitions(study, home=self.home)
         chosen = Scope(**{name: frozenset(values) for name, values in scope.items()})
-        return materialize(study, definitions, self.instance, self.store(study), chosen)
+        return materialize(study, definitions, self.instance, self.home, chosen)
 
     def store(self, study: Study) -> Path:
         return self.home / "store" / study.name

@@ -1,0 +1,166 @@
+"""Cells (an asset, or one partition of it), what each is made from, and which of them a person asked for."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from edsel_assets.keys import ITERATIVE_PREFIX, budget_key, parse_trial
+from edsel_assets.selection.strategies import EMBEDDINGS, STRATEGIES
+
+#: What the partitions of an asset with one dimension are.
+_ONE_DIMENSION = {
+    "rankings": "strategy",
+    "uncertainty_scores": "measure",
+    "clusters": "cluster_count",
+    "quality_scores": "scorer",
+}
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One asset, or one partition of it; ``asset`` is its name in the UI, such as ``round_2/weights``."""
+
+    asset: str
+    partition: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.asset}[{self.partition}]" if self.partition else self.asset
+
+    @classmethod
+    def parse(cls, text: str) -> "Cell":
+        """The cell that ``str`` wrote."""
+        asset, bracket, rest = text.partition("[")
+        return cls(asset, rest.removesuffix("]") if bracket else None)
+
+    @property
+    def kind(self) -> str:
+        """The asset's name without its round: ``round_2/weights`` is ``round_weights``."""
+        head, _, tail = self.asset.partition("/")
+        return f"round_{tail}" if tail and head.startswith("round_") else self.asset
+
+    @property
+    def folder(self) -> tuple[str, ...]:
+        """Parts of the path under the study's store; the last is the name of the file."""
+        return (*self.asset.split("/"), *(self.partition.split("|") if self.partition else ()))
+
+
+@dataclass(frozen=True)
+class Node:
+    """One asset of the graph.
+
+    Attributes:
+        group: the stage it belongs to.
+        partitions: its partition keys; (None,) without partitions.
+        dimensions: names of the parts of a partition key, in their order.
+        parents: assets that it reads.
+        optional: those of them that it can do without.
+        continues: parents with the same partitions, each cell read by the cell of the same key.
+        device: whether it wants the accelerator.
+    """
+
+    asset: str
+    group: str
+    partitions: tuple[str | None, ...]
+    dimensions: tuple[str, ...]
+    parents: frozenset[str]
+    optional: frozenset[str]
+    continues: frozenset[str]
+    device: bool
+
+    def cells(self) -> list[Cell]:
+        return [Cell(self.asset, key) for key in self.partitions]
+
+
+@dataclass
+class Lineage:
+    """Every asset of a study, parents first, and the cells that each cell is made from."""
+
+    nodes: Mapping[str, Node]
+    graph_parents: Callable[[Cell], Iterable[Cell]]
+    _known: dict[Cell, tuple[Cell, ...]] = field(default_factory=dict)
+
+    def parents(self, cell: Cell) -> tuple[Cell, ...]:
+        """The cells that ``cell`` may read."""
+        if cell not in self._known:
+            self._known[cell] = tuple(p for p in self.graph_parents(cell) if _is_read(cell, p))
+        return self._known[cell]
+
+    def required(self, cell: Cell) -> tuple[Cell, ...]:
+        """The parents without which a cell cannot be made."""
+        optional = self.nodes[cell.asset].optional
+        return tuple(p for p in self.parents(cell) if p.asset not in optional)
+
+    def dimensions(self, cell: Cell) -> dict[str, str]:
+        """Names and keys of a cell's partition; ``strategy`` for a trial and a scorer too."""
+        if cell.partition is None:
+            return {}
+        names = self.nodes[cell.asset].dimensions
+        keys = dict(zip(names, cell.partition.split("|"), strict=True))
+        if "trial" in keys:
+            keys["strategy"] = parse_trial(keys["trial"])[0]
+        elif "scorer" in keys and "budget" in keys:
+            keys["strategy"] = ITERATIVE_PREFIX + keys["scorer"]
+        return keys
+
+
+def dimension_of(asset: str) -> str:
+    """Name of the one dimension of ``asset``."""
+    return _ONE_DIMENSION[asset]
+
+
+def _is_read(cell: Cell, parent: Cell) -> bool:
+    """A ranking reads embeddings only where its strategy needs them; Dagster has no mapping for that."""
+    if cell.asset != "rankings" or parent.asset != "embeddings":
+        return True
+    strategy = STRATEGIES.get(cell.partition or "")
+    return strategy is None or EMBEDDINGS in strategy.needs
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a run is restricted to; empty means everything.
+
+    Attributes:
+        assets: asset names as in the UI, ``round_1/weights`` for those with a prefix.
+        budgets, strategies: keep the cells of these; what a kept cell needs is made as well.
+    """
+
+    assets: frozenset[str] = frozenset()
+    budgets: frozenset[int] = frozenset()
+    strategies: frozenset[str] = frozenset()
+
+    def wants(self, lineage: Lineage, cell: Cell) -> bool:
+        """Whether the cell is asked for itself, be it needed by another or not."""
+        if self.assets and cell.asset not in self.assets:
+            return False
+        if not self.budgets and not self.strategies:
+            return True
+        named = lineage.dimensions(cell)
+        if "strategy" not in named:
+            # Signals and diagnostics come along where needed; the report is of what there is.
+            return bool(self.assets) or lineage.nodes[cell.asset].group in {"evaluation", "report"}
+        if self.strategies and named["strategy"] not in self.strategies:
+            return False
+        budgets = {budget_key(b) for b in self.budgets}
+        return not budgets or named.get("budget", min(budgets)) in budgets
+
+
+def cells_in(lineage: Lineage, scope: Scope) -> list[Cell]:
+    """The cells asked for and every cell that one of them needs, parents first.
+
+    Raises:
+        ValueError: for a name that is no asset, or a scope that holds nothing.
+    """
+    unknown = sorted(scope.assets - set(lineage.nodes))
+    if unknown:
+        raise ValueError(f"No asset {', '.join(unknown)}; the assets are {', '.join(sorted(lineage.nodes))}.")
+    every = [cell for node in lineage.nodes.values() for cell in node.cells()]
+    wanted = {cell for cell in every if scope.wants(lineage, cell)}
+    if not wanted:
+        raise ValueError(
+            "Nothing is both in the study and asked for; check --only, --budget and --strategy against it."
+        )
+    frontier: set[Cell] = wanted
+    while frontier:
+        frontier = {parent for cell in frontier for parent in lineage.required(cell)} - wanted
+        wanted = wanted | frontier
+    return [cell for cell in every if cell in wanted]

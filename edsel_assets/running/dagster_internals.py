@@ -1,0 +1,128 @@
+"""Every use of Dagster's private modules, each with the reason; the rest of edsel imports ``dagster`` alone.
+
+- ``RunLauncher`` and its kin: Dagster documents a custom launcher in ``dagster.yaml`` but exports no
+  base class for one.
+- ``execute_run_iterator`` and ``InMemoryJob``: a run that the UI has created is carried out by a process
+  that has its definitions at hand; the public entry points start a process or create another run.
+- ``get_parents_partitions`` and other methods of the asset graph: the lineage of a single cell has no
+  public form. The class is not imported; ``Definitions.resolve_asset_graph`` gives the object.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import dagster as dg
+from dagster._core.launcher.base import (
+    CheckRunHealthResult,
+    LaunchRunContext,
+    RunLauncher,
+    WorkerStatus,
+)
+from dagster._serdes import ConfigurableClass, ConfigurableClassData
+
+from edsel_assets.running.cells import Cell, Lineage, Node, dimension_of
+
+__all__ = [
+    "ALLOW_MISSING",
+    "CheckRunHealthResult",
+    "ConfigurableClass",
+    "ConfigurableClassData",
+    "LaunchRunContext",
+    "RunLauncher",
+    "WorkerStatus",
+    "asset_key",
+    "carry_out",
+    "cells_of_run",
+    "lineage_of",
+    "unfinished_runs",
+]
+
+#: Input metadata of an asset that can do with the partitions there are.
+ALLOW_MISSING = "allow_missing_partitions"
+
+
+def asset_key(cell: Cell) -> dg.AssetKey:
+    return dg.AssetKey(cell.asset.split("/"))
+
+
+def lineage_of(definitions: dg.Definitions) -> Lineage:
+    """The assets, cells and parents that ``definitions`` declare."""
+    graph: Any = definitions.resolve_asset_graph()
+    nodes: dict[str, Node] = {}
+    for level in graph.toposorted_asset_keys_by_level:
+        # Of one level those without the device come first: a pool that cannot be read fails at once.
+        for key in sorted(level, key=lambda k: (bool(graph.get(k).pools), k)):
+            if graph.get(key).is_materializable:
+                nodes[key.to_user_string()] = _node(graph, key)
+
+    def parents(cell: Cell) -> Iterable[Cell]:
+        found = graph.get_parents_partitions(asset_key(cell), cell.partition).parent_partitions
+        return sorted(Cell(p.asset_key.to_user_string(), p.partition_key) for p in found)
+
+    return Lineage(nodes, parents)
+
+
+def _node(graph: Any, key: dg.AssetKey) -> Node:
+    node = graph.get(key)
+    partitions = node.partitions_def
+    name = key.to_user_string()
+    dimensions: tuple[str, ...] = ()
+    if isinstance(partitions, dg.MultiPartitionsDefinition):
+        dimensions = tuple(sorted(d.name for d in partitions.partitions_defs))
+    elif partitions is not None:
+        dimensions = (dimension_of(name),)
+    return Node(
+        asset=name,
+        group=node.group_name,
+        partitions=tuple(partitions.get_partition_keys()) if partitions else (None,),
+        dimensions=dimensions,
+        parents=frozenset(p.to_user_string() for p in node.parent_keys),
+        optional=frozenset(k.to_user_string() for k in _optional_parents(node)),
+        continues=frozenset(p.to_user_string() for p in node.parent_keys if _continues(graph, key, p)),
+        device=bool(node.pools),
+    )
+
+
+def _optional_parents(node: Any) -> set[dg.AssetKey]:
+    definition = node.assets_def
+    inputs = definition.node_def.input_dict
+    return {
+        key
+        for name, key in definition.keys_by_input_name.items()
+        if inputs[name].metadata and inputs[name].metadata.get(ALLOW_MISSING)
+    }
+
+
+def _continues(graph: Any, key: dg.AssetKey, parent: dg.AssetKey) -> bool:
+    if not graph.get(key).is_partitioned or graph.get(key).partitions_def != graph.get(parent).partitions_def:
+        return False
+    return isinstance(graph.get_partition_mapping(key, parent), dg.IdentityPartitionMapping)
+
+
+def cells_of_run(run: dg.DagsterRun) -> list[Cell]:
+    """The cells that a run of assets makes; none for a run of a job of ops."""
+    partition = run.tags.get("dagster/partition")
+    return sorted(Cell(key.to_user_string(), partition) for key in run.asset_selection or ())
+
+
+def carry_out(definitions: dg.Definitions, instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Carry out a run that exists already, in this process; whether it succeeded."""
+    from dagster._core.definitions.job_base import InMemoryJob
+    from dagster._core.execution.api import execute_run_iterator
+
+    job = definitions.resolve_job_def(run.job_name)
+    if run.asset_selection or run.asset_check_selection:
+        job = job.get_subset(
+            asset_selection=run.asset_selection, asset_check_selection=run.asset_check_selection
+        )
+    for _ in execute_run_iterator(InMemoryJob(job), run, instance):
+        pass
+    finished = instance.get_run_by_id(run.run_id)
+    return finished is not None and finished.is_success
+
+
+def unfinished_runs(instance: dg.DagsterInstance) -> Iterator[dg.DagsterRun]:
+    """Runs that the log calls running."""
+    running = dg.DagsterRunStatus
+    statuses = [running.STARTING, running.STARTED, running.CANCELING]
+    yield from instance.get_runs(filters=dg.RunsFilter(statuses=statuses))

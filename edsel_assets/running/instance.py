@@ -1,0 +1,114 @@
+"""A study's Dagster instance under ``$EDSEL_HOME/dagster/STUDY``, made with sound settings where absent.
+
+Its log shows history and lineage; it decides nothing.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import dagster as dg
+
+from edsel_assets.running.dagster_internals import unfinished_runs
+from edsel_assets.running.leases import is_held, run_lease
+
+_LEAST_FREE = 64 << 20  # bytes: SQLite's own words for a full disk help nobody
+
+#: Tag of the runs that ``edsel run`` makes, as against the UI's.
+OWNER_TAG = "edsel/owner"
+
+_SETTINGS = """\
+# Written by edsel when it is absent; yours to edit.
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+run_launcher:
+  # Hands runs to processes that have the libraries and the model loaded already.
+  module: edsel_assets.running.launcher
+  class: WorkerLauncher
+run_coordinator:
+  module: dagster.core.run_coordinator
+  class: QueuedRunCoordinator
+  config:
+    dequeue_interval_seconds: 1
+run_monitoring:
+  enabled: true
+  # Without it a killed run holds its slot of a pool for ever.
+  free_slots_after_run_end_seconds: 60
+concurrency:
+  pools:
+    # Runs that use the accelerator, at the same time. One GPU: 1. On a CPU as many as there are workers.
+    default_limit: {device_runs}
+    granularity: run
+  runs:
+    max_concurrent_runs: {workers}
+"""
+
+
+def dagster_home(home: Path, study: str, *, workers: int = 2) -> Path:
+    """DAGSTER_HOME of ``study``, with its dagster.yaml.
+
+    Studies have assets of the same names: in one event log each would make the other's history unreadable.
+
+    Args:
+        workers: runs at the same time, where dagster.yaml is not there yet.
+    """
+    folder = home / "dagster" / study
+    settings = folder / "dagster.yaml"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not settings.exists():
+            limit = 1 if _has_gpu() else workers
+            settings.write_text(_SETTINGS.format(device_runs=limit, workers=workers), encoding="utf-8")
+    except OSError as error:
+        raise OSError(
+            f"Cannot write in {home}: {error.strerror}. Name a folder to write in by --home or EDSEL_HOME."
+        ) from error
+    return folder
+
+
+def _has_gpu() -> bool:
+    """Whether this machine has an NVIDIA GPU, told without loading a library."""
+    return Path("/dev/nvidia0").exists() or Path("/dev/dxg").exists()
+
+
+def open_instance(home: Path, study: str) -> dg.DagsterInstance:
+    """The instance, and DAGSTER_HOME set for whatever this process starts.
+
+    Raises:
+        OSError: where the disk is full or cannot be written.
+    """
+    folder = dagster_home(home, study)
+    free = shutil.disk_usage(home).free
+    if free < _LEAST_FREE:
+        raise OSError(
+            f"Only {free >> 20} MiB are free in {home}; a run's log alone takes {_LEAST_FREE >> 20}. "
+            "Free some space or set EDSEL_HOME to a larger disk."
+        )
+    os.environ["DAGSTER_HOME"] = str(folder)
+    os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
+    return dg.DagsterInstance.from_config(str(folder))
+
+
+def fail_orphaned_runs(instance: dg.DagsterInstance) -> int:
+    """End the runs whose process is gone, and free the slots they hold; how many.
+
+    A run of edsel holds a lease that ends with its process. A run without a lease file was started by
+    something else and is left to Dagster's own monitoring.
+    """
+    folder = Path(instance.root_directory)
+    orphans = [
+        run
+        for run in unfinished_runs(instance)
+        if run_lease(folder, run.run_id).exists() and not is_held(run_lease(folder, run.run_id))
+    ]
+    ended = 0
+    for run in orphans:
+        current = instance.get_run_by_id(run.run_id)
+        if current is None or current.is_finished:
+            continue  # it came to its end between the two looks
+        instance.report_run_failed(run, "The process that ran it is gone.")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        ended += 1
+    return ended

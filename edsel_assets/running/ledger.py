@@ -1,0 +1,196 @@
+"""The ledger of a cell: what it holds, what it was made from, by what. ``NAME.json`` beside the artifact.
+
+It is written last, so an artifact with a ledger is whole, and it is the only source of what is fresh.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edsel_assets.running.cells import Cell
+from edsel_assets.store import StoreError, atomic_path, content_hash
+
+FORMAT = 2
+_MARKER = "edsel.json"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StoredFile(_Record):
+    """One file of an artifact: bytes, time of change in ns since 1970, checksum of its bytes."""
+
+    bytes: int
+    modified: int
+    checksum: str
+
+
+class InputRead(_Record):
+    """An input as it was read.
+
+    Attributes:
+        content: hash of the whole value.
+        columns: hash of each column that was read, where not the whole was; empty where nothing was.
+        rows: its number of rows.
+    """
+
+    content: str
+    columns: dict[str, str] | None = None
+    rows: int | None = None
+
+
+class Ledger(_Record):
+    """All that decides a cell, as it was when the cell was made.
+
+    Attributes:
+        content: hash of the value.
+        columns: hash of each column of a table.
+        files: by name, beside the ledger.
+        inputs: by cell, as read.
+        settings: by dotted name, as in the study file.
+        external: files outside the store by name, as hashes.
+        code: version of the code that makes this kind of cell.
+        libraries: versions of the libraries that decide the value.
+        seed: of its random draws; None where there are none.
+        device, threads, seconds, peak_memory: by and in which it was made; memory in bytes.
+        made: when, in UTC.
+    """
+
+    format: Literal[2] = 2
+    asset: str
+    partition: str | None
+    content: str
+    columns: dict[str, str] | None = None
+    rows: int | None = None
+    files: dict[str, StoredFile]
+    inputs: dict[str, InputRead] = Field(default_factory=dict)
+    settings: dict[str, Any] = Field(default_factory=dict)
+    external: dict[str, str] = Field(default_factory=dict)
+    code: str
+    libraries: dict[str, str] = Field(default_factory=dict)
+    seed: int | None = None
+    device: str
+    threads: int
+    seconds: float
+    peak_memory: int | None = None
+    made: datetime
+    run: str
+    host: str
+    edsel: str
+
+
+def cell_path(root: Path, cell: Cell) -> Path:
+    """Path of a cell without suffix; a directory where the value is an adapter."""
+    return root.joinpath(*cell.folder)
+
+
+def with_suffix(path: Path, suffix: str) -> Path:
+    # Not Path.with_suffix: "k_center.s0" has a suffix already.
+    return path.parent / f"{path.name}{suffix}"
+
+
+def ledger_file(root: Path, cell: Cell) -> Path:
+    return with_suffix(cell_path(root, cell), ".json")
+
+
+def read_ledger(root: Path, cell: Cell) -> Ledger | None:
+    """The ledger of a cell; None where the cell was never made.
+
+    Raises:
+        StoreError: for a file that is no ledger.
+    """
+    path = ledger_file(root, cell)
+    try:
+        return Ledger.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        raise StoreError(
+            f"{path} is no ledger of this version of edsel ({error.error_count()} faults). Delete it and run "
+            "again: its cell is then made afresh."
+        ) from error
+
+
+def write_ledger(root: Path, ledger: Ledger) -> Path:
+    """Write the ledger of a cell beside its artifact, atomically."""
+    path = ledger_file(root, Cell(ledger.asset, ledger.partition))
+    with atomic_path(path) as temporary:
+        temporary.write_text(ledger.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def withdraw_ledger(root: Path, cell: Cell) -> None:
+    """Remove a cell's ledger before its artifact is replaced: a half-made cell counts as not made."""
+    ledger_file(root, cell).unlink(missing_ok=True)
+
+
+def stored_files(paths: Mapping[str, Path]) -> dict[str, StoredFile]:
+    """Size, time and checksum of each file, by name."""
+    return {name: stored_file(path) for name, path in sorted(paths.items())}
+
+
+def stored_file(path: Path) -> StoredFile:
+    status = path.stat()
+    return StoredFile(bytes=status.st_size, modified=status.st_mtime_ns, checksum=content_hash(path))
+
+
+def artifact_files(path: Path) -> dict[str, Path]:
+    """The files of the artifact at ``path`` (without suffix), by their name beside the ledger."""
+    if path.is_dir():
+        return {f.relative_to(path.parent).as_posix(): f for f in sorted(path.rglob("*")) if f.is_file()}
+    candidates = (with_suffix(path, suffix) for suffix in (".parquet", ".safetensors"))
+    return {file.name: file for file in candidates if file.is_file()}
+
+
+def damage(root: Path, ledger: Ledger, *, thorough: bool = False) -> list[str]:
+    """What is wrong with the files of a cell, in words; empty where they are as they were written.
+
+    A file whose size and time of change are as recorded is taken to be whole unless ``thorough``.
+    """
+    folder = ledger_file(root, Cell(ledger.asset, ledger.partition)).parent
+    found = []
+    for name, expected in ledger.files.items():
+        try:
+            status = (folder / name).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            found.append(f"{name} is gone")
+            continue
+        if status.st_size != expected.bytes:
+            found.append(f"{name} has {status.st_size} bytes, not {expected.bytes}")
+        elif (thorough or status.st_mtime_ns != expected.modified) and content_hash(
+            folder / name
+        ) != expected.checksum:
+            found.append(f"checksum of {name} differs")
+    return found
+
+
+def check_store(root: Path) -> None:
+    """Refuse a store that an earlier version of edsel made.
+
+    Raises:
+        StoreError: in one line, with what to do.
+    """
+    if (root / _MARKER).exists() or not root.exists():
+        return
+    if all(entry.name.startswith(".") for entry in root.iterdir()):
+        return
+    raise StoreError(
+        f"{root} was made by a version of edsel that kept no ledgers, so nobody can say what of it is fresh. "
+        "Set EDSEL_HOME to a new folder, or remove this one."
+    )
+
+
+def mark_store(root: Path) -> None:
+    """Write which format the store at ``root`` has; once."""
+    marker = root / _MARKER
+    if not marker.exists():
+        with atomic_path(marker) as temporary:
+            temporary.write_text(f'{{"format": {FORMAT}}}\n', encoding="utf-8")
+
+
+def now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)

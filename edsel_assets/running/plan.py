@@ -1,0 +1,111 @@
+"""What has to be made, in which order, and why: the one planner of commands, jobs and triggers."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from statistics import fmean
+
+from edsel_assets.running.cells import Cell, Lineage, Scope, cells_in
+from edsel_assets.running.freshness import Freshness, State, Verdict
+
+
+@dataclass(frozen=True)
+class Step:
+    """A cell to make.
+
+    Attributes:
+        reasons: why, in words.
+        certain: False where it is made only if one of its inputs comes out with another content.
+        seconds: what it is expected to take, from ledgers; None where nothing like it was made yet.
+    """
+
+    cell: Cell
+    state: State
+    reasons: tuple[str, ...]
+    certain: bool
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in the order in which they can be made, and the cells that are fresh."""
+
+    steps: tuple[Step, ...]
+    fresh: tuple[Cell, ...]
+
+    @property
+    def certain(self) -> tuple[Step, ...]:
+        return tuple(step for step in self.steps if step.certain)
+
+    @property
+    def possible(self) -> tuple[Step, ...]:
+        return tuple(step for step in self.steps if not step.certain)
+
+
+def plan(freshness: Freshness, scope: Scope | None = None) -> Plan:
+    """Judge every cell in ``scope`` and what it needs. Reads study and store, and changes nothing.
+
+    Raises:
+        ValueError: for a scope that names what is not there.
+    """
+    lineage = freshness.lineage
+    cells = cells_in(lineage, scope or Scope())
+    times = _Times(freshness, lineage)
+    remade: dict[Cell, bool] = {}  # cell -> whether it is certain
+    steps, fresh = [], []
+    for cell in cells:
+        verdict = freshness.verdict(cell)
+        waiting = [p for p in lineage.required(cell) if p in remade]
+        if verdict.state is State.FRESH and not waiting:
+            fresh.append(cell)
+            continue
+        verdict = _without_echo(verdict, waiting)
+        certain = verdict.state is not State.FRESH
+        # A parent that is not there yet is made with whatever content it then has.
+        reasons = verdict.reasons or (_waits_for(waiting),)
+        state = verdict.state if certain else State.STALE
+        remade[cell] = certain
+        steps.append(Step(cell, state, reasons, certain, times.of(cell)))
+    return Plan(tuple(steps), tuple(fresh))
+
+
+def _without_echo(verdict: Verdict, waiting: list[Cell]) -> Verdict:
+    """Leave out that an input is not there where the plan makes that input."""
+    if verdict.state is not State.STALE:
+        return verdict
+    echoes = {f"{parent} is not there" for parent in waiting}
+    kept = tuple(reason for reason in verdict.reasons if reason not in echoes)
+    return Verdict(State.STALE, kept) if kept else Verdict(State.FRESH)
+
+
+def _waits_for(parents: list[Cell]) -> str:
+    more = f" and {len(parents) - 1} more" if len(parents) > 1 else ""
+    verb = "is" if len(parents) == 1 else "are"
+    return f"{parents[0]}{more} {verb} made again"
+
+
+class _Times:
+    """Expected seconds of a cell: its last time, else the mean of its kind, at its budget first."""
+
+    def __init__(self, freshness: Freshness, lineage: Lineage) -> None:
+        self._freshness, self._lineage = freshness, lineage
+        self._means: dict[tuple[str, str | None], float] | None = None
+
+    def of(self, cell: Cell) -> float | None:
+        ledger = self._freshness.ledger(cell)
+        if ledger is not None:
+            return ledger.seconds
+        if self._means is None:
+            self._means = self._gather()
+        budget = self._lineage.dimensions(cell).get("budget")
+        return self._means.get((cell.kind, budget), self._means.get((cell.kind, None)))
+
+    def _gather(self) -> dict[tuple[str, str | None], float]:
+        found: dict[tuple[str, str | None], list[float]] = defaultdict(list)
+        for node in self._lineage.nodes.values():
+            for cell in node.cells():
+                ledger = self._freshness.ledger(cell)
+                if ledger is not None:
+                    budget = self._lineage.dimensions(cell).get("budget")
+                    for key in {(cell.kind, budget), (cell.kind, None)}:
+                        found[key].append(ledger.seconds)
+        return {key: fmean(values) for key, values in found.items()}

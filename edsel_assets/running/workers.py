@@ -1,0 +1,163 @@
+"""Processes that make cells, each with its libraries and its base model loaded once.
+
+A worker is ``python -m edsel_assets.worker``: it reads requests from its standard input, one JSON line
+each, and answers each with one. It ends when its input does, so none outlives what started it by more
+than the request at hand.
+"""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any
+
+from edsel_assets.running.cells import Cell
+from edsel_assets.running.local import RunFailed
+from edsel_assets.study import Study
+
+
+class WorkerDied(RuntimeError):
+    """A worker's process ended in the middle of a request."""
+
+
+class Worker:
+    """One worker process, which answers one request at a time."""
+
+    def __init__(self, greeting: dict[str, Any]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "edsel_assets.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._send(greeting)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The answer to ``request``.
+
+        Raises:
+            WorkerDied: with the exit code.
+        """
+        self._send(request)
+        assert self._process.stdout is not None
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise WorkerDied(f"the worker process ended (exit {self._process.wait()})")
+        return json.loads(answer)
+
+    def end(self, *, at_once: bool) -> None:
+        """End it after the request at hand, or now."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.close()
+        except BrokenPipeError:
+            at_once = True  # it is gone already
+        if at_once:
+            self._process.terminate()
+        self._process.wait()
+
+    def _send(self, content: dict[str, Any]) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(content) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise WorkerDied(f"the worker process ended (exit {self._process.wait()})") from None
+
+
+class WorkerPool:
+    """Up to ``slots`` workers, each started when it is first needed and kept for the next request.
+
+    Args:
+        greeting: what a worker is told first: the study and its home.
+    """
+
+    def __init__(self, greeting: dict[str, Any], slots: int) -> None:
+        self.slots = slots
+        self._greeting = greeting
+        self._idle: list[Worker] = []
+        self._busy: set[Worker] = set()
+        self._guard = threading.Lock()
+        self._ended: SimpleQueue[tuple[Sequence[Cell], dict[str, Any] | WorkerDied]] = SimpleQueue()
+
+    def __enter__(self) -> "WorkerPool":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(at_once=kind is not None)
+
+    def close(self, *, at_once: bool) -> None:
+        """End every worker."""
+        with self._guard:
+            workers = [*self._idle, *self._busy]
+            self._idle = []
+        for worker in workers:
+            worker.end(at_once=at_once)
+
+    def submit(
+        self,
+        request: dict[str, Any],
+        done: Callable[[dict[str, Any] | WorkerDied], None],
+        began: Callable[[Worker], None] | None = None,
+    ) -> None:
+        """Have an idle or a new worker answer ``request``; ``done`` is called in a thread of its own."""
+        worker = self._take()
+        if began:
+            began(worker)
+
+        def drive() -> None:
+            answer: dict[str, Any] | WorkerDied
+            try:
+                answer = worker.ask(request)
+            except WorkerDied as death:
+                answer = death
+            with self._guard:
+                self._busy.discard(worker)
+                if not isinstance(answer, WorkerDied):
+                    self._idle.append(worker)
+            done(answer)
+
+        threading.Thread(target=drive, daemon=True).start()
+
+    def _take(self) -> Worker:
+        with self._guard:
+            while self._idle:
+                worker = self._idle.pop()
+                if worker.alive():
+                    break
+            else:
+                worker = Worker(self._greeting)
+            self._busy.add(worker)
+            return worker
+
+    # -- as the pool of ``materialize``
+
+    def start(self, batch: Sequence[Cell]) -> None:
+        request = {"cells": [[cell.asset, cell.partition] for cell in batch]}
+        self.submit(request, lambda answer: self._ended.put((batch, answer)))
+
+    def wait(self) -> tuple[Sequence[Cell], Sequence[Cell]]:
+        batch, answer = self._ended.get()
+        if isinstance(answer, WorkerDied):
+            raise RunFailed(f"{batch[0]}: {answer}; is memory enough for --workers?")
+        if answer["failed"]:
+            raise RunFailed(answer["failed"])
+        return batch, [Cell(*cell) for cell in answer["made"]]
+
+
+def greeting(study: Study, home: Path) -> dict[str, Any]:
+    """What a worker of one study is told first."""
+    return {"study": study.model_dump(mode="json"), "home": str(home)}

@@ -1,0 +1,82 @@
+"""From a selection to what training reads: prompts and responses of each replicate, in rank order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+class MissingResponses(ValueError):
+    """Selected prompts that nobody has annotated yet."""
+
+
+TRAINING_SET = pa.schema(
+    [
+        ("replicate", pa.int32()),
+        ("rank", pa.int64()),
+        ("prompt_id", pa.string()),
+        ("prompt", pa.large_string()),
+        ("response", pa.large_string()),
+    ]
+)
+
+
+def training_set(selection: pa.Table, pool: pa.Table, annotations: pa.Table) -> pa.Table:
+    """``replicate, rank, prompt_id, prompt, response`` of what was selected.
+
+    An annotation counts before the pool's response.
+
+    Raises:
+        MissingResponses: when a prompt has neither.
+    """
+    prompts, responses = known_responses(pool, annotations)
+    ids = selection["prompt_id"].to_pylist()
+    absent = sorted({p for p in ids if responses.get(p) is None})
+    if absent:
+        raise MissingResponses(
+            f"{len(absent)} of {len(set(ids))} selected prompts have no response (first: {absent[0]}). "
+            "Annotate them and name the file in pool.annotations, or set pool.annotated_only to choose among "
+            "the prompts that have one."
+        )
+    return pa.table(
+        [
+            selection["replicate"].cast(pa.int32()),
+            selection["rank"].cast(pa.int64()),
+            selection["prompt_id"].cast(pa.string()),
+            pa.array([prompts[p] for p in ids], pa.large_string()),
+            pa.array([responses[p] for p in ids], pa.large_string()),
+        ],
+        schema=TRAINING_SET,
+    )
+
+
+def replicate_of(table: pa.Table, seed: int) -> pa.Table:
+    """The rows of the replicate that a trial's seed picks, in rank order."""
+    replicates = int(pc.max(table["replicate"]).as_py()) + 1
+    return table.filter(pc.equal(table["replicate"], seed % replicates)).sort_by("rank")
+
+
+def selected_ids(table: pa.Table, seed: int) -> list[str]:
+    """Prompts of the replicate that a trial's seed picks, in rank order."""
+    return replicate_of(table, seed)["prompt_id"].to_pylist()
+
+
+def examples_of(table: pa.Table, template: str, seed: int = 0) -> list[Any]:
+    """An ``Example`` per prompt of the replicate that ``seed`` picks, in rank order."""
+    from edsel_assets.llm import Example, format_prompt
+
+    rows = replicate_of(table, seed).to_pylist()
+    return [Example(format_prompt(template, row["prompt"]), row["response"]) for row in rows]
+
+
+def known_responses(pool: pa.Table, annotations: pa.Table) -> tuple[dict[str, str], dict[str, str | None]]:
+    """Prompt and response by ``prompt_id``."""
+    ids = pool["prompt_id"].to_pylist()
+    prompts = dict(zip(ids, pool["prompt"].to_pylist(), strict=True))
+    responses = dict(zip(ids, pool["response"].to_pylist(), strict=True))
+    responses.update(
+        zip(annotations["prompt_id"].to_pylist(), annotations["response"].to_pylist(), strict=True)
+    )
+    return prompts, responses

@@ -1,0 +1,96 @@
+"""What a person sees on the terminal: a plan, the progress of a run, its end."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from edsel_assets.running.cells import Cell
+from edsel_assets.running.local import Listener, Outcome
+from edsel_assets.running.plan import Plan, Step
+from edsel_assets.running.progress import listening
+from edsel_assets.study import Study
+
+
+def show_end(study: Study, outcome: Outcome, home: Path, seconds: float, named: str) -> None:
+    fresh = f"{len(outcome.fresh)} fresh"
+    if outcome.made:
+        typer.echo(f"Made {len(outcome.made)} cells ({fresh}) in {seconds / 60:.1f} min; results in {home}.")
+    else:
+        typer.echo(f"Nothing to do: {fresh}, checked in {seconds:.1f} s.")
+    if any(cell.asset == "label_efficiency" for cell in [*outcome.made, *outcome.fresh]):
+        _show_report(study, home)
+    typer.echo(f"Open the UI: edsel ui --study {named} --home {home}")
+
+
+def show_plan(found: Plan, every: bool) -> None:
+    """The steps, those of one asset for the same reasons on one line unless ``every``."""
+    rows: dict[tuple[Any, ...], list[Step]] = {}
+    for step in found.steps:
+        alike = (step.cell.asset, step.state, step.certain, step.reasons)
+        rows.setdefault((step.cell,) if every else alike, []).append(step)
+    for steps in rows.values():
+        first = steps[0]
+        name = str(first.cell) if len(steps) == 1 else f"{first.cell.asset} ({len(steps)} cells)"
+        known = [step.seconds for step in steps if step.seconds is not None]
+        time_ = f"{_duration(sum(known))}" if len(known) == len(steps) else "time unknown"
+        word = first.state.value if first.certain else "perhaps"
+        typer.echo(f"{word:8} {name}: {'; '.join(first.reasons)}  [{time_}]")
+    certain, possible = found.certain, found.possible
+    if not found.steps:
+        typer.echo(f"Nothing to do: {len(found.fresh)} cells are fresh.")
+        return
+    more = f", and up to {len(possible)} more where these come out with other content" if possible else ""
+    typer.echo(f"To make: {len(certain)} cells{more}; {len(found.fresh)} are fresh.")
+    seconds = [step.seconds for step in found.steps]
+    known = [s for s in seconds if s is not None]
+    least = f"for {len(known)} of {len(seconds)} cells " if len(known) < len(seconds) else ""
+    if known:
+        typer.echo(f"Expected {least}in one process: at most {_duration(sum(known))}, by earlier ledgers.")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
+
+
+@contextmanager
+def progress() -> Iterator[Listener]:
+    """A bar over the cells of the run, on a terminal; a line per made cell elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("planning", total=None)
+        begun: dict[Cell, float] = {}
+
+        def started(cell: Cell) -> None:
+            begun[cell] = time.perf_counter()
+            bar.update(task, description=str(cell))
+
+        def finished(cell: Cell, was_fresh: bool) -> None:
+            bar.advance(task)
+            if not was_fresh and not console.is_terminal:
+                console.print(
+                    f"{cell} {time.perf_counter() - begun[cell]:.1f} s", markup=False, highlight=False
+                )
+
+        inner = bar.add_task("", visible=False)
+
+        def step(what: str, done: int, total: int) -> None:
+            bar.update(inner, visible=done < total, description=what, completed=done, total=total)
+
+        with listening(step):
+            yield Listener(
+                planned=lambda cells: bar.update(task, total=cells), started=started, finished=finished
+            )
+
+
+def _show_report(study: Study, home: Path) -> None:
+    from edsel_assets.stages.summary import print_report
+
+    print_report(study, home / "store" / study.name)

@@ -1,0 +1,64 @@
+"""A worker process: makes cells, or carries out runs of the UI, as its standard input asks.
+
+The first line says which study: its settings, or none to take the study that EDSEL_STUDY names. Each
+further line is a request; see ``running.workers``.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from edsel_assets.running.cells import Cell
+from edsel_assets.running.local import RunFailed, Runner
+from edsel_assets.study import Study
+
+
+def main() -> None:
+    """Answer requests until the input ends."""
+    # What libraries print must not come between the answers.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    greeting = json.loads(sys.stdin.readline())
+    runner = _open(greeting)
+    # What started it ends its workers by a signal when one of them failed.
+    with suppress(KeyboardInterrupt):
+        for line in sys.stdin:
+            print(json.dumps(_answer(runner, json.loads(line))), file=answers, flush=True)
+
+
+def _open(greeting: dict[str, Any]) -> Callable[[], Runner]:
+    """Gives the runner of the study as it is now: a study file may be edited between two runs."""
+    from edsel_assets.defs.build import build_definitions
+    from edsel_assets.running.instance import open_instance
+
+    home = Path(greeting["home"])
+    settings = greeting["study"]
+    opened: dict[str, Any] = {}
+
+    def runner() -> Runner:
+        study = Study.from_env() if settings is None else Study.model_validate(settings)
+        if opened.get("study") != study:
+            instance = open_instance(home, study.name)
+            runner = Runner(study, build_definitions(study, home=home), instance, home)
+            opened.update(study=study, runner=runner)
+        return opened["runner"]
+
+    return runner
+
+
+def _answer(runner: Callable[[], Runner], request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        if "run" in request:
+            return {"success": runner().carry_out(request["run"])}
+        made = runner().make([Cell(*cell) for cell in request["cells"]])
+        return {"failed": None, "made": [[cell.asset, cell.partition] for cell in made]}
+    except (RunFailed, ValueError, OSError) as failure:
+        return {"failed": str(failure), "made": []}
+
+
+if __name__ == "__main__":
+    main()
