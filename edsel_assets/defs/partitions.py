@@ -13,7 +13,8 @@ from functools import cached_property
 
 import dagster as dg
 
-from edsel_assets.selection.strategies import CLUSTERS, QUALITY, STRATEGIES, Strategy
+from edsel_assets.selection.strategies import STRATEGIES
+from edsel_assets.selection.strategy import CLUSTERS, QUALITY, Strategy
 from edsel_assets.study import MEASURES, Study
 
 BUDGET_WIDTH = 5
