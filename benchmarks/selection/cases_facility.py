@@ -12,7 +12,7 @@ from benchmarks.selection.case import Case, Outcome, clustered_pool, one_product
 
 
 def ours(points: np.ndarray, **arguments: Any) -> Outcome:
-    from edsel_assets.selection.facility import facility_location
+    from edsel_assets.selection import facility_location
 
     ranking = facility_location(points, **arguments)
     return {

@@ -14,7 +14,8 @@ from functools import cached_property
 import dagster as dg
 
 from edsel_assets.keys import ITERATIVE_PREFIX, budget_key, parse_trial, trial_key
-from edsel_assets.selection.strategies import CLUSTERS, QUALITY, STRATEGIES, Strategy
+from edsel_assets.selection.strategies import STRATEGIES
+from edsel_assets.selection.strategy import CLUSTERS, QUALITY, Strategy
 from edsel_assets.study import MEASURES, Study
 
 

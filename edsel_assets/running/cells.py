@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from edsel_assets.keys import ITERATIVE_PREFIX, budget_key, parse_trial
-from edsel_assets.selection.strategies import EMBEDDINGS, STRATEGIES
+from edsel_assets.selection.strategies import STRATEGIES
+from edsel_assets.selection.strategy import EMBEDDINGS
 
 #: What the partitions of an asset with one dimension are.
 _ONE_DIMENSION = {

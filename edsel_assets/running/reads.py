@@ -13,7 +13,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from edsel_assets.keys import ITERATIVE_PREFIX
-from edsel_assets.selection.strategies import EMBEDDINGS, STRATEGIES
+from edsel_assets.selection.strategies import STRATEGIES
+from edsel_assets.selection.strategy import EMBEDDINGS
 from edsel_assets.study import Study
 
 #: Names of the sources of external inputs; see ``external``.

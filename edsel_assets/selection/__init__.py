@@ -10,63 +10,61 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edsel_assets.selection.cluster_sampling import cluster_budgets, sample_clusters, update_weights
-    from edsel_assets.selection.clusters import Clusters, kmeans
+    from edsel_assets.selection.clustering.cluster_count import elbow, elbow_point
+    from edsel_assets.selection.clustering.kmeans import Clusters, kmeans
+    from edsel_assets.selection.clustering.sampling import cluster_budgets, sample_clusters, update_weights
+    from edsel_assets.selection.clustering.silhouette import SampledSilhouette, silhouette, silhouette_sampled
+    from edsel_assets.selection.core.ranking import Ranking
     from edsel_assets.selection.diagnostics import (
         Coverage,
         Overlap,
-        SampledSilhouette,
         TaskCount,
         coverage,
-        elbow,
-        elbow_point,
         low_quality_share,
         overlap,
-        silhouette,
-        silhouette_sampled,
         task_counts,
     )
-    from edsel_assets.selection.facility import facility_location
+    from edsel_assets.selection.facility.greedy import facility_location
+    from edsel_assets.selection.facility.kernel_width import auto_gamma, gain_curves, kept_share, usable_gamma
     from edsel_assets.selection.farthest_first import k_center
-    from edsel_assets.selection.kernel_width import auto_gamma, gain_curves, kept_share, usable_gamma
     from edsel_assets.selection.quality_diversity import deita, qdit
-    from edsel_assets.selection.ranking import Ranking
     from edsel_assets.selection.scores import random_subset, top_scores
-    from edsel_assets.selection.strategies import STRATEGIES, Signals, Strategy, StrategyOptions
+    from edsel_assets.selection.strategies import STRATEGIES
+    from edsel_assets.selection.strategy import Signals, Strategy, StrategyOptions
 
 _MODULES = {
-    "Clusters": "clusters",
+    "Clusters": "clustering.kmeans",
     "Coverage": "diagnostics",
     "Overlap": "diagnostics",
-    "Ranking": "ranking",
+    "Ranking": "core.ranking",
     "STRATEGIES": "strategies",
-    "SampledSilhouette": "diagnostics",
-    "Signals": "strategies",
-    "Strategy": "strategies",
-    "StrategyOptions": "strategies",
+    "SampledSilhouette": "clustering.silhouette",
+    "Signals": "strategy",
+    "Strategy": "strategy",
+    "StrategyOptions": "strategy",
     "TaskCount": "diagnostics",
-    "auto_gamma": "kernel_width",
-    "cluster_budgets": "cluster_sampling",
+    "auto_gamma": "facility.kernel_width",
+    "cluster_budgets": "clustering.sampling",
     "coverage": "diagnostics",
     "deita": "quality_diversity",
-    "elbow": "diagnostics",
-    "elbow_point": "diagnostics",
-    "facility_location": "facility",
-    "gain_curves": "kernel_width",
+    "elbow": "clustering.cluster_count",
+    "elbow_point": "clustering.cluster_count",
+    "facility_location": "facility.greedy",
+    "gain_curves": "facility.kernel_width",
     "k_center": "farthest_first",
-    "kept_share": "kernel_width",
-    "kmeans": "clusters",
+    "kept_share": "facility.kernel_width",
+    "kmeans": "clustering.kmeans",
     "low_quality_share": "diagnostics",
     "overlap": "diagnostics",
     "qdit": "quality_diversity",
     "random_subset": "scores",
-    "sample_clusters": "cluster_sampling",
-    "silhouette": "diagnostics",
-    "silhouette_sampled": "diagnostics",
+    "sample_clusters": "clustering.sampling",
+    "silhouette": "clustering.silhouette",
+    "silhouette_sampled": "clustering.silhouette",
     "task_counts": "diagnostics",
     "top_scores": "scores",
-    "update_weights": "cluster_sampling",
-    "usable_gamma": "kernel_width",
+    "update_weights": "clustering.sampling",
+    "usable_gamma": "facility.kernel_width",
 }
 
 __all__ = [

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from edsel_assets.selection import _checks
-from edsel_assets.selection._embeddings import as_embeddings
-from edsel_assets.selection.ranking import Ranking
+from edsel_assets.selection.core import checks, draws
+from edsel_assets.selection.core.embeddings import as_embeddings
+from edsel_assets.selection.core.ranking import Ranking
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +48,7 @@ def k_center(
         selected: rows that are centres already; never returned.
         tie_break: (N,) unique keys; equal distances go by the lower key. Row order without it.
         seed_point: the first centre where ``selected`` is empty: the prompt nearest the mean, or
-            one drawn by ``seed``.
+            one drawn by ``seed`` and keyed by ``tie_break``.
         normalise: scale rows to unit L2 norm first.
         device: "auto", "cpu", "cuda" or another torch device.
         progress: called with (centres chosen, budget) after every round.
@@ -69,9 +69,9 @@ def k_center(
     if seed_point not in ("medoid", "random"):
         raise ValueError(f"seed_point must be 'medoid' or 'random'; got {seed_point!r}.")
     pool = as_embeddings(embeddings, normalise=normalise, device=device)
-    chosen = _checks.selected_rows(selected, pool.size)
-    budget = _checks.budget_within(budget, pool.size, len(chosen))
-    priority = _checks.tie_order(tie_break, pool.size)
+    chosen = checks.selected_rows(selected, pool.size)
+    budget = checks.budget_within(budget, pool.size, len(chosen))
+    priority = checks.tie_order(tie_break, pool.size)
     if budget == 0:
         return Ranking(np.empty(0, dtype=np.int64), np.empty(0))
     # Everything below runs in tie order, where "first" settles every tie.
@@ -82,7 +82,7 @@ def k_center(
     picks: list[int] = []
     gains: list[float] = []
     if not len(chosen):
-        picks.append(_first_centre(points, seed_point, seed))
+        picks.append(_first_centre(points, draws.keys_of(tie_break, pool.size)[order], seed_point, seed))
         cover.add(np.array(picks))
         gains.append(cover.radius())
     start = list(picks)
@@ -107,9 +107,9 @@ def k_center(
     )
 
 
-def _first_centre(points: torch.Tensor, seed_point: str, seed: int) -> int:
+def _first_centre(points: torch.Tensor, keys: np.ndarray, seed_point: str, seed: int) -> int:
     if seed_point == "random":
-        return int(np.random.default_rng(seed).integers(len(points)))
+        return int(draws.keyed_uniforms(seed, keys, "first centre").argmin())
     import torch
 
     mean = torch.zeros(points.shape[1], dtype=torch.float64, device=points.device)
@@ -127,7 +127,7 @@ class _Cover:
     def __init__(self, points: torch.Tensor) -> None:
         import torch
 
-        from edsel_assets.selection._distances import product_error
+        from edsel_assets.selection.core.distances import product_error
 
         self.points = points  # (N, d) float32
         self.norms = torch.linalg.vector_norm(points, dim=1).square_()  # (N,) float32
@@ -150,15 +150,15 @@ class _Cover:
                 self.is_centre[index] = True
 
     def _lower_compiled(self, centres: torch.Tensor) -> None:
-        from edsel_assets.selection import _scans
-        from edsel_assets.selection._facility_blocks import Scratch, in_threads
+        from edsel_assets.selection.core import distance_kernels
+        from edsel_assets.selection.core.threads import Scratch, in_threads
 
         scratch = Scratch()
         centre_points, centre_norms = self.points[centres], self.norms[centres].numpy()
 
         def block(start: int) -> None:
             products = scratch.product(self.points[start : start + BLOCK_ROWS], centre_points)
-            _scans.lower(
+            distance_kernels.lower(
                 products, start, self.points.numpy(), centre_points.numpy(), self.norms.numpy(), centre_norms,
                 self.error, self.nearest.numpy(),
             )  # fmt: skip
@@ -168,7 +168,7 @@ class _Cover:
     def _lower(self, centres: torch.Tensor) -> None:
         import torch
 
-        from edsel_assets.selection._distances import pair_squares
+        from edsel_assets.selection.core.distances import pair_squares
 
         for start in range(0, len(self.points), max(1, PRODUCT_BYTES // (4 * CANDIDATES))):
             block = slice(start, start + max(1, PRODUCT_BYTES // (4 * CANDIDATES)))

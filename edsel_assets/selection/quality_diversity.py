@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edsel_assets.selection import _checks
-from edsel_assets.selection._embeddings import as_embeddings
-from edsel_assets.selection.ranking import Ranking
+from edsel_assets.selection.core import checks
+from edsel_assets.selection.core.embeddings import as_embeddings
+from edsel_assets.selection.core.ranking import Ranking
 from edsel_assets.selection.scores import top_scores
 
 if TYPE_CHECKING:
@@ -71,9 +71,9 @@ def deita(
     scores = _at_least_zero("quality", quality, pool.size) * _at_least_zero(
         "complexity", complexity, pool.size
     )
-    rows = _checks.selected_rows(selected, pool.size)
-    budget = _checks.budget_within(budget, pool.size, len(rows))
-    by_score = np.lexsort((_checks.tie_order(tie_break, pool.size), -scores))
+    rows = checks.selected_rows(selected, pool.size)
+    budget = checks.budget_within(budget, pool.size, len(rows))
+    by_score = np.lexsort((checks.tie_order(tie_break, pool.size), -scores))
     by_score = by_score[~np.isin(by_score, rows)]
     chosen = torch.empty((len(rows) + budget, pool.dim), device=pool.device)
     chosen[: len(rows)] = pool.rows(rows)
@@ -124,7 +124,7 @@ def _first_of_kind(points: torch.Tensor, fresh: np.ndarray, threshold: float, li
 
 
 def _at_least_zero(name: str, values: np.ndarray, pool_size: int) -> np.ndarray:
-    vector = _checks.finite_vector(name, values, pool_size)
+    vector = checks.finite_vector(name, values, pool_size)
     if (vector < 0).any():
         worst = np.flatnonzero(vector < 0)[:5].tolist()
         raise ValueError(f"{name} must be at least 0; rows {worst} are negative. Shift or clip the scores.")
@@ -177,13 +177,13 @@ def qdit(
         raise ValueError(f"engine must be one of {ENGINES}; got {engine!r}.")
     pool = as_embeddings(embeddings, device=device)
     values = _at_least_zero("quality", quality, pool.size)
-    rows = _checks.selected_rows(selected, pool.size)
-    budget = _checks.budget_within(budget, pool.size, len(rows))
-    priority = _checks.tie_order(tie_break, pool.size)
+    rows = checks.selected_rows(selected, pool.size)
+    budget = checks.budget_within(budget, pool.size, len(rows))
+    priority = checks.tie_order(tie_break, pool.size)
     if alpha == 1:
         return top_scores(values, budget, exclude=rows, tie_break=priority)
     # torch and the compiled parts take seconds to import: only who runs this pays for them.
-    from edsel_assets.selection._facility_bonus import greedy_with_bonus
+    from edsel_assets.selection.facility.bonus import greedy_with_bonus
 
     order = np.argsort(priority, kind="stable")
     bonus = values * (alpha / (1 - alpha))

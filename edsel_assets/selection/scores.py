@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edsel_assets.selection import _checks
-from edsel_assets.selection.ranking import Ranking
+from edsel_assets.selection.core import checks, draws
+from edsel_assets.selection.core.ranking import Ranking
 
 
 def top_scores(
@@ -35,10 +35,10 @@ def top_scores(
     Time O(N log N), memory O(N).
     """
     pool_size = len(scores)
-    scores = _checks.finite_vector("scores", scores, pool_size)
-    excluded = _checks.selected_rows(exclude, pool_size)
-    budget = _checks.budget_within(budget, pool_size, len(excluded))
-    order = np.lexsort((_checks.tie_order(tie_break, pool_size), -scores))
+    scores = checks.finite_vector("scores", scores, pool_size)
+    excluded = checks.selected_rows(exclude, pool_size)
+    budget = checks.budget_within(budget, pool_size, len(excluded))
+    order = np.lexsort((checks.tie_order(tie_break, pool_size), -scores))
     allowed = np.ones(pool_size, dtype=bool)
     allowed[excluded] = False
     indices = order[allowed[order]][:budget]
@@ -56,14 +56,14 @@ def random_subset(
 ) -> Ranking:
     """``budget`` prompts uniformly without replacement: the control of every comparison.
 
-    The draw is over the prompts in ``tie_break`` order, so that it does not depend on the
-    order of rows. Gains are zero: a random choice has no objective.
+    Each prompt draws a number keyed by (seed, its key in ``tie_break``), the row number without it; the
+    ``budget`` smallest are chosen. So the ranking is nested, and a prompt more in the pool changes at
+    most one pick. Gains are zero: a random choice has no objective. Time O(N log N), memory O(N).
     """
-    pool_size = _checks.whole_number("pool_size", pool_size, 0)
-    excluded = _checks.selected_rows(exclude, pool_size)
-    budget = _checks.budget_within(budget, pool_size, len(excluded))
-    priority = _checks.tie_order(tie_break, pool_size)
-    draws = np.empty(pool_size)
-    draws[np.argsort(priority)] = np.random.default_rng(seed).random(pool_size)
-    draws[excluded] = np.inf
-    return Ranking(np.argsort(draws, kind="stable")[:budget].astype(np.int64), np.zeros(budget))
+    pool_size = checks.whole_number("pool_size", pool_size, 0)
+    excluded = checks.selected_rows(exclude, pool_size)
+    budget = checks.budget_within(budget, pool_size, len(excluded))
+    priority = checks.tie_order(tie_break, pool_size)
+    drawn = draws.keyed_uniforms(seed, draws.keys_of(tie_break, pool_size), "random")
+    drawn[excluded] = np.inf
+    return Ranking(np.lexsort((priority, drawn))[:budget].astype(np.int64), np.zeros(budget))

@@ -1,144 +1,46 @@
 """The table of selection strategies that everything else is derived from.
 
-One row per strategy: the function, the signals it reads and whether its ranking is nested or
-stochastic. Partition keys, partition mappings and documentation come from ``STRATEGIES``. The table
-is read wherever the graph is loaded, so it imports neither numpy nor an algorithm until one runs.
-
-Symbols: N prompts, d embedding dimension, C clusters, k budget.
+One row per strategy: its function, the signals and settings it reads, and whether its ranking is nested or
+stochastic. Partition keys, partition mappings, what makes a ranking stale, and documentation come from
+``STRATEGIES``: a new strategy is one row more. The table is read wherever the graph is loaded, so it
+imports neither numpy nor an algorithm until one runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
-from edsel_assets import selection
+from edsel_assets.selection.strategy import (
+    CLUSTERS,
+    EMBEDDINGS,
+    QUALITY,
+    UNCERTAINTY,
+    Signals,
+    Strategy,
+    StrategyOptions,
+    need,
+)
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from edsel_assets.selection.cluster_sampling import Rule
-    from edsel_assets.selection.clusters import Clusters
-    from edsel_assets.selection.ranking import Ranking
-
-GAMMAS = (0.001, 0.002, 0.005, 0.01, 0.1, 1.0, 10.0)
-EMBEDDINGS, UNCERTAINTY, CLUSTERS, QUALITY = "embeddings", "uncertainty", "clusters", "quality"
-
-
-@dataclass(frozen=True)
-class Signals:
-    """What is known of a pool before annotation; a strategy reads the parts it names in ``needs``.
-
-    Attributes:
-        prompt_ids: (N,) unique keys; ties are broken and random draws keyed by them.
-        embeddings: (N, d) array or tensor of floats.
-        uncertainty: (N,) scores of the strategy's measure, higher is more uncertain.
-        clusters: a clustering of the pool's N prompts.
-        quality: (N,) non-negative, higher is better.
-        complexity: (N,) non-negative, higher is more complex.
-        cluster_weights: (C,) non-negative shares of a round's budget; iterative strategies only.
-        selected: rows annotated already; never returned, and new picks are conditioned on them.
-    """
-
-    prompt_ids: np.ndarray
-    embeddings: Any = None
-    uncertainty: np.ndarray | None = None
-    clusters: Clusters | None = None
-    quality: np.ndarray | None = None
-    complexity: np.ndarray | None = None
-    cluster_weights: np.ndarray | None = None
-    selected: tuple[int, ...] | np.ndarray = ()
-
-
-@dataclass(frozen=True)
-class StrategyOptions:
-    """Every switch of every strategy; a strategy ignores those that are not its own.
-
-    Attributes:
-        seed: of the random draws; the replicate of a stochastic strategy.
-        gamma: RBF kernel width of facility location, or "auto" for the largest of ``gammas``
-            that has not saturated at the budget.
-        gammas: the widths that "auto" tries.
-        normalise: L2-normalise the embeddings (all but the cosine kernels, which always do).
-        utility_weight: weight of the utility term in ``fl_rbf_min_margin``.
-        seed_point: first centre of ``k_center``: the point nearest the mean, or a random one.
-        deita_threshold: cosine similarity from which ``deita`` calls two prompts the same.
-        qdit_alpha: weight of quality against diversity in ``qdit``, in [0, 1].
-        replacement: ``kmq`` draws with replacement, as the paper says.
-        temperature: ``kmq`` draws by softmax(quality / temperature); None: by quality / sum.
-        engine, memory_limit (bytes): of facility location, see there. ``qdit`` runs on all but
-            "apricot", for which it takes "auto".
-        device: "auto", "cpu", "cuda" or any torch device name.
-        progress: called with (done, total) now and then.
-    """
-
-    seed: int = 0
-    gamma: float | Literal["auto"] = 0.002
-    gammas: tuple[float, ...] = GAMMAS
-    normalise: bool = True
-    utility_weight: float = 1.0
-    seed_point: Literal["medoid", "random"] = "medoid"
-    deita_threshold: float = 0.9
-    qdit_alpha: float = 0.7
-    replacement: bool = False
-    temperature: float | None = None
-    engine: Literal["auto", "dense", "sparse", "blocked", "apricot"] = "auto"
-    memory_limit: int | None = None
-    device: str = "auto"
-    progress: Callable[[int, int], None] | None = None
-
-
-@dataclass(frozen=True)
-class Strategy:
-    """One row of the table.
-
-    Attributes:
-        name: the key, as in partition names.
-        select: (signals, budget, options) -> ranking.
-        needs: the signals it reads, of {"embeddings", "uncertainty", "clusters", "quality"}.
-        measure: the one uncertainty measure it reads, or None.
-        nested: the ranking at a budget is a prefix of that at any larger one.
-        stochastic: the seed changes the choice.
-        paper: where it comes from.
-        summary: one line for people.
-        iterative: runs in rounds; ``select`` chooses one round by ``signals.cluster_weights``.
-    """
-
-    name: str
-    select: Callable[[Signals, int, StrategyOptions], Ranking]
-    needs: frozenset[str]
-    measure: str | None
-    nested: bool
-    stochastic: bool
-    paper: str
-    summary: str
-    iterative: bool = False
-
-    def __call__(self, signals: Signals, budget: int, options: StrategyOptions | None = None) -> Ranking:
-        """``select``, with default options where none are given."""
-        return self.select(signals, budget, options or StrategyOptions())
-
-
-Signal = TypeVar("Signal")
-
-
-def _need(signal: Signal | None, name: str) -> Signal:
-    if signal is None:
-        raise ValueError(f"this strategy needs the signal {name!r}; compute it first and pass it in Signals.")
-    return signal
+    from edsel_assets.selection.clustering.sampling import Rule
+    from edsel_assets.selection.core.ranking import Ranking
 
 
 def _random(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
+    from edsel_assets.selection.scores import random_subset
+
     ids = signals.prompt_ids
-    return selection.random_subset(
-        len(ids), budget, seed=options.seed, exclude=signals.selected, tie_break=ids
-    )
+    return random_subset(len(ids), budget, seed=options.seed, exclude=signals.selected, tie_break=ids)
 
 
 def _uncertain(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
-    return selection.top_scores(
-        _need(signals.uncertainty, "uncertainty"),
+    from edsel_assets.selection.scores import top_scores
+
+    return top_scores(
+        need(signals.uncertainty, "uncertainty"),
         budget,
         exclude=signals.selected,
         tie_break=signals.prompt_ids,
@@ -146,8 +48,10 @@ def _uncertain(signals: Signals, budget: int, options: StrategyOptions) -> Ranki
 
 
 def _k_center(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
-    return selection.k_center(
-        _need(signals.embeddings, "embeddings"),
+    from edsel_assets.selection.farthest_first import k_center
+
+    return k_center(
+        need(signals.embeddings, "embeddings"),
         budget,
         selected=signals.selected,
         tie_break=signals.prompt_ids,
@@ -166,7 +70,10 @@ def _facility_location(
     kernel: Literal["rbf", "cosine"],
     utility: np.ndarray | None = None,
 ) -> Ranking:
-    embeddings = _need(signals.embeddings, "embeddings")
+    from edsel_assets.selection.facility.greedy import facility_location
+    from edsel_assets.selection.facility.kernel_width import auto_gamma
+
+    embeddings = need(signals.embeddings, "embeddings")
     shared: dict[str, Any] = {
         "selected": signals.selected,
         "tie_break": signals.prompt_ids,
@@ -180,9 +87,9 @@ def _facility_location(
     if kernel == "rbf":
         gamma = options.gamma
         if gamma == "auto":
-            gamma = selection.auto_gamma(embeddings, options.gammas, budget, **shared)
+            gamma = auto_gamma(embeddings, options.gammas, budget, **shared)
         width = {"gamma": gamma}
-    ranking = selection.facility_location(
+    ranking = facility_location(
         embeddings,
         budget,
         kernel=kernel,
@@ -207,15 +114,17 @@ def _fl_rbf_min_margin(signals: Signals, budget: int, options: StrategyOptions) 
 
     # The score is -min(beta1 - beta2), in [-1, 0]. Eq. 4 takes the logarithm of one plus the sum of
     # utilities, so they must not be negative: u = 1 - min margin.
-    utility = 1.0 + np.asarray(_need(signals.uncertainty, "uncertainty"), dtype=np.float64)
+    utility = 1.0 + np.asarray(need(signals.uncertainty, "uncertainty"), dtype=np.float64)
     return _facility_location(signals, budget, options, "rbf", utility)
 
 
 def _sample(
     signals: Signals, budget: int, options: StrategyOptions, rule: Rule, weights: np.ndarray | None = None
 ) -> Ranking:
-    return selection.sample_clusters(
-        _need(signals.clusters, "clusters"),
+    from edsel_assets.selection.clustering.sampling import sample_clusters
+
+    return sample_clusters(
+        need(signals.clusters, "clusters"),
         budget,
         rule,
         quality=signals.quality if rule == "quality" else None,
@@ -246,15 +155,17 @@ def _kmq_round(signals: Signals, budget: int, options: StrategyOptions) -> Ranki
     # Algorithm 1 starts from uniform cluster weights.
     weights = signals.cluster_weights
     if weights is None:
-        weights = np.ones(len(_need(signals.clusters, "clusters").centroids))
+        weights = np.ones(len(need(signals.clusters, "clusters").centroids))
     return _sample(signals, budget, options, "quality", weights)
 
 
 def _deita(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
-    return selection.deita(
-        _need(signals.embeddings, "embeddings"),
-        _need(signals.quality, "quality"),
-        _need(signals.complexity, "complexity"),
+    from edsel_assets.selection.quality_diversity import deita
+
+    return deita(
+        need(signals.embeddings, "embeddings"),
+        need(signals.quality, "quality"),
+        need(signals.complexity, "complexity"),
         budget,
         threshold=options.deita_threshold,
         selected=signals.selected,
@@ -265,9 +176,11 @@ def _deita(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
 
 
 def _qdit(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
-    return selection.qdit(
-        _need(signals.embeddings, "embeddings"),
-        _need(signals.quality, "quality"),
+    from edsel_assets.selection.quality_diversity import qdit
+
+    return qdit(
+        need(signals.embeddings, "embeddings"),
+        need(signals.quality, "quality"),
         budget,
         alpha=options.qdit_alpha,
         selected=signals.selected,
@@ -281,94 +194,118 @@ def _qdit(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
 
 _BHATT = "Bhatt et al. 2024"
 _YU = "Yu et al. 2024"
-
-
-def _row(
-    name: str,
-    select: Callable[[Signals, int, StrategyOptions], Ranking],
-    needs: set[str],
-    paper: str,
-    summary: str,
-    *,
-    measure: str | None = None,
-    nested: bool = True,
-    stochastic: bool = False,
-    iterative: bool = False,
-) -> Strategy:
-    return Strategy(name, select, frozenset(needs), measure, nested, stochastic, paper, summary, iterative)
-
-
-def _uncertainty_row(measure: str, paper: str, summary: str) -> Strategy:
-    return _row(measure, _uncertain, {UNCERTAINTY}, paper, summary, measure=measure)
-
+_UNCERTAINTY_MEASURES = {
+    "mean_entropy": "Highest mean entropy over decoding steps.",
+    "least_confidence": "Least likely greedy response.",
+    "mean_margin": "Smallest mean margin of the two likeliest tokens.",
+    "min_margin": "Smallest least margin of the two likeliest tokens.",
+}
+_GAMMA = ("selection.gamma", "selection.gammas")  # the widths matter where gamma is auto
+_DRAWS_BY_QUALITY = ("selection.seed", "selection.replacement", "selection.quality_temperature")
 
 _ROWS = (
-    _row("random", _random, set(), _BHATT, "Uniform without replacement.", stochastic=True),
-    _uncertainty_row("mean_entropy", f"{_BHATT}, Section 3.1", "Highest mean entropy over decoding steps."),
-    _uncertainty_row("least_confidence", f"{_BHATT}, Section 3.1", "Least likely greedy response."),
-    _uncertainty_row(
-        "mean_margin", f"{_BHATT}, Section 3.1", "Smallest mean margin of the two likeliest tokens."
+    Strategy(
+        name="random",
+        select=_random,
+        paper=_BHATT,
+        summary="Uniform without replacement.",
+        settings=("selection.seed",),
+        stochastic=True,
     ),
-    _uncertainty_row(
-        "min_margin", f"{_BHATT}, Section 3.1", "Smallest least margin of the two likeliest tokens."
+    *(
+        Strategy(
+            name=measure,
+            select=_uncertain,
+            paper=f"{_BHATT}, Section 3.1",
+            summary=summary,
+            needs=frozenset({UNCERTAINTY}),
+            measure=measure,
+        )
+        for measure, summary in _UNCERTAINTY_MEASURES.items()
     ),
-    _row("k_center", _k_center, {EMBEDDINGS}, f"{_BHATT}, Eq. 2", "Farthest-first traversal."),
-    _row("fl_cosine", _fl_cosine, {EMBEDDINGS}, f"{_BHATT}, Eq. 3", "Facility location, cosine similarity."),
-    _row("fl_rbf", _fl_rbf, {EMBEDDINGS}, f"{_BHATT}, Eq. 3", "Facility location, RBF kernel."),
-    _row(
-        "fl_rbf_min_margin",
-        _fl_rbf_min_margin,
-        {EMBEDDINGS, UNCERTAINTY},
-        f"{_BHATT}, Eq. 4",
-        "Facility location, RBF kernel, plus the logarithm of summed uncertainty.",
+    Strategy(
+        name="k_center",
+        select=_k_center,
+        paper=f"{_BHATT}, Eq. 2",
+        summary="Farthest-first traversal.",
+        needs=frozenset({EMBEDDINGS}),
+        settings=("selection.normalise", "selection.seed_point", "selection.seed"),
+    ),
+    Strategy(
+        name="fl_cosine",
+        select=_fl_cosine,
+        paper=f"{_BHATT}, Eq. 3",
+        summary="Facility location, cosine similarity.",
+        needs=frozenset({EMBEDDINGS}),
+    ),
+    Strategy(
+        name="fl_rbf",
+        select=_fl_rbf,
+        paper=f"{_BHATT}, Eq. 3",
+        summary="Facility location, RBF kernel.",
+        needs=frozenset({EMBEDDINGS}),
+        settings=("selection.normalise", *_GAMMA),
+    ),
+    Strategy(
+        name="fl_rbf_min_margin",
+        select=_fl_rbf_min_margin,
+        paper=f"{_BHATT}, Eq. 4",
+        summary="Facility location, RBF kernel, plus the logarithm of summed uncertainty.",
+        needs=frozenset({EMBEDDINGS, UNCERTAINTY}),
+        settings=("selection.normalise", *_GAMMA, "selection.utility_weight"),
         measure="min_margin",
     ),
-    _row(
-        "km_random",
-        _km_random,
-        {CLUSTERS},
-        f"{_YU}, Section 3.3",
-        "k-means, then uniform in each cluster.",
+    Strategy(
+        name="km_random",
+        select=_km_random,
+        paper=f"{_YU}, Section 3.3",
+        summary="k-means, then uniform in each cluster.",
+        needs=frozenset({CLUSTERS}),
+        settings=("selection.seed",),
         nested=False,
         stochastic=True,
     ),
-    _row(
-        "km_closest",
-        _km_closest,
-        {CLUSTERS},
-        f"{_YU}, Section 3.3",
-        "k-means, then the members closest to each centroid.",
+    Strategy(
+        name="km_closest",
+        select=_km_closest,
+        paper=f"{_YU}, Section 3.3",
+        summary="k-means, then the members closest to each centroid.",
+        needs=frozenset({CLUSTERS}),
         nested=False,
     ),
-    _row(
-        "kmq",
-        _kmq,
-        {CLUSTERS, QUALITY},
-        f"{_YU}, Eq. 3",
-        "k-means, then draws by quality in each cluster.",
+    Strategy(
+        name="kmq",
+        select=_kmq,
+        paper=f"{_YU}, Eq. 3",
+        summary="k-means, then draws by quality in each cluster.",
+        needs=frozenset({CLUSTERS, QUALITY}),
+        settings=_DRAWS_BY_QUALITY,
         nested=False,
         stochastic=True,
     ),
-    _row(
-        "deita",
-        _deita,
-        {EMBEDDINGS, QUALITY},
-        "Liu et al. 2023",
-        "Best complexity x quality, near-duplicates skipped.",
+    Strategy(
+        name="deita",
+        select=_deita,
+        paper="Liu et al. 2023",
+        summary="Best complexity x quality, near-duplicates skipped.",
+        needs=frozenset({EMBEDDINGS, QUALITY}),
+        settings=("selection.deita_threshold",),
     ),
-    _row(
-        "qdit",
-        _qdit,
-        {EMBEDDINGS, QUALITY},
-        "Bukharin & Zhao 2023",
-        "Facility location traded against quality.",
+    Strategy(
+        name="qdit",
+        select=_qdit,
+        paper="Bukharin & Zhao 2023",
+        summary="Facility location traded against quality.",
+        needs=frozenset({EMBEDDINGS, QUALITY}),
+        settings=("selection.qdit_alpha",),
     ),
-    _row(
-        "iterative_kmq_perplexity",
-        _kmq_round,
-        {CLUSTERS, QUALITY},
-        f"{_YU}, Algorithm 1",
-        "kmq in rounds, clusters reweighted by what the finetuned model learns.",
+    Strategy(
+        name="iterative_kmq_perplexity",
+        select=_kmq_round,
+        paper=f"{_YU}, Algorithm 1",
+        summary="kmq in rounds, clusters reweighted by what the finetuned model learns.",
+        needs=frozenset({CLUSTERS, QUALITY}),
+        settings=_DRAWS_BY_QUALITY,
         nested=False,
         stochastic=True,
         iterative=True,

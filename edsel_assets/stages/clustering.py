@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from edsel_assets.selection.clusters import Clusters, kmeans
-from edsel_assets.selection.diagnostics import low_quality_share, silhouette_sampled
+from edsel_assets.selection import Clusters, kmeans, low_quality_share, silhouette_sampled
 from edsel_assets.stages.inputs import clusters_of, column, embedding_matrix
 from edsel_assets.study import Study
 

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from edsel_assets.selection.clusters import Clusters
-from edsel_assets.selection.strategies import EMBEDDINGS, Signals, Strategy, StrategyOptions
+from edsel_assets.selection import Clusters
+from edsel_assets.selection.strategy import EMBEDDINGS, Signals, Strategy, StrategyOptions
 from edsel_assets.study import Study
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from edsel_assets.selection.kernel_width import gain_curves, usable_gamma
+from edsel_assets.selection import gain_curves, usable_gamma
 from edsel_assets.stages.inputs import embedding_matrix
 from edsel_assets.study import Study
 

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from edsel_assets.selection.ranking import Ranking
-from edsel_assets.selection.strategies import Signals, Strategy, StrategyOptions
+from edsel_assets.selection import Ranking
+from edsel_assets.selection.strategy import Signals, Strategy, StrategyOptions
 
 RANKINGS = pa.schema(
     [

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from edsel_assets.selection.cluster_sampling import update_weights
-from edsel_assets.selection.strategies import Signals, Strategy, StrategyOptions
+from edsel_assets.selection import update_weights
+from edsel_assets.selection.strategy import Signals, Strategy, StrategyOptions
 from edsel_assets.stages.rankings import ranking_table
 from edsel_assets.stages.training_sets import examples_of
 from edsel_assets.study import Study

@@ -15,3 +15,10 @@ def t0_embeddings(rows: int) -> np.ndarray:
         pytest.skip(f"needs {path.name} in EDSEL_DATA ({root})")
     pool = np.load(path, mmap_mode="r")
     return np.array(pool[:: len(pool) // rows][:rows])
+
+
+def labelled(rows: int, dim: int, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(rows, dim) points around ``count`` centres, and which centre each is around."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(count, size=rows)
+    return rng.normal(size=(count, dim))[labels] + rng.normal(size=(rows, dim)), labels

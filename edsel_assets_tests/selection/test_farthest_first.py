@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from edsel_assets.selection import k_center
-from edsel_assets.selection._embeddings import as_embeddings
+from edsel_assets.selection.core.embeddings import as_embeddings
 from edsel_assets_tests.selection.pools import t0_embeddings
 
 

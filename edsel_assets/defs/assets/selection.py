@@ -6,7 +6,8 @@ from edsel_assets.defs.graph import Graph, partition_of
 from edsel_assets.defs.io_managers import StoredTable, Table, TableWithArrays
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 from edsel_assets.defs.partitions import dimensions
-from edsel_assets.selection.strategies import EMBEDDINGS, STRATEGIES
+from edsel_assets.selection.strategies import STRATEGIES
+from edsel_assets.selection.strategy import EMBEDDINGS
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edsel_assets.selection import _checks
-from edsel_assets.selection._embeddings import as_embeddings
+from edsel_assets.selection.core import checks
+from edsel_assets.selection.core.embeddings import as_embeddings
 
 if TYPE_CHECKING:
     import torch
@@ -77,14 +77,14 @@ def kmeans(
 
     Time O(nredo niter N C d), memory O(N d + C d).
     """
-    clusters = _checks.whole_number("clusters", clusters, 1)
-    nredo = _checks.whole_number("nredo", nredo, 1)
-    niter = _checks.whole_number("niter", niter, 1)
-    seed = _checks.whole_number("seed", seed, 0)
+    clusters = checks.whole_number("clusters", clusters, 1)
+    nredo = checks.whole_number("nredo", nredo, 1)
+    niter = checks.whole_number("niter", niter, 1)
+    seed = checks.whole_number("seed", seed, 0)
     pool = as_embeddings(embeddings, normalise=normalise, device=device)
     if clusters > pool.size:
         raise ValueError(f"clusters must not exceed the {pool.size} prompts; got {clusters}. Ask for fewer.")
-    priority = _checks.tie_order(tie_break, pool.size)
+    priority = checks.tie_order(tie_break, pool.size)
     order = np.argsort(priority)
     points = pool.matrix() if tie_break is None else pool.rows(order)
     runs = []
@@ -123,9 +123,9 @@ def _start(
     # torch takes seconds to import: only who clusters pays for it.
     import torch
 
-    from edsel_assets.selection._distances import pair_squares
-    from edsel_assets.selection._lloyd import Lloyd
-    from edsel_assets.selection._swaps import swap_clusters
+    from edsel_assets.selection.clustering.lloyd import Lloyd
+    from edsel_assets.selection.clustering.swaps import swap_clusters
+    from edsel_assets.selection.core.distances import pair_squares
 
     state = Lloyd(points, _seeds(points, clusters, rng))
     next_swap: int | None = WARM_UP if clusters > 1 else None

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from edsel_assets.selection._embeddings import Embeddings
+from edsel_assets.selection.core.embeddings import Embeddings
 
 UNIT = 1 << 20  # fixed-point one: a weight is known to about 1e-6, all that float32 products can tell
 LOWEST = math.log(0.5 / UNIT)  # affinity under which an RBF weight rounds to zero

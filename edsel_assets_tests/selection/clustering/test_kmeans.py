@@ -6,9 +6,9 @@ import torch
 from sklearn.cluster import KMeans
 
 from edsel_assets.selection import kmeans
-from edsel_assets.selection._embeddings import as_embeddings
-from edsel_assets.selection._lloyd import Lloyd
-from edsel_assets.selection._swaps import swap_clusters
+from edsel_assets.selection.clustering.lloyd import Lloyd
+from edsel_assets.selection.clustering.swaps import swap_clusters
+from edsel_assets.selection.core.embeddings import as_embeddings
 from edsel_assets_tests.selection.pools import t0_embeddings
 
 
@@ -87,7 +87,7 @@ def test_same_labels_on_any_number_of_threads():
 
 def test_tensor_path_finds_the_same(monkeypatch):
     """The path that a GPU takes, run on the CPU."""
-    from edsel_assets.selection import _scans
+    from edsel_assets.selection.core import distance_kernels
 
     points = blobs(1200, 24, 20, seed=4)
     compiled = kmeans(points, 40)
@@ -98,7 +98,7 @@ def test_tensor_path_finds_the_same(monkeypatch):
     rows = torch.arange(1200).flip(0)
     matrix = as_embeddings(points).matrix()
     sums = torch.zeros((40, 24), dtype=torch.float64)
-    _scans.add_rows(matrix.numpy(), rows.numpy(), labels[rows].numpy(), sums.numpy())
+    distance_kernels.add_rows(matrix.numpy(), rows.numpy(), labels[rows].numpy(), sums.numpy())
     expected = torch.zeros_like(sums).index_add_(0, labels[rows], matrix[rows].double())
     torch.testing.assert_close(sums, expected, rtol=1e-12, atol=1e-12)
 

@@ -11,16 +11,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
-from edsel_assets.selection._facility_blocks import HalfPairs, in_threads
-from edsel_assets.selection._facility_kernel import UNIT
-from edsel_assets.selection._facility_rows import State
-from edsel_assets.selection._facility_utility import Utility
-
-GROUP = 256  # candidates whose best key is remembered together
-TAKEN = np.int64(-(1 << 62))
+from edsel_assets.selection.core.threads import in_threads
+from edsel_assets.selection.facility import kernels
+from edsel_assets.selection.facility.blocked import HalfPairs
+from edsel_assets.selection.facility.dense import State
+from edsel_assets.selection.facility.kernels import GROUP, TAKEN
+from edsel_assets.selection.facility.objective import Utility
+from edsel_assets.selection.facility.similarity import UNIT
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,8 @@ def both_ways(size: int, half: HalfPairs) -> Pairs:
     """Every pair in both rows, and each prompt with itself: row i holds i, those over i, those under i."""
     over, under = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
     for rows, columns, _ in half.pieces:
-        _tally(rows, over)
-        _tally(columns, under)
+        kernels.tally(rows, over)
+        kernels.tally(columns, under)
     starts = np.concatenate([[0], np.cumsum(1 + over + under)])
     others = np.empty(starts[-1], dtype=np.int32)
     weights = np.empty(starts[-1], dtype=np.int32)
@@ -53,7 +52,7 @@ def both_ways(size: int, half: HalfPairs) -> Pairs:
     def place(side: int) -> None:
         fill = starts[:-1] + 1 + (over if side else 0)
         for piece in half.pieces:
-            _place(piece[side], piece[1 - side], piece[2], fill, others, weights)
+            kernels.place(piece[side], piece[1 - side], piece[2], fill, others, weights)
 
     in_threads(place, (0, 1))
     return Pairs(starts, others, weights)
@@ -75,7 +74,7 @@ class SparseRun:
         self.maxima = state.maxima.numpy()  # shared: picks here move the state on
         self.owners = state.owners.numpy()
         self.parts = utility.gains(len(self.maxima))
-        self.keys = _gains(pairs.starts, pairs.others, pairs.weights, self.maxima) + self.parts
+        self.keys = kernels.gains(pairs.starts, pairs.others, pairs.weights, self.maxima) + self.parts
         self.keys[state.taken] = TAKEN
         self.best = np.empty(-(-len(self.maxima) // GROUP), dtype=np.int64)
         self.dirty = np.ones(len(self.best), dtype=np.bool_)
@@ -86,9 +85,9 @@ class SparseRun:
         ``values`` is u, (N,) float64 (empty: no utility), ``weight`` lambda, ``chosen`` the sum of u so far.
         """
         pairs = self.pairs
-        return _pick(
+        return kernels.pick(
             pairs.starts, pairs.others, pairs.weights, self.maxima, self.owners, self.keys, self.parts,
-            self.best, self.dirty, values, weight, chosen, out,
+            self.best, self.dirty, values, weight, UNIT, chosen, out,
         )  # fmt: skip
 
 
@@ -102,74 +101,3 @@ def cover(pairs: Pairs, selected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         maxima[pairs.others[part][raised]] = pairs.weights[part][raised]
         owners[pairs.others[part][raised]] = row
     return maxima, owners
-
-
-@numba.njit(cache=True, nogil=True)
-def _tally(rows, counts):
-    for row in rows:
-        counts[row] += 1
-
-
-@numba.njit(cache=True, nogil=True)
-def _place(rows, columns, pair_weights, fill, others, weights):
-    for p in range(rows.size):
-        at = fill[rows[p]]
-        others[at], weights[at] = columns[p], pair_weights[p]
-        fill[rows[p]] = at + 1
-
-
-@numba.njit(cache=True, nogil=True)
-def _gains(starts, others, weights, maxima):
-    gains = np.zeros(maxima.size, dtype=np.int64)
-    for j in range(maxima.size):
-        total = np.int64(0)
-        for p in range(starts[j], starts[j + 1]):
-            total += max(weights[p] - maxima[others[p]], 0)
-        gains[j] = total
-    return gains
-
-
-@numba.njit(cache=True, nogil=True)
-def _best(keys, best, dirty):
-    """The lowest row of the highest key."""
-    top = 0
-    for g in range(best.size):
-        if dirty[g]:
-            best[g] = keys[g * GROUP : (g + 1) * GROUP].max()
-            dirty[g] = False
-        if best[g] > best[top]:
-            top = g
-    row = top * GROUP
-    while keys[row] != best[top]:
-        row += 1
-    return row
-
-
-@numba.njit(cache=True, nogil=True)
-def _pick(starts, others, weights, maxima, owners, keys, parts, best, dirty, values, weight, chosen, out):
-    for pick in range(out.shape[0]):
-        row = _best(keys, best, dirty)
-        while values.size:
-            # Utility gains fall as more is chosen, so an old one is a bound: renew until the top is true.
-            part = np.int64(np.rint(weight * np.log1p(values[row] / (1 + chosen)) * UNIT))
-            if part == parts[row]:
-                break
-            keys[row] += part - parts[row]
-            parts[row] = part
-            dirty[row // GROUP] = True
-            row = _best(keys, best, dirty)
-        out[pick, 0], out[pick, 1] = row, keys[row]
-        keys[row] = TAKEN
-        dirty[row // GROUP] = True
-        if values.size:
-            chosen += values[row]
-        for p in range(starts[row], starts[row + 1]):
-            i, new = others[p], weights[p]
-            old = maxima[i]
-            if new > old:
-                maxima[i], owners[i] = new, row
-                for q in range(starts[i], starts[i + 1]):
-                    if weights[q] > old:
-                        keys[others[q]] -= min(weights[q], new) - old
-                        dirty[others[q] // GROUP] = True
-    return chosen

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from edsel_assets.selection._facility_kernel import UNIT
+from edsel_assets.selection.facility.similarity import UNIT
 
 
 class Utility:

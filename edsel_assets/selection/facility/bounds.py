@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
-from edsel_assets.selection._facility_kernel import UNIT, Kernel
-from edsel_assets.selection._facility_utility import Utility
+from edsel_assets.selection.facility.objective import Utility
+from edsel_assets.selection.facility.similarity import UNIT, Kernel
 
 CHECKS = 16  # prefixes at which the bound is taken; each costs O(N)
 

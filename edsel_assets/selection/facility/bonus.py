@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edsel_assets.selection._embeddings import Embeddings
-from edsel_assets.selection._facility_kernel import UNIT, make_kernel
-from edsel_assets.selection._facility_plan import choose_engine, memory_of
-from edsel_assets.selection._facility_run import Job, Outcome, run
-from edsel_assets.selection._facility_utility import Utility
-from edsel_assets.selection.facility import LARGEST_TERM
+from edsel_assets.selection.core.embeddings import Embeddings
+from edsel_assets.selection.facility.engines import choose_engine, memory_of
+from edsel_assets.selection.facility.greedy import LARGEST_TERM
+from edsel_assets.selection.facility.job import Job
+from edsel_assets.selection.facility.objective import Utility
+from edsel_assets.selection.facility.run import Outcome, run
+from edsel_assets.selection.facility.similarity import UNIT, make_kernel
 
 
 class Bonus(Utility):

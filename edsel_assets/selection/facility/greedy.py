@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edsel_assets.selection import _checks
-from edsel_assets.selection._embeddings import as_embeddings
-from edsel_assets.selection.ranking import Ranking
+from edsel_assets.selection.core import checks, draws
+from edsel_assets.selection.core.embeddings import as_embeddings
+from edsel_assets.selection.core.ranking import Ranking
 
 if TYPE_CHECKING:
     import torch
@@ -79,30 +79,35 @@ def facility_location(
     RBF kernel; about ln(picks until the pairs fit) + 3/2 products for cosine or a wide one. Memory:
     4 N d bytes for the points and up to 32 for each pair that matters, or 4 N^2 in the dense engine.
     """
-    settings = _settings(kernel, gamma, engine, stochastic, seed, memory_limit)
+    _check_settings(kernel, gamma, engine, stochastic, seed, memory_limit)
     views = as_embeddings(embeddings, normalise=normalise or kernel == "cosine", device=device)
     _full_precision(views.device)
-    chosen = _checks.selected_rows(selected, views.size)
-    budget = _checks.budget_within(budget, views.size, len(chosen))
+    chosen = checks.selected_rows(selected, views.size)
+    budget = checks.budget_within(budget, views.size, len(chosen))
     weight, values = _utility(utility, utility_weight, views.size)
     if values is not None and engine == "apricot":
         raise ValueError("engine='apricot' does not take a utility; choose another engine.")
     # Everything below works in priority order, so that equal gains go to the lower row.
-    priority = _checks.tie_order(tie_break, views.size)
+    priority = checks.tie_order(tie_break, views.size)
     order = np.argsort(priority, kind="stable")
 
     # torch and the compiled parts take seconds to import: only who runs this pays for them.
-    from edsel_assets.selection._facility_kernel import make_kernel
-    from edsel_assets.selection._facility_plan import choose_engine, memory_of
-    from edsel_assets.selection._facility_run import Job, run
-    from edsel_assets.selection._facility_utility import Utility
+    from edsel_assets.selection.facility.engines import choose_engine, memory_of
+    from edsel_assets.selection.facility.job import Job
+    from edsel_assets.selection.facility.objective import Utility
+    from edsel_assets.selection.facility.run import run
+    from edsel_assets.selection.facility.similarity import make_kernel
 
     limit = memory_of(views.device) if memory_limit is None else memory_limit
     name = choose_engine(engine, views.size, views.dim, limit, views.device, stochastic is not None)
     built = make_kernel(views, kernel, gamma, None if tie_break is None else order)
     chosen = priority[chosen]
+    sampling = None
+    if stochastic is not None and seed is not None:
+        keys = draws.keys_of(tie_break, views.size)[order]
+        sampling = float(stochastic), draws.keyed_words(seed, keys, "stochastic greedy")
     term = Utility(None if values is None else values[order], weight, chosen)
-    outcome = run(Job(built, term, chosen, budget, name, limit, settings, progress))
+    outcome = run(Job(built, term, chosen, budget, name, limit, sampling, progress))
     details = {
         "engine": name,
         "kernel": kernel,
@@ -114,11 +119,11 @@ def facility_location(
     return Ranking(order[outcome.picks], outcome.gains, outcome.objective, outcome.upper_bound, details)
 
 
-def _settings(
+def _check_settings(
     kernel: str, gamma: float, engine: str, stochastic: float | None, seed: int | None, limit: int | None
-) -> tuple[float, int] | None:
-    """The arguments that need no pool, checked; returns those of the stochastic option."""
-    from edsel_assets.selection._facility_plan import ENGINES
+) -> None:
+    """Check the arguments that need no pool."""
+    from edsel_assets.selection.facility.engines import ENGINES
 
     if kernel not in KERNELS:
         raise ValueError(f"kernel must be one of {KERNELS}; got {kernel!r}.")
@@ -127,18 +132,18 @@ def _settings(
     if not (_is_number(gamma) and gamma > 0):
         raise ValueError(f"gamma must be a finite number over 0, a squared distance; got {gamma!r}.")
     if limit is not None:
-        _checks.whole_number("memory_limit", limit, 1)
+        checks.whole_number("memory_limit", limit, 1)
     if stochastic is None:
         if seed is not None:
             raise ValueError("seed is of the stochastic option; pass stochastic too, or leave seed out.")
-        return None
+        return
     if not 0 < stochastic < 1:
         raise ValueError(f"stochastic must be an epsilon between 0 and 1; got {stochastic!r}.")
     if seed is None:
         raise ValueError("stochastic greedy needs a seed, so that a run can be repeated; pass seed.")
     if engine in ("apricot", "sparse"):
         raise ValueError(f"engine={engine!r} does not take stochastic; choose dense, blocked or auto.")
-    return float(stochastic), _checks.whole_number("seed", seed, 0)
+    checks.whole_number("seed", seed, 0)
 
 
 def _full_precision(device: torch.device) -> None:
@@ -160,7 +165,7 @@ def _utility(utility: Any, weight: float, size: int) -> tuple[float, np.ndarray 
         raise ValueError(f"utility_weight must be a finite number of at least 0; got {weight!r}.")
     if utility is None:
         return float(weight), None
-    values = _checks.finite_vector("utility", utility, size)
+    values = checks.finite_vector("utility", utility, size)
     negative = np.flatnonzero(values < 0)
     if negative.size:
         raise ValueError(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from edsel_assets.selection._facility_kernel import UNIT, Kernel
-from edsel_assets.selection._facility_rows import State, chunks
+from edsel_assets.selection.facility.dense import State, chunks
+from edsel_assets.selection.facility.similarity import UNIT, Kernel
 
 
 def run_apricot(kernel: Kernel, state: State, selected: np.ndarray, budget: int) -> None:

@@ -15,9 +15,9 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from edsel_assets.selection._facility_bound import Certificate
-from edsel_assets.selection._facility_kernel import Kernel
-from edsel_assets.selection._facility_utility import Utility
+from edsel_assets.selection.facility.bounds import Certificate
+from edsel_assets.selection.facility.objective import Utility
+from edsel_assets.selection.facility.similarity import Kernel
 
 CHUNK_BYTES = 64 << 20  # of one block of similarity rows
 Choose = Callable[[np.ndarray], int]  # (N,) int64 keys, taken ones negative -> row

@@ -10,9 +10,9 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from edsel_assets.selection import _checks
-from edsel_assets.selection.clusters import Clusters
-from edsel_assets.selection.ranking import Ranking
+from edsel_assets.selection.clustering.kmeans import Clusters
+from edsel_assets.selection.core import checks, draws
+from edsel_assets.selection.core.ranking import Ranking
 
 Rule = Literal["random", "closest", "quality"]
 RULES = get_args(Rule)
@@ -50,7 +50,7 @@ def cluster_budgets(
     if (caps > sizes).any():
         worst = np.flatnonzero(caps > sizes)[:5].tolist()
         raise ValueError(f"available must not exceed sizes; it does for clusters {worst}.")
-    budget = _checks.whole_number("budget", budget, 0)
+    budget = checks.whole_number("budget", budget, 0)
     if budget > caps.sum():
         raise ValueError(
             f"budget must not exceed the {caps.sum()} prompts available; got {budget}. Lower it."
@@ -116,8 +116,9 @@ def sample_clusters(
             the distinct prompts, fewer than ``budget`` in general, and ``details["copies"]``
             how often each was drawn.
         temperature: for "quality", draw by softmax(quality / temperature) instead.
-        seed: of the draws, which are keyed by prompt in ``tie_break`` order: row order is no matter.
-        tie_break: (N,) unique keys; equal distances go by the lower key. Row order without it.
+        seed: of the draws, each keyed by (seed, the prompt's key): what else is in the pool, and in
+            which order, does not change it.
+        tie_break: (N,) unique keys; equal distances go by the lower key. Row numbers without it.
 
     Returns:
         A ranking, cluster by cluster in turn: first the first pick of every cluster, and so on.
@@ -128,7 +129,8 @@ def sample_clusters(
         ValueError: on an unknown rule, arguments that do not fit the rule, or bad values.
 
     Time O(N log N), memory O(N). Draws without replacement are exact successive sampling, by
-    Gumbel keys (Kool et al. 2019), in logarithms: no temperature overflows.
+    Gumbel keys (Kool et al. 2019), in logarithms: no temperature overflows. Those with replacement are
+    the first arrivals of independent Poisson processes, one per prompt with its odds as the rate.
     """
     pool_size = len(clusters.labels)
     if rule not in RULES:
@@ -136,9 +138,9 @@ def sample_clusters(
     if rule != "quality" and (quality is not None or temperature is not None or replacement):
         raise ValueError(f"quality, temperature and replacement belong to rule 'quality'; got rule {rule!r}.")
     log_odds = _log_odds(quality, temperature, pool_size) if rule == "quality" else np.zeros(pool_size)
-    chosen = _checks.selected_rows(selected, pool_size)
-    budget = _checks.budget_within(budget, pool_size, len(chosen))
-    priority = _checks.tie_order(tie_break, pool_size)
+    chosen = checks.selected_rows(selected, pool_size)
+    budget = checks.budget_within(budget, pool_size, len(chosen))
+    priority = checks.tie_order(tie_break, pool_size)
     count = len(clusters.centroids)
     if pool_size and not 0 <= clusters.labels.min() <= clusters.labels.max() < count:
         raise ValueError(
@@ -150,17 +152,25 @@ def sample_clusters(
     sizes = np.bincount(clusters.labels, minlength=count)
     available = np.bincount(clusters.labels[free], minlength=count)
     budgets = cluster_budgets(sizes, budget, weights=weights, available=available)
-    rng = np.random.default_rng(seed)
+    prompt_keys = draws.keys_of(tie_break, pool_size)
     if replacement:
-        return _with_replacement(clusters, budgets, log_odds, quality, free, priority, rng)
-    draws = np.zeros(pool_size) if rule == "closest" else rng.gumbel(size=pool_size)[priority]
-    # Gumbel keys: the b largest of a group are b successive draws by exp(log_odds).
-    keys = -np.asarray(clusters.distances, dtype=np.float64) if rule == "closest" else log_odds + draws
+        words = draws.keyed_words(seed, prompt_keys, "arrivals")
+        copies = _copies(clusters.labels, budgets, log_odds, free, words)
+        rows = np.flatnonzero(copies)
+        rows = rows[np.lexsort((priority[rows], -copies[rows]))].astype(np.int64)
+        details = {"budgets": budgets.tolist(), "copies": copies[rows].tolist()}
+        return Ranking(rows, np.asarray(quality, dtype=np.float64)[rows], details=details)
+    if rule == "closest":
+        order, gumbel = -np.asarray(clusters.distances, dtype=np.float64), np.zeros(pool_size)
+    else:
+        # The b largest sums of log odds and Gumbel draw are b successive draws by the odds.
+        gumbel = -np.log(draws.exponentials(draws.keyed_words(seed, prompt_keys, "clusters")))
+        order = log_odds + gumbel
     rows = np.flatnonzero(free)
-    # Behind the keys the draws alone: they decide where odds are nil or too large to add to.
-    rows = rows[np.lexsort((priority[rows], -draws[rows], -keys[rows], clusters.labels[rows]))]
+    # Behind the sums the draws alone: they decide where odds are nil or too large to add to.
+    rows = rows[np.lexsort((priority[rows], -gumbel[rows], -order[rows], clusters.labels[rows]))]
     indices = _in_turns(clusters.labels, rows, budgets)
-    worth = {"quality": quality, "closest": keys, "random": np.zeros(pool_size)}[rule]
+    worth = {"quality": quality, "closest": order, "random": np.zeros(pool_size)}[rule]
     gains = np.asarray(worth, dtype=np.float64)[indices]
     return Ranking(indices, gains, details={"budgets": budgets.tolist()})
 
@@ -173,28 +183,40 @@ def _in_turns(labels: np.ndarray, rows: np.ndarray, budgets: np.ndarray) -> np.n
     return rows[taken][np.argsort(turn[taken], kind="stable")].astype(np.int64)
 
 
-def _with_replacement(
-    clusters: Clusters,
-    budgets: np.ndarray,
-    log_odds: np.ndarray,
-    quality: np.ndarray | None,
-    free: np.ndarray,
-    priority: np.ndarray,
-    rng: np.random.Generator,
-) -> Ranking:
-    copies = np.zeros(len(priority), dtype=np.int64)
+def _copies(
+    labels: np.ndarray, budgets: np.ndarray, log_odds: np.ndarray, free: np.ndarray, words: np.ndarray
+) -> np.ndarray:
+    """(N,) int64 how often each prompt is drawn, with replacement, for the ``budgets`` of its cluster.
+
+    The first b arrivals of a cluster's processes are b independent draws by the odds.
+    """
+    copies = np.zeros(len(labels), dtype=np.int64)
     rows = np.flatnonzero(free)
-    rows = rows[np.lexsort((priority[rows], clusters.labels[rows]))]
-    ends = np.cumsum(np.bincount(clusters.labels[rows], minlength=len(budgets)))
-    for budget, members in zip(budgets, np.split(rows, ends[:-1]), strict=True):
+    rows = rows[np.argsort(labels[rows], kind="stable")]
+    ends = np.cumsum(np.bincount(labels[rows], minlength=len(budgets)))
+    for budget, members in zip(budgets.tolist(), np.split(rows, ends[:-1]), strict=True):
         if budget:
-            odds = log_odds[members]
-            odds = np.exp(odds - odds.max()) if np.isfinite(odds.max()) else np.ones(len(members))
-            copies[members] = rng.multinomial(budget, odds / odds.sum())
-    rows = np.flatnonzero(copies)
-    rows = rows[np.lexsort((priority[rows], -copies[rows]))]
-    details = {"budgets": budgets.tolist(), "copies": copies[rows].tolist()}
-    return Ranking(rows.astype(np.int64), np.asarray(quality, dtype=np.float64)[rows], details=details)
+            highest = log_odds[members].max()
+            odds = np.exp(log_odds[members] - highest) if np.isfinite(highest) else np.ones(len(members))
+            members, odds = members[odds > 0], odds[odds > 0]
+            first = _first_arrivals(odds, words[members], budget)
+            copies[members] = np.bincount(first, minlength=len(members))
+    return copies
+
+
+def _first_arrivals(rates: np.ndarray, words: np.ndarray, count: int) -> np.ndarray:
+    """(count,) which process each of the first ``count`` arrivals belongs to."""
+    times, owners = np.empty(0), np.empty(0, dtype=np.int64)
+    waiting, clock = np.arange(len(rates)), np.zeros(len(rates))
+    number = 0
+    while len(waiting):  # those whose next arrival may be among the first
+        clock[waiting] += draws.exponentials(draws.mixed(words[waiting], number)) / rates[waiting]
+        times, owners = np.append(times, clock[waiting]), np.append(owners, waiting)
+        first = np.argsort(times, kind="stable")[:count]
+        times, owners = times[first], owners[first]
+        waiting = waiting[clock[waiting] <= times[-1]] if len(times) == count else waiting
+        number += 1
+    return owners
 
 
 def update_weights(
@@ -254,7 +276,7 @@ def _literal_factors(scores: np.ndarray) -> np.ndarray:
 def _log_odds(quality: np.ndarray | None, temperature: float | None, pool_size: int) -> np.ndarray:
     if quality is None:
         raise ValueError("rule 'quality' needs quality, one score per prompt.")
-    values = _checks.finite_vector("quality", quality, pool_size)
+    values = checks.finite_vector("quality", quality, pool_size)
     if temperature is not None:
         with np.errstate(over="ignore"):
             return (values - values.max(initial=-np.inf)) / _temperature(temperature)

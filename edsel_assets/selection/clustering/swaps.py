@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from edsel_assets.selection._lloyd import BLOCK_BYTES, Lloyd, cluster_sums
+from edsel_assets.selection.clustering.lloyd import BLOCK_BYTES, Lloyd, cluster_sums
 
 SPLIT_STEPS = 3  # of 2-means inside a cluster
 SPLIT_ROWS = 8192  # that a thread takes at a time
@@ -90,15 +90,15 @@ def _nearer_to(state: Lloyd, one: torch.Tensor, other: torch.Tensor) -> torch.Te
 
 
 def _beyond_compiled(state: Lloyd, axis: torch.Tensor, middle: torch.Tensor) -> torch.Tensor:
-    from edsel_assets.selection import _scans
-    from edsel_assets.selection._facility_blocks import in_threads
+    from edsel_assets.selection.core import distance_kernels
+    from edsel_assets.selection.core.threads import in_threads
 
     sides = torch.empty(len(state.points), dtype=torch.bool)
     points, labels = state.points.numpy(), state.labels.numpy()
 
     def block(start: int) -> None:
         part = sides[start : start + SPLIT_ROWS].numpy()
-        _scans.beyond(points, start, labels, axis.numpy(), middle.numpy(), part)
+        distance_kernels.beyond(points, start, labels, axis.numpy(), middle.numpy(), part)
 
     in_threads(block, range(0, len(sides), SPLIT_ROWS))
     return sides

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edsel_assets.selection import _facility_lazy
-from edsel_assets.selection.facility import facility_location
+from edsel_assets.selection import facility_location
+from edsel_assets.selection.facility import sparse
+from edsel_assets_tests.selection.pools import t0_embeddings
 
 UNIT_NOISE = 3e-6  # what rounding a weight to 2^-20 and float32 products can move it by, and a little
 ENGINES = ("dense", "sparse", "blocked", "apricot")
@@ -88,7 +88,7 @@ def test_a_head_of_products_and_pairs_after_it_lose_nothing(
 ) -> None:
     points = pool(400, dim=12, clusters=9)
     plain = facility_location(points, 150, kernel=kernel, gamma=gamma, engine="dense")
-    monkeypatch.setattr(_facility_lazy, "ALWAYS_PAIRS", 0)
+    monkeypatch.setattr(sparse, "ALWAYS_PAIRS", 0)
     utility = np.linspace(0, 1, 400)
     mixed = facility_location(points, 150, kernel=kernel, gamma=gamma, engine="sparse")
     assert 0 < mixed.details["picks_by_products"] < 150
@@ -299,11 +299,7 @@ def test_zero_vectors_are_refused_by_cosine_but_not_by_plain_distances() -> None
 
 
 def test_real_prompts_against_plain_numpy() -> None:
-    root = Path(os.environ.get("EDSEL_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
-    path = root / "t0_minilm_embeddings.npy"
-    if not path.exists():
-        pytest.skip(f"no real embeddings at {path}; set EDSEL_DATA")
-    points = np.load(path, mmap_mode="r")[:16000:8]
+    points = t0_embeddings(2000)
     x = points.astype(np.float64)
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     for kernel, gamma in (("rbf", 0.1), ("cosine", 1.0)):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from edsel_assets.selection import _embeddings
-from edsel_assets.selection._embeddings import as_embeddings
+from edsel_assets.selection.core import embeddings as module
+from edsel_assets.selection.core.embeddings import as_embeddings
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_memory_mapped_float16_is_read_in_blocks(
     path = f"{tmp_path}/pool.npy"
     np.save(path, points.astype(np.float16))
     whole = as_embeddings(np.load(path, mmap_mode="r")).matrix()
-    monkeypatch.setattr(_embeddings, "BLOCK_BYTES", 4 * 7 * 3)  # three rows a block
+    monkeypatch.setattr(module, "BLOCK_BYTES", 4 * 7 * 3)  # three rows a block
     views = as_embeddings(np.load(path, mmap_mode="r"))
     assert torch.equal(views.matrix(), whole)
     assert torch.equal(torch.cat([block for _, _, block in views.blocks(8)]), whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,38 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from edsel_assets.selection._facility_apricot import run_apricot
-from edsel_assets.selection._facility_bound import Certificate
-from edsel_assets.selection._facility_kernel import UNIT, Kernel
-from edsel_assets.selection._facility_rows import Rows, State, TorchRows, run_greedy, start_state
-from edsel_assets.selection._facility_utility import Utility
-
-
-@dataclass(frozen=True)
-class Job:
-    """What to choose, all rows in priority order so that equal gains go to the lower row.
-
-    Attributes:
-        selected: (s,) int64 rows chosen already.
-        engine: one of the engines, not "auto".
-        limit: bytes the engine may use.
-        stochastic: epsilon and seed, or None for the best of all candidates.
-        progress: called with (done, total); the N rows of the similarity count beside the picks.
-    """
-
-    kernel: Kernel
-    utility: Utility
-    selected: np.ndarray
-    budget: int
-    engine: str
-    limit: int
-    stochastic: tuple[float, int] | None
-    progress: Callable[[int, int], None] | None
-
-    def report(self, picked: int, rows: int | None = None) -> None:
-        size = self.kernel.size
-        if self.progress is not None:
-            self.progress((size if rows is None else rows) + picked, size + self.budget)
+from edsel_assets.selection.core import draws
+from edsel_assets.selection.facility.apricot import run_apricot
+from edsel_assets.selection.facility.bounds import Certificate
+from edsel_assets.selection.facility.dense import Rows, State, TorchRows, run_greedy, start_state
+from edsel_assets.selection.facility.job import Job
+from edsel_assets.selection.facility.similarity import UNIT, Kernel
 
 
 @dataclass(frozen=True)
@@ -66,7 +41,7 @@ def run(job: Job) -> Outcome:
     details: dict[str, object] = {}
     if job.engine == "sparse":
         # Imported here, as the compiled part is of no use to a GPU.
-        from edsel_assets.selection._facility_lazy import run_sparse
+        from edsel_assets.selection.facility.sparse import run_sparse
 
         state, details = run_sparse(job, certificate)
     else:
@@ -90,7 +65,7 @@ def _run_rows(job: Job, certificate: Certificate) -> State:
     """The dense, blocked and apricot engines."""
     rows: Rows = TorchRows(job.kernel, held=job.engine == "dense")
     if job.engine == "blocked" and job.kernel.points.device.type == "cpu":
-        from edsel_assets.selection._facility_blocks import CpuRows
+        from edsel_assets.selection.facility.blocked import CpuRows
 
         rows = CpuRows(job.kernel)
     state = start_state(job.kernel, rows, job.selected)
@@ -116,13 +91,13 @@ def _sampler(job: Job) -> Callable[[np.ndarray], int] | None:
     """The choice among a random sample of candidates, or None for the best of all."""
     if job.stochastic is None:
         return None
-    epsilon, seed = job.stochastic
-    draws = np.random.default_rng(seed)
+    epsilon, words = job.stochastic
+    steps = itertools.count()
     count = math.ceil(job.kernel.size / job.budget * math.log(1 / epsilon)) if job.budget else 0
 
     def choose(keys: np.ndarray) -> int:
         free = np.flatnonzero(keys >= 0)
-        sample = np.sort(draws.choice(free, min(count, len(free)), replace=False))
+        sample = free[draws.smallest(draws.uniforms(draws.mixed(words[free], next(steps))), count)]
         return int(sample[np.argmax(keys[sample])])
 
     return choose

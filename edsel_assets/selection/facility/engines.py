@@ -6,7 +6,7 @@ import os
 
 import torch
 
-from edsel_assets.selection._facility_rows import CHUNK_BYTES
+from edsel_assets.selection.facility.dense import CHUNK_BYTES
 
 ENGINES = ("auto", "dense", "sparse", "blocked", "apricot")
 MEMORY_SHARE = 0.5  # of the machine's memory, when no limit is given

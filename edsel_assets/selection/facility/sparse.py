@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 
-from edsel_assets.selection._facility_blocks import CpuRows, HalfPairs, near_pairs, whole_thresholds
-from edsel_assets.selection._facility_bound import Certificate
-from edsel_assets.selection._facility_dual import dual_bound
-from edsel_assets.selection._facility_kernel import UNIT, Kernel
-from edsel_assets.selection._facility_plan import most_pairs
-from edsel_assets.selection._facility_rows import State, run_greedy, start_state
-from edsel_assets.selection._facility_sparse import Pairs, SparseRun, both_ways, cover
+from edsel_assets.selection.facility.blocked import CpuRows, HalfPairs, near_pairs, whole_thresholds
+from edsel_assets.selection.facility.bounds import Certificate
+from edsel_assets.selection.facility.dense import State, run_greedy, start_state
+from edsel_assets.selection.facility.dual_bound import dual_bound
+from edsel_assets.selection.facility.engines import most_pairs
+from edsel_assets.selection.facility.job import Job
+from edsel_assets.selection.facility.pairs import Pairs, SparseRun, both_ways, cover
+from edsel_assets.selection.facility.similarity import UNIT, Kernel
 
 SAMPLE = 96  # rows of which the number of pairs is estimated
 ALWAYS_PAIRS = 1 << 22  # held without asking whether fewer would do: 128 MiB
 DENSEST = 16  # at most one pair in so many is held: more take longer than the picks they replace
-
-if TYPE_CHECKING:
-    from edsel_assets.selection._facility_run import Job
 
 
 def run_sparse(job: Job, certificate: Certificate) -> tuple[State, dict[str, object]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from edsel_assets.selection._distances import pair_squares, product_error
+from edsel_assets.selection.core.distances import pair_squares, product_error
 
 BLOCK_ROWS = 1024  # of a product on the CPU: small enough to stay in cache
 PRODUCT_BYTES = 256 << 20  # of the products held at a time on a GPU
@@ -60,8 +60,8 @@ class Lloyd:
         return int(moved.sum()) + self._fill_empty()
 
     def _label_compiled(self, undecided: torch.Tensor) -> None:
-        from edsel_assets.selection import _scans
-        from edsel_assets.selection._facility_blocks import Scratch, in_threads
+        from edsel_assets.selection.core import distance_kernels
+        from edsel_assets.selection.core.threads import Scratch, in_threads
 
         scratch = Scratch()
         centroids, norms = self.centroids, self.centroids.square().sum(1).numpy()
@@ -70,7 +70,7 @@ class Lloyd:
         def block(start: int) -> None:
             rows = undecided[start : start + step]
             products = scratch.product(self._rows(rows), centroids)
-            _scans.two_nearest(
+            distance_kernels.two_nearest(
                 products, rows.numpy(), self.points.numpy(), centroids.numpy(), self.norms.numpy(), norms,
                 self.error, self.labels.numpy(), self.nearest.numpy(), self.second.numpy(),
             )  # fmt: skip
@@ -159,9 +159,9 @@ def cluster_sums(
     """(C, d) float64 sums and (C,) sizes of ``points[rows]`` by their ``labels``."""
     sums = torch.zeros((count, points.shape[1]), dtype=torch.float64, device=points.device)
     if points.device.type == "cpu":
-        from edsel_assets.selection import _scans
+        from edsel_assets.selection.core import distance_kernels
 
-        _scans.add_rows(points.numpy(), rows.numpy(), labels.numpy(), sums.numpy())
+        distance_kernels.add_rows(points.numpy(), rows.numpy(), labels.numpy(), sums.numpy())
         return sums, torch.bincount(labels, minlength=count)
     # Sorted segments instead of scattered additions, which a GPU sums in any order.
     order = torch.argsort(labels, stable=True)

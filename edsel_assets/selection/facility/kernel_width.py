@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edsel_assets.selection.facility import facility_location
+from edsel_assets.selection.facility.greedy import facility_location
 
 if TYPE_CHECKING:
     import torch

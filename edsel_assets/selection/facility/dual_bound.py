@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numba
 import numpy as np
 
-from edsel_assets.selection._facility_blocks import in_threads
-from edsel_assets.selection._facility_kernel import UNIT
-from edsel_assets.selection._facility_sparse import Pairs
+from edsel_assets.selection.core.threads import in_threads
+from edsel_assets.selection.facility import kernels
+from edsel_assets.selection.facility.pairs import Pairs
+from edsel_assets.selection.facility.similarity import UNIT
 
 ROUNDS = 12  # over all pairs' worth of reading: with fewer kept, as many more rounds
 MOST_ROUNDS = 30
@@ -49,12 +49,12 @@ def dual_bound(
     everything = len(pairs.weights)
     pairs = _over(pairs, floor)
     # The best v of a choice lies between the second and the first of the weights that cover a point.
-    first, second = _two_best(pairs.starts, pairs.others, pairs.weights, picks, lowest)
+    first, second = kernels.two_best(pairs.starts, pairs.others, pairs.weights, picks, lowest)
     v = first // 2 + second // 2
     gains, counts = np.empty(size, dtype=np.int64), np.empty(size, dtype=np.int64)
     best, pace, idle = int(np.iinfo(np.int64).max), 1.0, 0
     for _ in range(min(MOST_ROUNDS, ROUNDS * everything // len(pairs.weights))):
-        _by_rows(_excess, pairs, gains, v)
+        _by_rows(kernels.excess, pairs, gains, v)
         gains += parts
         gains[parts < 0] = -1
         top = np.argpartition(gains, size - budget)[size - budget :]
@@ -67,7 +67,7 @@ def dual_bound(
             break
         among = np.zeros(size, dtype=np.bool_)
         among[top] = True
-        _by_rows(_covering, pairs, counts, v, among)
+        _by_rows(kernels.covering, pairs, counts, v, among)
         slope = 1.0 - counts
         slope[(v <= lowest) & (slope > 0)] = 0
         if not slope.any():
@@ -97,34 +97,3 @@ def _by_rows(work: Callable[..., None], pairs: Pairs, out: np.ndarray, *arrays: 
             stripe(number)
     else:
         in_threads(stripe, range(STRIPES))
-
-
-@numba.njit(cache=True, nogil=True)
-def _two_best(starts, others, weights, picks, lowest):
-    first, second = lowest.copy(), lowest.copy()
-    for j in picks:
-        for p in range(starts[j], starts[j + 1]):
-            i, w = others[p], weights[p]
-            if w > first[i]:
-                first[i], second[i] = w, first[i]
-            elif w > second[i]:
-                second[i] = w
-    return first, second
-
-
-@numba.njit(cache=True, nogil=True)
-def _excess(starts, others, weights, v, offset, gains):
-    for j in range(gains.size):
-        total = np.int64(0)
-        for p in range(starts[offset + j], starts[offset + j + 1]):
-            total += max(weights[p] - v[others[p]], 0)
-        gains[j] = total
-
-
-@numba.njit(cache=True, nogil=True)
-def _covering(starts, others, weights, v, among, offset, counts):
-    for i in range(counts.size):
-        count = 0
-        for p in range(starts[offset + i], starts[offset + i + 1]):
-            count += among[others[p]] and weights[p] > v[offset + i]
-        counts[i] = count

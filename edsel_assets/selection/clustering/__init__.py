@@ -1,0 +1,1 @@
+"""k-means, sampling inside clusters, and how well a clustering separates."""

@@ -1,0 +1,1 @@
+"""What every part of selection stands on; imports no other room."""

@@ -1,0 +1,1 @@
+"""Facility location: greedy engines, their similarities and their certificates."""

@@ -1,0 +1,127 @@
+"""What a selection strategy is: the signals it reads, the options it takes, and its row in the table.
+
+Imports neither numpy nor an algorithm, as the table of strategies is read wherever the graph is loaded.
+Symbols: N prompts, d embedding dimension, C clusters, k budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from edsel_assets.selection.clustering.kmeans import Clusters
+    from edsel_assets.selection.core.ranking import Ranking
+
+GAMMAS = (0.001, 0.002, 0.005, 0.01, 0.1, 1.0, 10.0)
+EMBEDDINGS, UNCERTAINTY, CLUSTERS, QUALITY = "embeddings", "uncertainty", "clusters", "quality"
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What is known of a pool before annotation; a strategy reads the parts it names in ``needs``.
+
+    Attributes:
+        prompt_ids: (N,) unique keys; ties are broken and random draws keyed by them.
+        embeddings: (N, d) array or tensor of floats.
+        uncertainty: (N,) scores of the strategy's measure, higher is more uncertain.
+        clusters: a clustering of the pool's N prompts.
+        quality: (N,) non-negative, higher is better.
+        complexity: (N,) non-negative, higher is more complex.
+        cluster_weights: (C,) non-negative shares of a round's budget; iterative strategies only.
+        selected: rows annotated already; never returned, and new picks are conditioned on them.
+    """
+
+    prompt_ids: np.ndarray
+    embeddings: Any = None
+    uncertainty: np.ndarray | None = None
+    clusters: Clusters | None = None
+    quality: np.ndarray | None = None
+    complexity: np.ndarray | None = None
+    cluster_weights: np.ndarray | None = None
+    selected: tuple[int, ...] | np.ndarray = ()
+
+
+@dataclass(frozen=True)
+class StrategyOptions:
+    """Every switch of every strategy; a strategy ignores those that are not its own.
+
+    Attributes:
+        seed: of the random draws; the replicate of a stochastic strategy.
+        gamma: RBF kernel width of facility location, or "auto" for the largest of ``gammas``
+            that has not saturated at the budget.
+        gammas: the widths that "auto" tries.
+        normalise: L2-normalise the embeddings (all but the cosine kernels, which always do).
+        utility_weight: weight of the utility term in ``fl_rbf_min_margin``.
+        seed_point: first centre of ``k_center``: the point nearest the mean, or a random one.
+        deita_threshold: cosine similarity from which ``deita`` calls two prompts the same.
+        qdit_alpha: weight of quality against diversity in ``qdit``, in [0, 1].
+        replacement: ``kmq`` draws with replacement, as the paper says.
+        temperature: ``kmq`` draws by softmax(quality / temperature); None: by quality / sum.
+        engine, memory_limit (bytes): of facility location, see there. ``qdit`` runs on all but
+            "apricot", for which it takes "auto".
+        device: "auto", "cpu", "cuda" or any torch device name.
+        progress: called with (done, total) now and then.
+    """
+
+    seed: int = 0
+    gamma: float | Literal["auto"] = 0.002
+    gammas: tuple[float, ...] = GAMMAS
+    normalise: bool = True
+    utility_weight: float = 1.0
+    seed_point: Literal["medoid", "random"] = "medoid"
+    deita_threshold: float = 0.9
+    qdit_alpha: float = 0.7
+    replacement: bool = False
+    temperature: float | None = None
+    engine: Literal["auto", "dense", "sparse", "blocked", "apricot"] = "auto"
+    memory_limit: int | None = None
+    device: str = "auto"
+    progress: Callable[[int, int], None] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strategy:
+    """One row of the table.
+
+    Attributes:
+        name: the key, as in partition names.
+        select: (signals, budget, options) -> ranking.
+        paper: where it comes from.
+        summary: one line for people.
+        needs: the signals it reads, of {"embeddings", "uncertainty", "clusters", "quality"}.
+        settings: the settings of a study, by dotted name, that can change its ranking by more than
+            rounding. Budgets, seeds of replicates and what its signals depend on are not among them.
+        measure: the one uncertainty measure it reads, or None.
+        nested: the ranking at a budget is a prefix of that at any larger one.
+        stochastic: the seed changes the choice.
+        iterative: runs in rounds; ``select`` chooses one round by ``signals.cluster_weights``.
+    """
+
+    name: str
+    select: Callable[[Signals, int, StrategyOptions], Ranking]
+    paper: str
+    summary: str
+    needs: frozenset[str] = frozenset()
+    settings: tuple[str, ...] = ()
+    measure: str | None = None
+    nested: bool = True
+    stochastic: bool = False
+    iterative: bool = False
+
+    def __call__(self, signals: Signals, budget: int, options: StrategyOptions | None = None) -> Ranking:
+        """``select``, with default options where none are given."""
+        return self.select(signals, budget, options or StrategyOptions())
+
+
+Signal = TypeVar("Signal")
+
+
+def need(signal: Signal | None, name: str) -> Signal:
+    """``signal``, or a ValueError that says which one is missing."""
+    if signal is None:
+        raise ValueError(f"this strategy needs the signal {name!r}; compute it first and pass it in Signals.")
+    return signal
