@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from edsel_assets.llm import generate
+from edsel_assets.llm import generate, generate_answers
 from edsel_assets_tests.llm import tiny
 from edsel_assets_tests.llm.tiny import prompts
 
@@ -28,6 +28,18 @@ def test_the_end_token_is_not_part_of_the_answer() -> None:
     model.generation_config.eos_token_id = int(ids[3])
     stop = ids.tolist().index(ids[3])
     assert run(model, ["hello"]) == [tokenizer.decode(ids[:stop], skip_special_tokens=True)]
+
+
+def test_an_answer_says_whether_it_ended_by_itself() -> None:
+    model, tokenizer = tiny.model("llama"), tiny.tokenizer()
+    ids = tiny.plain(model, tokenizer("hello")["input_ids"], 8, ends=())["token_id"].tolist()
+    stop = max(place for place, token in enumerate(ids) if ids.index(token) == place)  # a token's first place
+    assert stop > 0
+    model.generation_config.eos_token_id = ids[stop]
+    settings = {"max_prompt_tokens": 200, "batch_tokens": 300}
+    for steps, ended in ((stop, False), (stop + 1, True), (stop + 4, True)):
+        (answer,) = generate_answers(model, tokenizer, ["hello"], max_new_tokens=steps, **settings)
+        assert answer == (tokenizer.decode(ids[:stop], skip_special_tokens=True), ended)
 
 
 def test_sampling_depends_on_seed_and_text_alone() -> None:

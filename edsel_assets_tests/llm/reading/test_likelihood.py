@@ -41,6 +41,21 @@ def test_score_is_the_negative_log_perplexity() -> None:
     assert score(model, tokenizer, "ab", "cd") == pytest.approx(-np.log(found[0]), rel=1e-6)
 
 
+def test_a_response_that_was_cut_has_no_end_token() -> None:
+    model = tiny.model("llama")
+    texts, answers = prompts(3), ["abc def", "hello", ""]
+    expected = [by_hand(model, *pair) for pair in zip(texts, answers, strict=True)]
+    found = log_likelihoods(
+        model, tiny.tokenizer(), texts, answers, ended=[False, True, False], batch_tokens=200
+    )
+    # The third is empty: without its end token it would have nothing to score.
+    wanted = [sum(expected[0][:-1]), sum(expected[1]), sum(expected[2])]
+    np.testing.assert_allclose(found.total, wanted, rtol=1e-5)
+    assert found.tokens.tolist() == [7, 6, 1]
+    scored = perplexity(model, tiny.tokenizer(), texts[:1], answers[:1], ended=[False], batch_tokens=200)
+    assert scored[0] == pytest.approx(np.exp(-np.mean(expected[0][:-1])), rel=1e-5)
+
+
 def test_an_empty_response_is_its_end_token() -> None:
     model = tiny.model("llama")
     found = log_likelihoods(model, tiny.tokenizer(), ["abc"], [""], batch_tokens=99)
@@ -66,6 +81,8 @@ def test_mistakes_are_named() -> None:
     model, tokenizer = tiny.model("llama"), tiny.tokenizer()
     with pytest.raises(ValueError, match="2 prompts, 1 responses"):
         log_likelihoods(model, tokenizer, ["a", "b"], ["c"], batch_tokens=9)
+    with pytest.raises(ValueError, match="got 2 for 1"):
+        log_likelihoods(model, tokenizer, ["a"], ["c"], ended=[True, False], batch_tokens=9)
     with pytest.raises(ValueError, match="at least 2"):
         log_likelihoods(model, tokenizer, ["a"], ["c"], max_tokens=1, batch_tokens=9)
     with pytest.raises(ValueError, match="pass max_tokens"):
