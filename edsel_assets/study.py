@@ -5,6 +5,7 @@ field says what it does. ``Study.load`` takes the name of a shipped study or a p
 the YAML may use ``${VARIABLE}`` or ``${VARIABLE:-default}`` from the environment.
 """
 
+import difflib
 import os
 import re
 from importlib import resources
@@ -15,26 +16,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from edsel_assets.demo import DEMO
+from edsel_assets.selection.strategies import STRATEGIES
 
 Measure = Literal["mean_entropy", "least_confidence", "mean_margin", "min_margin"]
 MEASURES: tuple[Measure, ...] = ("mean_entropy", "least_confidence", "mean_margin", "min_margin")
-Strategy = Literal[
-    "random",
-    "mean_entropy",
-    "least_confidence",
-    "mean_margin",
-    "min_margin",
-    "k_center",
-    "fl_cosine",
-    "fl_rbf",
-    "fl_rbf_min_margin",
-    "km_random",
-    "km_closest",
-    "kmq",
-    "deita",
-    "qdit",
-    "iterative_kmq_perplexity",
-]
 Positive = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
@@ -170,7 +155,7 @@ class QualitySettings(Settings):
 class SelectionSettings(Settings):
     """Strategies, budgets and their switches."""
 
-    strategies: list[Strategy] = Field(description="Keys of STRATEGIES.", min_length=1)
+    strategies: list[str] = Field(description="Keys of STRATEGIES.", min_length=1)
     budgets: list[Positive] = Field(
         description="Prompts to annotate, each a cut of the ranking.", min_length=1
     )
@@ -195,6 +180,16 @@ class SelectionSettings(Settings):
     memory_limit_gib: Annotated[float, Field(gt=0)] | None = Field(
         None, description="Most memory for selection."
     )
+
+    @field_validator("strategies")
+    @classmethod
+    def _known(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if name not in STRATEGIES:
+                near = difflib.get_close_matches(name, STRATEGIES, n=1)
+                hint = f"did you mean {near[0]}? " if near else ""
+                raise ValueError(f"no strategy {name!r}; {hint}There are {', '.join(STRATEGIES)}")
+        return names
 
     @field_validator("strategies", "budgets", "gammas")
     @classmethod
@@ -295,7 +290,7 @@ class RoundsSettings(Settings):
 
 
 class ReportSettings(Settings):
-    control: Strategy = Field("random", description="What every strategy is compared with.")
+    control: str = Field("random", description="What every strategy is compared with.")
 
 
 class Study(Settings):

@@ -123,7 +123,7 @@ def settings_of(study: Study, kind: str, partition: str | None = None) -> dict[s
         found |= _ranking_settings(study, partition)
     elif kind == "round_selection":
         found |= _strategy_settings(study, _iterative(study, partition))
-    elif kind == "kernel_width":
+    elif kind in ("kernel_width", "held_out"):
         found["selection.budgets: largest"] = max(study.selection.budgets)
     elif kind in ("base_scores", "benchmark_scores"):
         found |= _evaluation_settings(study)
@@ -217,6 +217,8 @@ def _strategy_settings(study: Study, strategy: str | None) -> dict[str, Any]:
             found |= _flat(study, setting)
     if study.selection.gamma != "auto":
         found.pop("selection.gammas", None)
+    if found.get("selection.engine", "apricot") != "apricot":
+        found["selection.engine"] = "exact"  # all other engines take the same prompts
     return found
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import dagster as dg
 import pyarrow.parquet as pq
 import pytest
+
+from edsel_assets.defs.build import build_definitions
 from edsel_assets.running.cells import Scope
 from edsel_assets.running.instance import open_instance
 from edsel_assets.running.local import Outcome, RunFailed, materialize
-
-from edsel_assets.defs.build import build_definitions
 from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import tiny_study
 

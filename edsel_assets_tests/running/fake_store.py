@@ -1,0 +1,79 @@
+"""A store in which every cell of a study is fresh, with made-up contents: judging needs no model."""
+
+from pathlib import Path
+
+from edsel_assets.defs.build import build_definitions
+from edsel_assets.running.cells import Cell, Lineage
+from edsel_assets.running.dagster_internals import lineage_of
+from edsel_assets.running.external import External
+from edsel_assets.running.freshness import Freshness
+from edsel_assets.running.ledger import (
+    InputRead,
+    Ledger,
+    artifact_files,
+    cell_path,
+    now,
+    stored_files,
+    with_suffix,
+    write_ledger,
+)
+from edsel_assets.running.reads import READS, libraries_of, settings_of
+from edsel_assets.store import content_hash
+from edsel_assets.study import Study
+
+
+def lineage_for(study: Study, home: Path) -> Lineage:
+    return lineage_of(build_definitions(study, home=home))
+
+
+def freshness_of(study: Study, home: Path) -> Freshness:
+    return Freshness(study, lineage_for(study, home), home)
+
+
+def fill(study: Study, home: Path, *, data_set: Path | None = None) -> Lineage:
+    """Write an artifact and a ledger for every cell of ``study``; its lineage."""
+    lineage, external = lineage_for(study, home), External(study, home)
+    for node in lineage.nodes.values():
+        for cell in node.cells():
+            recorded = external.of(cell.kind)
+            if data_set is not None and cell.kind in ("base_scores", "benchmark_scores"):
+                recorded = recorded | external.data_sets([data_set])
+            put(study, home, lineage, cell, str(cell), recorded)
+    return lineage
+
+
+def put(
+    study: Study,
+    home: Path,
+    lineage: Lineage,
+    cell: Cell,
+    content: str,
+    external: dict[str, str] | None = None,
+) -> None:
+    """Write one cell whose content is a hash of ``content``, made from its parents as they are now."""
+    root = home / "store" / study.name
+    freshness = Freshness(study, lineage, home)
+    parents = {str(parent): freshness.ledger(parent) for parent in lineage.parents(cell)}
+    file = with_suffix(cell_path(root, cell), ".parquet")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(content)
+    ledger = Ledger(
+        asset=cell.asset,
+        partition=cell.partition,
+        content=content_hash(content),
+        rows=100,
+        files=stored_files(artifact_files(cell_path(root, cell))),
+        inputs={n: InputRead(content=p.content, rows=p.rows) for n, p in parents.items() if p is not None},
+        settings=settings_of(study, cell.kind, cell.partition),
+        external=External(study, home).of(cell.kind) if external is None else external,
+        code=READS[cell.kind].code,
+        libraries=libraries_of(study, cell.kind, cell.partition),
+        device="cpu",
+        threads=1,
+        seconds=1.0,
+        made=now(),
+        run="a run",
+        host="a host",
+        edsel="0",
+    )
+    write_ledger(root, ledger)

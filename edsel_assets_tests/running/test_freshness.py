@@ -1,0 +1,393 @@
+"""Exactly which cells become stale when a setting, a file outside, a library or an input changes."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from edsel_assets.running import reads
+from edsel_assets.running.cells import Cell, Lineage
+from edsel_assets.running.freshness import State
+from edsel_assets.running.plan import plan
+from edsel_assets.study import Study
+from edsel_assets_tests.running.fake_store import fill, freshness_of, put
+
+NOTHING: set[str] = set()
+#: Kinds of cells that read the base model's outputs as they are put to it.
+PROMPTED = {"embeddings", "token_probabilities"}
+SCORES = {"base_scores", "benchmark_scores"}
+TRAINED = {"lora_adapters", "round_checkpoint"}
+READ_MODEL = {*PROMPTED, *SCORES, *TRAINED, "win_rates", "round_weights"}
+FL = {f"rankings[{name}]" for name in ("fl_cosine", "fl_rbf", "fl_rbf_min_margin")}
+RBF = {"rankings[fl_rbf]", "rankings[fl_rbf_min_margin]"}
+BY_QUALITY = {"rankings[kmq]", "round_selection"}
+
+#: Setting, another value, and the kinds or cells that it makes stale.
+CHANGES: list[tuple[str, Any, set[str]]] = [
+    ("pool.format", "jsonl", {"pool"}),
+    ("pool.columns", {"task": "task"}, {"pool"}),
+    ("pool.split", "test", {"pool"}),
+    ("pool.revision", "main", {"pool"}),
+    ("pool.limit", 900, {"pool"}),
+    ("pool.seed", 1, {"pool"}),
+    ("pool.annotated_only", True, {"pool"}),
+    ("model.revision", "main", READ_MODEL),
+    ("model.dtype", "float32", READ_MODEL),
+    ("model.device", "cpu", NOTHING),
+    ("model.threads", 2, NOTHING),
+    ("model.trust_remote_code", True, NOTHING),
+    ("model.template", "{prompt}", READ_MODEL - SCORES),
+    ("forward.max_new_tokens", 3, {"token_probabilities"}),
+    ("forward.max_prompt_tokens", 50, {*PROMPTED, "round_weights"}),
+    ("forward.batch_tokens", 99, NOTHING),
+    ("forward.pooling", "mean", {"embeddings"}),
+    ("forward.shard_rows", 9, NOTHING),
+    ("embeddings.source", "openai", {"embeddings"}),
+    ("embeddings.name", "another", NOTHING),  # read where the source is not the model
+    ("embeddings.revision", "another", NOTHING),
+    ("embeddings.base_url", "http://localhost", NOTHING),
+    ("embeddings.key_variable", "ANOTHER", NOTHING),
+    ("embeddings.batch_size", 3, NOTHING),
+    ("embeddings.requests_per_minute", 3, NOTHING),
+    ("embeddings.input", "prompt_response", {"embeddings"}),
+    ("uncertainty.entropy_sign", "paper_literal", {"uncertainty_scores[mean_entropy]"}),
+    ("uncertainty.length_normalised", True, {"uncertainty_scores[least_confidence]"}),
+    ("clustering.seed", 1, {"clusters", "cluster_count"}),
+    ("clustering.restarts", 2, {"clusters"}),
+    ("clustering.iterations", 7, {"clusters"}),
+    ("quality.threshold", 0.4, {"cluster_quality"}),
+    (
+        "selection.seed",
+        7,
+        {
+            *BY_QUALITY,
+            "round_checkpoint",
+            "rankings[random]",
+            "rankings[km_random]",
+            "rankings[k_center]",
+        },
+    ),
+    ("selection.gamma", 0.3, RBF),
+    ("selection.gammas", [0.5], {"kernel_width"}),
+    ("selection.normalise", False, {*RBF, "rankings[k_center]", "kernel_width"}),
+    ("selection.utility_weight", 3.0, {"rankings[fl_rbf_min_margin]"}),
+    ("selection.seed_point", "random", {"rankings[k_center]"}),
+    ("selection.deita_threshold", 0.8, {"rankings[deita]"}),
+    ("selection.qdit_alpha", 0.2, {"rankings[qdit]"}),
+    ("selection.quality_temperature", 2.0, BY_QUALITY),
+    ("selection.replacement", True, BY_QUALITY),
+    ("selection.engine", "dense", NOTHING),
+    ("selection.memory_limit_gib", 3.0, NOTHING),
+    ("finetuning.method", "dora", TRAINED),
+    ("finetuning.rank", 3, TRAINED),
+    ("finetuning.alpha", 3.0, TRAINED),
+    ("finetuning.dropout", 0.3, TRAINED),
+    ("finetuning.target_modules", ["q_proj"], TRAINED),
+    ("finetuning.learning_rate", 0.3, TRAINED),
+    ("finetuning.schedule", "cosine", TRAINED),
+    ("finetuning.warmup", 0.3, TRAINED),
+    ("finetuning.batch_size", 3, TRAINED),
+    ("finetuning.epochs", 3, {"lora_adapters"}),
+    ("finetuning.max_length", 33, TRAINED),
+    ("finetuning.packing", False, TRAINED),
+    ("finetuning.micro_batch_tokens", 99, NOTHING),
+    ("finetuning.gradient_checkpointing", True, NOTHING),
+    ("finetuning.weight_decay", 0.3, TRAINED),
+    ("finetuning.max_grad_norm", 3.0, TRAINED),
+    ("finetuning.dtype", "float32", TRAINED),
+    ("finetuning.checkpoint_steps", 3, NOTHING),
+    ("finetuning.launcher", "accelerate", NOTHING),
+    ("finetuning.processes", 2, NOTHING),
+    ("finetuning.fsdp", True, NOTHING),
+    ("finetuning.seeds", 4, {"rankings[random]", "rankings[km_random]", "rankings[kmq]"}),
+    ("finetuning.random_seeds", 7, {"rankings[random]"}),
+    ("evaluation.data_directory", "elsewhere", NOTHING),
+    ("evaluation.batch_tokens", 99, NOTHING),
+    ("evaluation.max_length", 99, SCORES),
+    ("evaluation.seed", 3, SCORES),
+    ("evaluation.win_rate_prompts", 20, {"held_out"}),
+    ("rounds.temperature", 3.0, {"round_weights"}),
+    ("rounds.literal", True, {"round_weights"}),
+    ("rounds.start", "continue", {"round_weights", "round_checkpoint"}),
+    ("rounds.epochs", 3, {"round_checkpoint"}),
+    ("rounds.max_new_tokens", 3, {"round_weights"}),
+]
+#: These change which cells there are; they have tests of their own.
+SHAPES = {
+    "name",
+    "pool.path",
+    "pool.annotations",
+    "model.path",
+    "clustering.counts",
+    "clustering.count",
+    "quality.scorer",
+    "selection.strategies",
+    "selection.budgets",
+    "evaluation.tasks",
+    "evaluation.include_path",
+    "rounds.rounds",
+    "report.control",
+}
+
+
+def changed(study: Study, dotted: str, value: Any) -> Study:
+    """The study with one setting replaced, unchecked: some values need others beside them."""
+    section, _, name = dotted.rpartition(".")
+    part = getattr(study, section).model_copy(update={name: value})
+    return study.model_copy(update={section: part})
+
+
+def stale(study: Study, home: Path) -> set[str]:
+    """Cells that are certain to be made again, by name."""
+    return {
+        str(step.cell) for step in plan(freshness_of(study, home)).certain if step.state is not State.MISSING
+    }
+
+
+def expand(lineage: Lineage, names: set[str]) -> set[str]:
+    """Every cell of the kinds and cells named."""
+    cells = [cell for node in lineage.nodes.values() for cell in node.cells()]
+    return {str(cell) for cell in cells if cell.kind in names or str(cell) in names}
+
+
+def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from leaves(kind, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path, Lineage]:
+    home = tmp_path_factory.mktemp("home")
+    study = Study.load("demo")
+    return study, home, fill(study, home)
+
+
+def test_the_table_has_every_setting_of_a_study() -> None:
+    assert {name for name, _, _ in CHANGES} | SHAPES == set(leaves(Study))
+
+
+def test_nothing_is_stale_where_nothing_changed(filled) -> None:
+    study, home, _ = filled
+    assert not plan(freshness_of(study, home)).steps
+
+
+@pytest.mark.parametrize(("setting", "value", "expected"), CHANGES, ids=[name for name, _, _ in CHANGES])
+def test_a_setting_makes_the_cells_stale_that_read_it_and_no_others(filled, setting, value, expected) -> None:
+    study, home, lineage = filled
+    assert changed(study, setting, value) != study, "the table must give another value"
+    assert stale(changed(study, setting, value), home) == expand(lineage, expected)
+
+
+@pytest.mark.parametrize(
+    ("budgets", "expected"),
+    [
+        ([100], {"rankings", "kernel_width", "held_out", "label_efficiency"}),
+        ([100, 300, 200], {"rankings[km_random]", "rankings[km_closest]", "rankings[kmq]"}),
+    ],
+)
+def test_budgets_make_rankings_stale_where_the_largest_changed_or_each_has_one(
+    filled, budgets, expected
+) -> None:
+    study, home, _ = filled
+    selection = study.selection.model_copy(update={"budgets": budgets})
+    other = study.model_copy(update={"selection": selection})
+    assert stale(other, home) == expand(freshness_of(other, home).lineage, expected)
+
+
+def test_a_metric_makes_the_report_stale_and_no_score(filled) -> None:
+    study, home, _ = filled
+    tasks = [task.model_copy(update={"metric": "another"}) for task in study.evaluation.tasks]
+    assert stale(changed(study, "evaluation.tasks", tasks), home) == {"label_efficiency"}
+
+
+def test_shots_of_a_task_make_scores_stale_and_are_named(filled) -> None:
+    study, home, lineage = filled
+    first, *rest = study.evaluation.tasks
+    other = changed(study, "evaluation.tasks", [first.model_copy(update={"num_fewshot": 2}), *rest])
+    assert stale(other, home) == expand(lineage, SCORES)
+    reasons = freshness_of(other, home).verdict(Cell("base_scores")).reasons
+    assert reasons == (f"evaluation.tasks.{first.name}.num_fewshot none -> 2",)
+
+
+@pytest.mark.parametrize(
+    ("library", "expected"),
+    [
+        (
+            "torch",
+            {
+                *READ_MODEL,
+                "kernel_width",
+                "cluster_count",
+                *FL,
+                "rankings[k_center]",
+                "rankings[deita]",
+                "rankings[qdit]",
+            },
+        ),
+        ("transformers", READ_MODEL),
+        ("peft", READ_MODEL - PROMPTED - {"base_scores"}),
+        ("lm-eval", SCORES),
+        ("faiss", {"clusters"}),
+        ("pandas", NOTHING),
+    ],
+)
+def test_a_librarys_version_makes_what_it_decides_stale(filled, monkeypatch, library, expected) -> None:
+    study, home, lineage = filled
+    real = reads.version
+    monkeypatch.setattr(reads, "version", lambda name: "99" if name == library else real(name))
+    assert stale(study, home) == expand(lineage, expected)
+
+
+# -- files outside the store
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> tuple[Study, Path, Lineage]:
+    """A study on files of its own, all of whose cells are fresh."""
+    (tmp_path / "pool").mkdir()
+    (tmp_path / "pool" / "a.jsonl").write_text('{"prompt": "a"}\n')
+    (tmp_path / "answers.csv").write_text("prompt,response\na,b\n")
+    model = tmp_path / "model"
+    model.mkdir()
+    names = (
+        "config.json",
+        "tokenizer.json",
+        "merges.txt",
+        "vocab.txt",
+        "chat_template.jinja",
+        "code.py",
+        "README.md",
+    )
+    for name in (*names, "model.safetensors"):
+        (model / name).write_text(name)
+    tasks = tmp_path / "tasks"
+    tasks.mkdir()
+    (tasks / "mine.yaml").write_text("task: mine\n")
+    (tmp_path / "data" / "me" / "mine").mkdir(parents=True)
+    (tmp_path / "data" / "me" / "mine" / "test.jsonl").write_text("{}\n")
+    study = Study.model_validate(
+        {
+            "name": "files",
+            "pool": {"path": str(tmp_path / "pool"), "annotations": str(tmp_path / "answers.csv")},
+            "model": {"path": str(model)},
+            "selection": {"strategies": ["random", "min_margin"], "budgets": [2]},
+            "finetuning": {"seeds": 1},
+            "evaluation": {
+                "tasks": ["mine"],
+                "include_path": str(tasks),
+                "data_directory": str(tmp_path / "data"),
+            },
+        }
+    )
+    home = tmp_path / "home"
+    return study, home, fill(study, home, data_set=tmp_path / "data" / "me" / "mine")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("pool/a.jsonl", {"pool"}),
+        ("pool/b.jsonl", {"pool"}),
+        ("answers.csv", {"annotations"}),
+        *(
+            (f"model/{name}", READ_MODEL)
+            for name in ("config.json", "tokenizer.json", "merges.txt", "vocab.txt")
+        ),
+        ("model/chat_template.jinja", READ_MODEL),
+        ("model/model.safetensors", READ_MODEL),
+        ("model/code.py", NOTHING),  # not run: trust_remote_code is off
+        ("model/README.md", NOTHING),
+        ("tasks/mine.yaml", SCORES),
+        ("data/me/mine/test.jsonl", SCORES),
+        ("data/me/mine/more.jsonl", SCORES),
+        ("data/another/test.jsonl", NOTHING),
+    ],
+)
+def test_a_file_edited_in_place_makes_the_cells_stale_that_read_it(outside, tmp_path, path, expected) -> None:
+    study, home, lineage = outside
+    assert stale(study, home) == NOTHING
+    file = tmp_path / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a") as handle:
+        handle.write('{"prompt": "more"}\n')
+    assert stale(study, home) == expand(lineage, expected)
+
+
+def test_code_of_the_model_counts_where_it_is_run(outside, tmp_path) -> None:
+    study, home, _ = outside
+    trusting = changed(study, "model.trust_remote_code", True)
+    lineage = fill(trusting, home)
+    (tmp_path / "model" / "code.py").write_text("other")
+    assert stale(trusting, home) == expand(lineage, READ_MODEL)
+
+
+def test_files_that_are_touched_or_moved_are_the_same(outside, tmp_path) -> None:
+    study, home, _ = outside
+    (tmp_path / "pool" / "a.jsonl").touch()
+    (tmp_path / "model").rename(tmp_path / "moved")
+    assert stale(changed(study, "model.path", str(tmp_path / "moved")), home) == NOTHING
+
+
+def test_a_file_that_is_gone_is_said_in_words(outside, tmp_path) -> None:
+    study, home, _ = outside
+    (tmp_path / "model" / "merges.txt").unlink()
+    assert freshness_of(study, home).verdict(Cell("base_scores")).reasons == ("model/merges.txt is gone",)
+
+
+# -- inputs and artifacts
+
+
+def test_a_parent_made_anew_after_its_child_read_it_makes_the_child_stale(filled, tmp_path) -> None:
+    study, home = filled[0], tmp_path
+    lineage = fill(study, home)
+    put(study, home, lineage, Cell("pool"), "another pool")
+    found = freshness_of(study, home).verdict(Cell("embeddings"))
+    assert (found.state, found.reasons) == (State.STALE, ("pool changed",))
+    # The child was made from the old one: that its parent is fresh now does not make it so.
+    assert freshness_of(study, home).verdict(Cell("pool")).state is State.FRESH
+
+
+def test_a_parent_with_the_same_content_leaves_the_child_fresh(filled, tmp_path) -> None:
+    study, home = filled[0], tmp_path
+    lineage = fill(study, home)
+    put(study, home, lineage, Cell("pool"), "pool")
+    assert stale(study, home) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (lambda file: file.unlink(), "kmq.parquet is gone"),
+        (lambda file: file.write_text(""), "kmq.parquet has 0 bytes, not 13"),
+        (lambda file: file.write_text("rankings[KMQ]"), "checksum of kmq.parquet differs"),
+    ],
+)
+def test_a_damaged_artifact_is_noticed_and_named(filled, tmp_path, harm, reason) -> None:
+    study, home = filled[0], tmp_path
+    fill(study, home)
+    harm(home / "store" / study.name / "rankings" / "kmq.parquet")
+    verdict = freshness_of(study, home).verdict(Cell("rankings", "kmq"))
+    assert (verdict.state, verdict.reasons) == (State.DAMAGED, (reason,))
+
+
+def test_a_ledger_that_is_no_ledger_is_damage(filled, tmp_path) -> None:
+    study, home = filled[0], tmp_path
+    fill(study, home)
+    file = home / "store" / study.name / "rankings" / "kmq.json"
+    file.write_text(json.dumps({"asset": "rankings"}))
+    assert freshness_of(study, home).verdict(Cell("rankings", "kmq")).state is State.DAMAGED
+
+
+def test_a_ledger_without_its_artifact_is_no_artifact(filled, tmp_path) -> None:
+    study, home = filled[0], tmp_path
+    fill(study, home)
+    (home / "store" / study.name / "rankings" / "kmq.json").unlink()
+    verdict = freshness_of(study, home).verdict(Cell("rankings", "kmq"))
+    assert (verdict.state, verdict.reasons) == (State.MISSING, ("its making was cut short",))
