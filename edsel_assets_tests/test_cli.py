@@ -1,6 +1,7 @@
 """The command line: one line per failure, and nothing else of Python's."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -83,13 +84,56 @@ def test_another_study_in_the_same_home_leaves_this_one_fresh(tmp_path, study_fi
     assert "Nothing to do: 1 fresh" in edsel(*words[:2], str(study_file), *words[3:])[1]
 
 
-def test_two_runs_do_not_share_a_home(tmp_path, study_file) -> None:
-    from edsel_assets.defs.instance import exclusive
+def test_two_runs_at_once_make_each_cell_once(tmp_path, study_file) -> None:
+    words = ["run", "--study", str(study_file), "--only", "selections", "--strategy", "random"]
+    command = [sys.executable, "-m", "edsel_assets.cli", *words, "--home", str(tmp_path)]
+    both = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in "ab"
+    ]
+    said = [process.communicate()[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    made = [int(match[1]) for text in said for match in [re.search(r"Made (\d+) cells", text)] if match]
+    assert sum(made) == 5, said  # pool, annotations, the ranking and two cuts
 
-    with exclusive(tmp_path):
-        code, _, error = edsel("run", "--study", str(study_file), "--only", "pool", "--home", str(tmp_path))
+
+def test_a_plan_says_what_why_and_changes_nothing(tmp_path, study_file) -> None:
+    home = tmp_path / "home"
+    code, out, error = edsel("plan", "--study", str(study_file), "--home", str(home))
+    assert code == 0, error
+    assert "never made" in out
+    assert not home.exists()
+    edsel("run", "--study", str(study_file), "--only", "pool", "--home", str(home))
+    text = study_file.read_text()
+    assert "limit: 80" in text
+    study_file.write_text(text.replace("limit: 80", "limit: 70"))
+    _, out, _ = edsel("plan", "--study", str(study_file), "--only", "pool", "--home", str(home))
+    assert "stale    pool: pool.limit 80 -> 70" in out
+
+
+def test_damage_is_found_named_and_mended(tmp_path, study_file) -> None:
+    words = ["--study", str(study_file), "--home", str(tmp_path)]
+    edsel("run", *words, "--only", "pool")
+    file = tmp_path / "store" / "tiny" / "pool.parquet"
+    content = bytearray(file.read_bytes())
+    content[100:164] = bytes(64)
+    file.write_bytes(content)
+    code, out, _ = edsel("verify", *words)
     assert code == 1
-    assert "Another edsel run is at work" in error
+    assert "pool: checksum of pool.parquet differs" in out
+    assert "Made 1 cells" in edsel("run", *words, "--only", "pool")[1]
+    assert edsel("verify", *words)[0] == 0
+
+
+def test_a_home_of_an_earlier_version_is_refused_with_what_to_do(tmp_path, study_file) -> None:
+    old = tmp_path / "store" / "tiny"
+    old.mkdir(parents=True)
+    (old / "pool.parquet").write_bytes(b"old")
+    for command in ("plan", "run", "verify"):
+        code, _, error = edsel(command, "--study", str(study_file), "--home", str(tmp_path))
+        assert code == 1
+        assert "kept no ledgers" in error
+        assert error.count("\n") == 1
+    assert (old / "pool.parquet").read_bytes() == b"old"
 
 
 def test_a_home_that_cannot_be_written_is_named(tmp_path, study_file) -> None:

@@ -165,6 +165,6 @@ class Partitions:
 
 def dimensions(context: dg.AssetExecutionContext) -> dict[str, str]:
     """Dimension name to key of the two-dimensional cell being made."""
-    key = context.partition_key
-    assert isinstance(key, dg.MultiPartitionKey)
-    return dict(key.keys_by_dimension)
+    definition = context.assets_def.partitions_def
+    assert isinstance(definition, dg.MultiPartitionsDefinition)
+    return dict(definition.get_partition_key_from_str(context.partition_key).keys_by_dimension)

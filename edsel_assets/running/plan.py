@@ -54,7 +54,7 @@ def plan(freshness: Freshness, scope: Scope | None = None) -> Plan:
     steps, fresh = [], []
     for cell in cells:
         verdict = freshness.verdict(cell)
-        waiting = [p for p in lineage.required(cell) if p in remade]
+        waiting = [p for p in lineage.parents(cell) if p in remade]
         if verdict.state is State.FRESH and not waiting:
             fresh.append(cell)
             continue

@@ -1,8 +1,9 @@
 """Lineage of single cells, asked of Dagster's own asset graph."""
 
+from typing import Any
+
 import dagster as dg
 import pytest
-from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 
 from edsel_assets.defs.build import build_definitions
 from edsel_assets.study import MEASURES, Study
@@ -10,11 +11,11 @@ from edsel_assets_tests.defs.conftest import tiny_study
 
 
 @pytest.fixture(scope="module")
-def graph() -> BaseAssetGraph:
+def graph() -> Any:
     return build_definitions(Study.load("demo")).resolve_asset_graph()
 
 
-def parents(graph: BaseAssetGraph, asset: str, partition: str | None) -> set[str]:
+def parents(graph: Any, asset: str, partition: str | None) -> set[str]:
     """``asset[partition]`` of every parent cell."""
     found = graph.get_parents_partitions(dg.AssetKey(asset.split("/")), partition)
     assert not found.required_but_nonexistent_parents_partitions
@@ -48,10 +49,16 @@ def test_a_selection_depends_on_its_strategys_ranking(graph) -> None:
     assert parents(graph, "selections", "00100|k_center") == {"pool[]", "rankings[k_center]"}
 
 
-def test_an_adapter_depends_on_one_selection(graph) -> None:
+def test_an_adapter_depends_on_one_training_set_and_not_on_the_pool(graph) -> None:
+    for trial, strategy in (("k_center.s1", "k_center"), ("iterative_kmq_perplexity.s0", None)):
+        name = strategy or "iterative_kmq_perplexity"
+        assert parents(graph, "lora_adapters", f"00100|{trial}") == {f"training_sets[00100|{name}]"}
+
+
+def test_a_training_set_depends_on_one_selection(graph) -> None:
     shared = {"pool[]", "annotations[]"}
-    assert parents(graph, "lora_adapters", "00100|k_center.s1") == shared | {"selections[00100|k_center]"}
-    assert parents(graph, "lora_adapters", "00300|iterative_kmq_perplexity.s0") == shared | {
+    assert parents(graph, "training_sets", "00100|k_center") == shared | {"selections[00100|k_center]"}
+    assert parents(graph, "training_sets", "00300|iterative_kmq_perplexity") == shared | {
         "iterative_selections[00300|perplexity]"
     }
 
@@ -62,12 +69,11 @@ def test_scores_depend_on_their_trials_adapter_alone(graph) -> None:
 
 def test_a_win_rate_depends_on_the_trial_and_its_control(graph) -> None:
     assert parents(graph, "win_rates", "00100|kmq.s1") == {
-        "pool[]",
-        "annotations[]",
+        "held_out[]",
         "lora_adapters[00100|kmq.s1]",
         "lora_adapters[00100|random.s1]",
-        "selections[00100|kmq]",
-        "selections[00100|random]",
+        "training_sets[00100|kmq]",
+        "training_sets[00100|random]",
     }
 
 
@@ -115,3 +121,19 @@ def test_every_asset_is_described_grouped_and_versioned(graph) -> None:
         assert node.description, key
         assert node.code_version, key
         assert node.kinds, key
+
+
+def test_a_strategy_added_to_the_table_is_in_the_graph(monkeypatch) -> None:
+    """One row in one file: partitions, lineage and what makes it stale follow from it."""
+    from dataclasses import replace
+
+    from edsel_assets.running.reads import settings_of
+    from edsel_assets.selection.strategies import STRATEGIES
+
+    mine = replace(STRATEGIES["min_margin"], name="mine", settings=("selection.gamma",))
+    monkeypatch.setitem(STRATEGIES, "mine", mine)
+    study = tiny_study(selection={"strategies": ["random", "mine"]})
+    graph = build_definitions(study).resolve_asset_graph()
+    assert parents(graph, "rankings", "mine") == UNPARTITIONED | {"uncertainty_scores[min_margin]"}
+    assert "00006|mine" in graph.get(dg.AssetKey("training_sets")).partitions_def.get_partition_keys()
+    assert settings_of(study, "rankings", "mine")["selection.gamma"] == 0.5

@@ -1,18 +1,16 @@
 """Jobs, the schedule, the sensors and the automation: what they would start, and that they are off."""
 
-import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.test_utils import create_run_for_test
-from edsel_assets.defs.instance import bury_dead_runs, open_instance
 
 from edsel_assets.defs.build import build_definitions
-from edsel_assets.defs.graph import on_changed_content
 from edsel_assets.defs.jobs import PARTS
+from edsel_assets.running.instance import fail_orphaned_runs, open_instance
+from edsel_assets.running.leases import hold, run_lease
+from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import tiny_study
 
 
@@ -37,7 +35,7 @@ def test_everything_that_starts_runs_is_off_until_switched_on() -> None:
     repository = build_definitions(tiny_study()).get_repository_def()
     assert {s.default_status for s in repository.schedule_defs} == {dg.DefaultScheduleStatus.STOPPED}
     assert {s.default_status for s in repository.sensor_defs} == {dg.DefaultSensorStatus.STOPPED}
-    assert {s.name for s in repository.sensor_defs} == {"pool_files", "changed_content"}
+    assert {s.name for s in repository.sensor_defs} == {"stale_selections"}
 
 
 def test_jobs_are_named_for_what_a_person_wants() -> None:
@@ -45,20 +43,30 @@ def test_jobs_are_named_for_what_a_person_wants() -> None:
     assert {"select", "finetune_and_score", "rounds", "report"} == set(PARTS) <= names
 
 
-def test_the_sensor_asks_for_a_selection_when_the_pools_files_change(pool_file, instance) -> None:
-    definitions = build_definitions(tiny_study(pool={"path": str(pool_file), "limit": None}))
-    sensor = definitions.get_sensor_def("pool_files")
-    first = sensor.evaluate_tick(dg.build_sensor_context(instance=instance))
-    assert [request.job_name or sensor.job_name for request in first.run_requests] == ["select"]
-    same = sensor.evaluate_tick(dg.build_sensor_context(instance=instance, cursor=first.cursor))
-    assert not same.run_requests
-    assert "none new" in same.skip_message
+def small_study(pool_file: Path) -> Study:
+    return tiny_study(
+        pool={"path": str(pool_file), "limit": None},
+        selection={"strategies": ["random", "k_center"], "budgets": [5], "gammas": [1.0]},
+        clustering={"counts": [4]},
+    )
+
+
+def test_the_sensor_asks_for_a_selection_when_the_pools_files_change(pool_file, instance, tmp_path) -> None:
+    definitions = build_definitions(small_study(pool_file), home=tmp_path / "home")
+    sensor = definitions.get_sensor_def("stale_selections")
+
+    def tick(cursor: str | None = None):
+        return sensor.evaluate_tick(dg.build_sensor_context(instance=instance, cursor=cursor))
+
+    assert not tick().run_requests, "what was never made is left to a person"
+    assert definitions.get_job_def("select").execute_in_process(instance=instance).success
+    assert not tick().run_requests
     with pool_file.open("a", encoding="utf-8") as file:
         file.write('{"prompt": "Say more.", "response": "more", "task": "say"}\n')
-    os.utime(pool_file, (time.time() + 5, time.time() + 5))
-    changed = sensor.evaluate_tick(dg.build_sensor_context(instance=instance, cursor=first.cursor))
+    changed = tick()
     assert len(changed.run_requests) == 1
-    assert changed.run_requests[0].run_key != first.run_requests[0].run_key
+    assert changed.run_requests[0].tags["edsel/reason"] == "pool: pool/pool.jsonl changed"
+    assert not tick(changed.cursor).run_requests, "asked for once"
 
 
 def test_the_schedule_selects_every_night(instance) -> None:
@@ -71,11 +79,7 @@ def test_the_schedule_selects_every_night(instance) -> None:
 def test_the_select_job_makes_the_selections_and_then_finds_nothing_to_do(
     pool_file, instance, tmp_path
 ) -> None:
-    study = tiny_study(
-        pool={"path": str(pool_file), "limit": None},
-        selection={"strategies": ["random", "k_center"], "budgets": [5], "gammas": [1.0]},
-        clustering={"counts": [4]},
-    )
+    study = small_study(pool_file)
     definitions = build_definitions(study, home=tmp_path / "home")
     for expected in (True, False):
         result = definitions.get_job_def("select").execute_in_process(instance=instance)
@@ -86,33 +90,20 @@ def test_the_select_job_makes_the_selections_and_then_finds_nothing_to_do(
     assert (tmp_path / "home" / "store" / "tiny" / "selections" / "00005" / "k_center.parquet").is_file()
 
 
-def test_automation_fires_on_changed_content_and_not_on_a_repeated_run(instance) -> None:
-    content = {"version": "a"}
+def test_only_runs_whose_process_is_gone_are_failed(instance) -> None:
+    job = build_definitions(tiny_study()).get_job_def("select")
+    home = Path(instance.root_directory)
 
-    @dg.asset
-    def upstream() -> dg.Output:
-        return dg.Output(None, data_version=dg.DataVersion(content["version"]))
+    def started() -> str:
+        run = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+        return run.run_id
 
-    @dg.asset(automation_condition=on_changed_content(), deps=[upstream])
-    def downstream() -> None:
-        return None
-
-    definitions = dg.Definitions([upstream, downstream])
-    dg.materialize([upstream, downstream], instance=instance)
-    first = dg.evaluate_automation_conditions(definitions, instance)
-    dg.materialize([upstream], instance=instance)
-    repeated = dg.evaluate_automation_conditions(definitions, instance, cursor=first.cursor)
-    assert repeated.total_requested == 0
-    content["version"] = "b"
-    dg.materialize([upstream], instance=instance)
-    changed = dg.evaluate_automation_conditions(definitions, instance, cursor=repeated.cursor)
-    assert changed.total_requested == 1
-
-
-def test_runs_of_a_killed_process_are_ended(instance) -> None:
-    create_run_for_test(
-        instance, job_name="x", status=dg.DagsterRunStatus.STARTED, tags={"edsel/owner": "cli"}
-    )
-    create_run_for_test(instance, job_name="x", status=dg.DagsterRunStatus.STARTED)
-    assert bury_dead_runs(instance) == 1
-    assert bury_dead_runs(instance) == 0
+    alive, gone, foreign = started(), started(), started()
+    with hold(run_lease(home, gone), "a run is alive"):
+        pass
+    with hold(run_lease(home, alive), "a run is alive"):
+        assert fail_orphaned_runs(instance) == 1
+        assert fail_orphaned_runs(instance) == 0
+    status = [instance.get_run_by_id(run).status for run in (alive, gone, foreign)]
+    running, failed = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE
+    assert status == [running, failed, running]

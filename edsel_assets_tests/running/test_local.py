@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from edsel_assets.defs.build import build_definitions
-from edsel_assets.running.cells import Scope
+from edsel_assets.running.cells import Cell, Scope
 from edsel_assets.running.instance import open_instance
+from edsel_assets.running.ledger import read_ledger
 from edsel_assets.running.local import Outcome, RunFailed, materialize
 from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import tiny_study
@@ -82,15 +83,56 @@ def test_a_second_run_does_nothing(finished) -> None:
     assert len(second.fresh) == len(first.made)
 
 
-def test_a_deleted_adapter_brings_back_its_trial_and_the_report_alone(finished) -> None:
+def test_a_deleted_adapter_comes_back_the_same_and_leaves_its_scores_fresh(finished) -> None:
     desk, study, _ = finished
     shutil.rmtree(desk.store(study) / "lora_adapters" / "00006" / "k_center.s0")
-    assert names(desk.run(study)) == [
-        "benchmark_scores[00006|k_center.s0]",
-        "label_efficiency",
-        "lora_adapters[00006|k_center.s0]",
-        "win_rates[00006|k_center.s0]",
-    ]
+    assert names(desk.run(study)) == ["lora_adapters[00006|k_center.s0]"]
+
+
+def test_a_damaged_adapter_is_not_used_but_made_again(finished) -> None:
+    desk, study, _ = finished
+    path = desk.store(study) / "lora_adapters" / "00006" / "random.s0" / "adapter_model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-64:] = bytes(64)
+    path.write_bytes(content)
+    assert names(desk.run(study)) == ["lora_adapters[00006|random.s0]"]
+
+
+def test_each_cell_has_a_ledger_with_its_inputs_as_read(finished) -> None:
+    desk, study, outcome = finished
+    store = desk.store(study)
+    ledgers = {cell: read_ledger(store, cell) for cell in outcome.made}
+    assert all(ledgers.values())
+    ranking = ledgers[Cell("rankings", "k_center")]
+    assert set(ranking.inputs) == {"pool", "annotations", "embeddings"}
+    assert ranking.inputs["embeddings"].content == ledgers[Cell("embeddings")].content
+    assert set(ranking.inputs["pool"].columns) == {"prompt_id"}
+    trial = ledgers[Cell("lora_adapters", "00006|k_center.s0")]
+    assert set(trial.inputs) == {"training_sets[00006|k_center]"}
+    assert trial.seed == 0
+    assert {"torch", "peft"} <= set(trial.libraries)
+    assert {"model/config.json", "model/model.safetensors"} <= set(trial.external)
+
+
+def test_one_new_prompt_that_nobody_takes_retrains_nothing(desk: Desk, tmp_path: Path) -> None:
+    from edsel_assets.demo.pool import demo_pool
+
+    frame = demo_pool().drop_duplicates("prompt")
+    path = tmp_path / "pool.parquet"
+    frame.head(60).to_parquet(path)
+    study = tiny_study(
+        pool={"path": str(path), "limit": None},
+        selection={"strategies": ["random", "min_margin"], "budgets": [6], "gammas": [1.0]},
+    )
+    wanted = {"assets": ["lora_adapters"]}
+    desk.run(study, **wanted)
+    chosen = pq.read_table(desk.store(study) / "selections" / "00006" / "min_margin.parquet")
+    frame.head(61).to_parquet(path)
+    made = names(desk.run(study, **wanted))
+    assert {"pool", "rankings[random]", "training_sets[00006|min_margin]"} <= set(made)
+    again = pq.read_table(desk.store(study) / "selections" / "00006" / "min_margin.parquet")
+    assert again.equals(chosen), "the new prompt was to be one that nobody takes"
+    assert not [name for name in made if name.startswith("lora_adapters")]
 
 
 def test_deleted_embeddings_come_back_from_their_rows_and_leave_the_rest_fresh(finished) -> None:
@@ -141,6 +183,11 @@ def test_only_what_is_asked_for_and_what_it_needs_is_made(desk: Desk) -> None:
     study = tiny_study()
     made = names(desk.run(study, assets=["selections"], strategies=["k_center"], budgets=[6]))
     assert made == ["annotations", "embeddings", "pool", "rankings[k_center]", "selections[00006|k_center]"]
+
+
+def test_a_random_selection_needs_no_forward_pass(desk: Desk) -> None:
+    made = names(desk.run(tiny_study(), assets=["selections"], strategies=["random"], budgets=[6]))
+    assert made == ["annotations", "pool", "rankings[random]", "selections[00006|random]"]
 
 
 def test_a_grown_pool_computes_its_new_prompts_only(desk: Desk, tmp_path: Path) -> None:

@@ -1,0 +1,109 @@
+"""What the planner lists, in which order, with which words and times."""
+
+from pathlib import Path
+
+import pytest
+
+from edsel_assets.running.cells import Cell, Scope
+from edsel_assets.running.freshness import State, differences
+from edsel_assets.running.ledger import ledger_file
+from edsel_assets.running.plan import plan
+from edsel_assets.study import Study
+from edsel_assets_tests.defs.conftest import tiny_study
+from edsel_assets_tests.running.fake_store import fill, freshness_of, put
+from edsel_assets_tests.running.test_freshness import changed
+
+
+@pytest.fixture
+def study() -> Study:
+    return tiny_study()
+
+
+def test_an_empty_store_has_everything_to_make_parents_first(study, tmp_path) -> None:
+    found = plan(freshness_of(study, tmp_path))
+    lineage = freshness_of(study, tmp_path).lineage
+    assert not found.fresh
+    assert {step.reasons for step in found.steps} == {("never made",)}
+    place = {step.cell: number for number, step in enumerate(found.steps)}
+    assert len(place) == sum(len(node.partitions) for node in lineage.nodes.values())
+    for cell in place:
+        assert all(place[parent] < place[cell] for parent in lineage.parents(cell))
+
+
+def test_planning_writes_nothing(study, tmp_path) -> None:
+    fill(study, tmp_path)
+    before = sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*") if "external_files" not in p.name)
+    plan(freshness_of(changed(study, "selection.gamma", 0.2), tmp_path))
+    after = sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*") if "external_files" not in p.name)
+    assert before == after
+
+
+def test_what_is_below_a_stale_cell_is_made_perhaps(study, tmp_path) -> None:
+    fill(study, tmp_path)
+    found = plan(freshness_of(changed(study, "selection.gamma", 0.2), tmp_path))
+    assert [(str(s.cell), s.reasons) for s in found.certain] == [
+        ("rankings[fl_rbf_min_margin]", ("selection.gamma 0.5 -> 0.2",))
+    ]
+    below = {str(step.cell) for step in found.possible}
+    assert {"selections[00006|fl_rbf_min_margin]", "lora_adapters[00010|fl_rbf_min_margin.s0]"} <= below
+    assert "label_efficiency" in below
+    assert not any("k_center" in name for name in below)
+    first = next(step for step in found.possible if step.cell.asset == "selections")
+    assert first.reasons == ("rankings[fl_rbf_min_margin] is made again",)
+
+
+def test_prompts_that_joined_or_left_are_counted(study, tmp_path) -> None:
+    lineage = fill(study, tmp_path)
+    for rows, words in ((103, "3 prompts joined the pool"), (99, "1 prompt left the pool")):
+        put(study, tmp_path, lineage, Cell("pool"), f"pool of {rows}", {})
+        path = ledger_file(tmp_path / "store" / study.name, Cell("pool"))
+        path.write_text(path.read_text().replace('"rows": 100', f'"rows": {rows}'))
+        assert freshness_of(study, tmp_path).verdict(Cell("embeddings")).reasons == (words,)
+
+
+def test_a_missing_parent_does_not_make_its_child_certain(study, tmp_path) -> None:
+    fill(study, tmp_path)
+    ledger_file(tmp_path / "store" / study.name, Cell("rankings", "kmq")).unlink()
+    found = {str(step.cell): step for step in plan(freshness_of(study, tmp_path)).steps}
+    assert found["rankings[kmq]"].certain
+    assert not found["selections[00006|kmq]"].certain
+
+
+def test_times_come_from_the_cells_last_time_and_else_from_its_kind(study, tmp_path) -> None:
+    fill(study, tmp_path)
+    root = tmp_path / "store" / study.name
+    for strategy, seconds in (("random", 3.0), ("kmq", 5.0)):
+        path = ledger_file(root, Cell("rankings", strategy))
+        path.write_text(path.read_text().replace('"seconds": 1.0', f'"seconds": {seconds}'))
+    for strategy in ("k_center", "min_margin", "fl_rbf_min_margin"):
+        ledger_file(root, Cell("rankings", strategy)).unlink()
+    damaged = root / "rankings" / "random.parquet"
+    damaged.unlink()
+    times = {str(step.cell): step.seconds for step in plan(freshness_of(study, tmp_path)).steps}
+    assert times["rankings[random]"] == 3.0
+    assert times["rankings[k_center]"] == 4.0
+
+
+def test_a_scope_plans_what_is_asked_for_and_what_it_needs(study, tmp_path) -> None:
+    scope = Scope(assets=frozenset({"selections"}), strategies=frozenset({"random"}), budgets=frozenset({6}))
+    found = [str(step.cell) for step in plan(freshness_of(study, tmp_path), scope).steps]
+    assert sorted(found) == ["annotations", "pool", "rankings[random]", "selections[00006|random]"]
+
+
+def test_an_outside_file_that_is_not_there_is_said(study, tmp_path: Path) -> None:
+    fill(study, tmp_path)
+    gone = changed(study, "pool.path", str(tmp_path / "gone.jsonl"))
+    verdict = freshness_of(gone, tmp_path).verdict(Cell("pool"))
+    assert verdict.state is State.STALE
+    assert any("gone.jsonl" in reason for reason in verdict.reasons)
+
+
+def test_differences_are_said_in_words() -> None:
+    before = {"a": 1, "b": [1, 2], "gone": None, "long": "x" * 99}
+    after = {"a": 1, "b": (1, 3), "new": True, "long": "y" * 99}
+    assert differences(before, after) == [
+        "b [1, 2] -> [1, 3]",
+        "gone: none is not asked any more",
+        f"long {'x' * 59}… -> {'y' * 59}…",
+        "new: True was not asked before",
+    ]
