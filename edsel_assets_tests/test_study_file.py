@@ -166,7 +166,7 @@ MALFORMED: dict[str, tuple[str | bytes, str]] = {
 SECRETS: dict[str, tuple[str, str]] = {
     "a password in base_url": (
         with_text("embeddings", "base_url: https://me:S3CRETpass@host/v1"),
-        r"line \d+: embeddings.base_url is an address with a password or key in it\. Write the address without",
+        r"line \d+: embeddings.base_url is an address with a password or key in it\. Write",
     ),
     "a token in base_url": (
         with_text("embeddings", "base_url: https://S3CRETpass@host/v1"),

@@ -52,7 +52,7 @@ from edsel_assets.annotation.orders import (
     read_order,
 )
 from edsel_assets.annotation.prices import column_prices, constant_prices, expected_lengths, length_prices
-from edsel_assets.annotation.purchases import Purchase
+from edsel_assets.annotation.purchases import Purchase, by_day
 
 __all__ = [
     "EVENTS",
@@ -68,6 +68,7 @@ __all__ = [
     "Order",
     "Purchase",
     "asked_prompts",
+    "by_day",
     "check_answers",
     "column_prices",
     "constant_prices",

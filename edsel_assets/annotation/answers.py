@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edsel_assets.annotation.errors import AnnotationError
-from edsel_assets.annotation.events import Event
+from edsel_assets.annotation.events import Event, utc
 from edsel_assets.annotation.formats.row import AnswerRow
 from edsel_assets.annotation.purchases import Purchase
 from edsel_assets.pools import normalise
@@ -114,7 +114,8 @@ def check_answers(
         repeated += dropped
         if row is None:
             continue
-        answer = Answer(key, "" if row.rejected else normalise(row.response), row.who, row.when)
+        response = "" if row.rejected else normalise(row.response)
+        answer = Answer(key, response, row.who, utc(row.when, row.place) if row.when else "")
         kind = _kind(answer, row, state[key], keep)
         if kind is None:
             already += 1

@@ -6,6 +6,7 @@ import json
 import math
 import zlib
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +72,30 @@ def check_event(event: Event) -> None:
         raise AnnotationError(
             f"An answer is text that is not empty; prompt {event.prompt_id} has {response!r:.60}."
         )
+    if event.when:
+        utc(event.when, f"The event of prompt {event.prompt_id}")
     for text in (response, event.who, event.status):
         if text is not None and not _is_unicode(text):
             raise AnnotationError(f"Prompt {event.prompt_id} has text that is not valid Unicode. Repair it.")
     if not answered and response is not None:
         raise AnnotationError(f"Only an answer has a response; {event.event} of {event.prompt_id} has one.")
+
+
+def utc(when: str, where: str) -> str:
+    """A time in ISO format as UTC time in ISO format, in seconds; one without a zone is UTC.
+
+    Raises:
+        AnnotationError: beginning with ``where``; it is no such time.
+    """
+    try:
+        time = datetime.fromisoformat(when)
+        aware = time if time.tzinfo else time.replace(tzinfo=UTC)
+        return aware.astimezone(UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError) as error:
+        raise AnnotationError(
+            f"{where}: a time is in ISO format, such as 2026-01-31T12:00:00Z; got {when!r:.40}. "
+            "Repair or empty it."
+        ) from error
 
 
 def _is_unicode(text: str) -> bool:

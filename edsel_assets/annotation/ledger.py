@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from edsel_assets.annotation.events import EVENT_SCHEMA, Event, check_event, from_line, to_line
+from edsel_assets.annotation.events import EVENT_SCHEMA, Event, check_event, from_line, to_line, utc
 from edsel_assets.annotation.locks import locked
 from edsel_assets.annotation.purchases import Purchase, admits, apply, fold
 from edsel_assets.store import StoreError
@@ -71,7 +71,8 @@ class Ledger:
                 check_event(event)
                 if admits(state, event):
                     sequence += 1
-                    event = replace(event, sequence=sequence, when=event.when or now)
+                    when = utc(event.when, event.prompt_id) if event.when else now
+                    event = replace(event, sequence=sequence, when=when)
                     apply(state, event)
                     lines.append(to_line(event))
             self._cut(handle, data)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from edsel_assets.annotation.errors import AnnotationError
-from edsel_assets.annotation.events import Event
+from edsel_assets.annotation.events import EVENTS, Event
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,21 @@ def fold(events: Iterable[Event]) -> dict[str, Purchase]:
     for event in events:
         apply(state, event)
     return state
+
+
+def by_day(events: Iterable[Event]) -> list[dict[str, Any]]:
+    """For each UTC day with an event, in order of day: how many events of each kind, and what was paid.
+
+    Keys: ``day``, each of ``EVENTS``, and ``spent``, the sum of the prices paid that day.
+    """
+    days: dict[str, dict[str, Any]] = {}
+    for event in events:
+        day = event.when[:10]
+        row = days.setdefault(day, {"day": day, **dict.fromkeys(EVENTS, 0), "spent": 0.0})
+        row[event.event] += 1
+        if event.event == "paid":
+            row["spent"] += event.price or 0.0
+    return [days[day] for day in sorted(days)]
 
 
 def admits(state: Mapping[str, Purchase], event: Event) -> bool:

@@ -8,6 +8,8 @@ from typing import Any
 
 #: Rows of a batch, at most.
 BATCH = 8192
+#: Columns that name rows and say nothing: not reported as unread.
+ROW_NAMES = frozenset({"id", "_id", "idx", "index", "uid", "uuid", "prompt_id", "row_id", "url"})
 
 #: Of a file's columns, those to read: others may be large (embeddings) and are left on the disk.
 Wanted = Callable[[Sequence[str]], Sequence[str]]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from edsel_assets.pools.batch import Batch
+from edsel_assets.pools.batch import ROW_NAMES, Batch
 from edsel_assets.pools.errors import PoolError
 from edsel_assets.pools.files import Opened
 from edsel_assets.pools.layouts import Layout, RowError, UnusableRow, example, normalise, recognise, unfolded
@@ -21,8 +21,6 @@ from edsel_assets.pools.report import FileCount, Skipped
 from edsel_assets.pools.source import DEMO, PoolSource
 
 _SHOWN = 20
-#: Columns that name rows and say nothing: not reported as unread.
-_NAMES = frozenset({"id", "_id", "idx", "index", "uid", "uuid", "prompt_id", "row_id", "url"})
 
 
 @dataclass
@@ -85,7 +83,7 @@ def label_columns(source: PoolSource) -> list[str]:
 
 def _unread(batch: Batch, layout: Layout, source: PoolSource) -> dict[str, int]:
     """Rows with text in each column that nothing is read from."""
-    used = {*layout.columns, *label_columns(source), *_NAMES}
+    used = {*layout.columns, *label_columns(source), *ROW_NAMES}
     counts = {name: count for name, count in batch.texts.items() if name not in used}
     for name, values in batch.columns.items():
         if name not in used:

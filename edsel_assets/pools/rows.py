@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from edsel_assets.pools.batch import BATCH, Batch, Wanted
+from edsel_assets.pools.batch import BATCH, ROW_NAMES, Batch, Wanted
 from edsel_assets.pools.data_sets import load_data_set
 from edsel_assets.pools.errors import PoolError
 from edsel_assets.pools.files import Opened, first_line
@@ -87,7 +87,8 @@ def _arrow_batch(
 
 
 def _text_columns(schema: pa.Schema) -> list[str]:
-    return [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
+    texts = (f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type))
+    return [name for name in texts if name not in ROW_NAMES]
 
 
 def _texts(column: pa.ChunkedArray) -> int:

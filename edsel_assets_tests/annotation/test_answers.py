@@ -118,6 +118,7 @@ def test_several_rows_for_one_prompt():
         (row(1, "  "), "row 1: prompt_id should be text"),
         (row(1, "a", 42), "row 1: response should be text, but is int 42"),
         (row(1, "a", ["x"]), "row 1: response should be text, but is list"),
+        (row(1, "a", when="yesterday"), "row 1: a time is in ISO format, such as 2026.*'yesterday'"),
         (
             row(1, "done", "other"),
             "row 1: prompt done is answered already, with another answer.*--keep first",

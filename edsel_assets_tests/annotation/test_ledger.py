@@ -1,13 +1,15 @@
+import contextlib
 import logging
 import multiprocessing
 import os
+import random
 import signal
 import time
 from pathlib import Path
 
 import pytest
 
-from edsel_assets.annotation import EVENT_SCHEMA, AnnotationError, Event, Ledger
+from edsel_assets.annotation import EVENT_SCHEMA, EVENTS, AnnotationError, Event, Ledger, by_day
 from edsel_assets_tests.annotation.conftest import placed
 
 ORDER = "order-0001"
@@ -113,6 +115,60 @@ def test_a_clock_that_goes_back_changes_nothing(store):
     ledger.append(asked("a"))
     ledger.append([Event("answered", ORDER, "a", response="r", when="1970-01-01T00:00:00+00:00")])
     assert ledger.state()["a"].status == "answered"
+
+
+def test_times_become_utc_and_days_are_counted(store):
+    ledger = Ledger(store)
+    ledger.append(
+        [
+            *asked("a", "b"),
+            Event("answered", ORDER, "a", response="r", when="2026-01-02T01:30:00+02:00"),
+            Event("paid", ORDER, "a", price=2.5, when="2026-01-02T10:00:00.5Z"),
+            Event("answered", ORDER, "b", response="s", when="2026-01-02"),
+        ]
+    )
+    assert [event.when for event in ledger.events()[2:]] == [
+        "2026-01-01T23:30:00+00:00",
+        "2026-01-02T10:00:00+00:00",
+        "2026-01-02T00:00:00+00:00",
+    ]
+    none = dict.fromkeys(EVENTS, 0)
+    assert by_day(ledger.events()) == [
+        {"day": "2026-01-01", **none, "asked": 2, "answered": 1, "spent": 0.0},
+        {"day": "2026-01-02", **none, "answered": 1, "paid": 1, "spent": 2.5},
+    ]
+    with pytest.raises(AnnotationError, match=r"a time is in ISO format, such as 2026.*got 'yesterday'"):
+        ledger.append([Event("rejected", ORDER, "b", when="yesterday")])
+
+
+def test_random_events_never_buy_twice(store):
+    """Of random events each is written, left out or refused; a second, naive reading agrees."""
+    ledger, draw = Ledger(store), random.Random(0)
+    for _ in range(400):
+        kind, key = draw.choice(EVENTS), draw.choice("abcdef")
+        event = Event(
+            kind,
+            draw.choice([ORDER, ORDER, ORDER, "order-0002"]),
+            key,
+            price=float(draw.randint(0, 3)) if kind == "paid" else None,
+            response=draw.choice(["r", "r", "s"]) if kind in ("answered", "late") else None,
+        )
+        with contextlib.suppress(AnnotationError):
+            ledger.append([event])
+    events = ledger.events()
+    for key in "abcdef":
+        mine = [event for event in events if event.prompt_id == key]
+        kinds = [event.event for event in mine]
+        assert kinds[0] == "asked"
+        assert kinds.count("asked") == 1
+        assert len({event.order for event in mine}) == 1
+        assert kinds.count("paid") <= 1
+        assert kinds.count("answered") + kinds.count("late") <= 1
+        answers = [event.response for event in mine if event.response]
+        assert ledger.state()[key].response == (answers[0] if answers else None)
+        if "late" in kinds:
+            assert kinds.index("replaced") < kinds.index("late")
+    assert {"late", "answered", "paid", "rejected", "replaced"} <= {event.event for event in events}
 
 
 def test_text_of_every_kind_survives(store):
