@@ -292,6 +292,10 @@ BAD = {
         b'{"prompt_id": "x", "response": "", "status": "perhaps"}\n',
         "row 1: status is 'rejected' or",
     ),
+    "d.jsonl": (
+        b'{"prompt_id": "x", "response": "r", "status": "rejected"}\n',
+        "row 1: it is rejected, and has a response",
+    ),
     "a.csv": (b"prompt_id,response\nx\n", "row 1 .*the header has 2 fields"),
     "b.csv": ("prompt_id,response\nx,é\n".encode("cp1252"), "row 2: .*not valid UTF-8"),
     "a.json": (b"{", "a.json is not valid JSON"),

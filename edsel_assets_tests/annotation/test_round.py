@@ -46,7 +46,7 @@ def fill(path: Path, answered: range, rejected: range) -> None:
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     for i in answered:
-        rows[i]["response"] = f"answer to {rows[i]['prompt_id']}"
+        rows[i].update(response=f"answer to {rows[i]['prompt_id']}", status="")
     for i in rejected:
         rows[i]["status"] = "rejected"
     with path.open("w", encoding="utf-8", newline="") as file:

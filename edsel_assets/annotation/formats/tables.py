@@ -105,6 +105,8 @@ def _answer(place: str, row: dict[str, Any]) -> AnswerRow:
         raise AnnotationError(
             f"{place}: status is 'rejected' or empty; got {row['status']!r:.60}. Repair the row."
         )
+    if status in _REJECTED and str(row.get("response") or "").strip():
+        raise AnnotationError(f"{place}: it is {status}, and has a response. Empty one of the two columns.")
     return AnswerRow(
         place,
         key,
