@@ -23,6 +23,20 @@ from edsel_assets.study_yaml import MOST_BYTES, Place, SettingsError, dotted, pa
 Model = TypeVar("Model", bound=BaseModel)
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _SHOWN = 5
+#: What pydantic says of a wrong type, in words for who wrote the file.
+_RULES = {
+    "model_type": "should be a section of settings (name: value)",
+    "dict_type": "should be a mapping (name: value)",
+    "list_type": "should be a list",
+    "string_type": "should be text (put it in quotes)",
+    "bool_type": "should be true or false",
+    "bool_parsing": "should be true or false",
+    "int_type": "should be a whole number",
+    "int_parsing": "should be a whole number",
+    "int_from_float": "should be a whole number",
+    "float_type": "should be a number",
+    "float_parsing": "should be a number",
+}
 
 
 class StudyError(ValueError):
@@ -69,8 +83,8 @@ def _find(name_or_path: str | Path, shipped: Path) -> Path:
         place = "is not a path"
     raise StudyError(
         _one_line(
-            f"No study {given!r:.200}: it {place}. Give a YAML file or one of {', '.join(names)}."
-            + _meant(given, names)
+            f"No study {given!r:.200}: it {place}. Give a YAML file or one of {', '.join(names)}"
+            + (_meant(given, names) or ".")
         )
     )
 
@@ -100,15 +114,19 @@ def _decoded(data: bytes) -> str:
 def _expand(text: str) -> str:
     """``text`` with ${VARIABLE} replaced outside comments; a missing one without default is an error."""
 
-    def value(match: re.Match[str]) -> str:
-        found = os.environ.get(match[1], match[2])
-        if found is None:
-            raise SettingsError(f"needs the environment variable {match[1]}; set it and run again")
-        return found
+    lines = text.split("\n")
+    for i, line in enumerate(lines):
 
-    return "\n".join(
-        line if line.lstrip().startswith("#") else _VARIABLE.sub(value, line) for line in text.split("\n")
-    )
+        def value(match: re.Match[str], number: int = i + 1) -> str:
+            found = os.environ.get(match[1], match[2])
+            if found is None:
+                reason = f"needs the environment variable {match[1]}; set it and run again"
+                raise SettingsError(reason, number)
+            return found
+
+        if not line.lstrip().startswith("#"):
+            lines[i] = _VARIABLE.sub(value, line)
+    return "\n".join(lines)
 
 
 def _check_top(content: Any, model: type[BaseModel]) -> None:
@@ -140,13 +158,20 @@ def _clause(place: Place, problems: list[Any], model: type[BaseModel], given: An
         return f"{where}: is required"
     if isinstance(given, bool):
         return f"{where}: takes neither true nor false, got {str(given).lower()} (put text in quotes)"
-    rules = " or ".join(dict.fromkeys(each["msg"].removeprefix("Value error, ") for each in problems))
+    if isinstance(given, float) and not math.isfinite(given):
+        return f"{where}: should be a finite number; got {given}"
+    rules = " or ".join(dict.fromkeys(_rule(each) for each in problems))
     clause = f"{where}: {rules}"
     if place:
         clause += f" (got {_limited(given)})"
     expected = " ".join(str(each.get("ctx", {}).get("expected")) for each in problems)
     choices = re.findall(r"'([^']*)'", expected)
     return clause + (_meant(given, choices) if isinstance(given, str) else "")
+
+
+def _rule(problem: Any) -> str:
+    message = problem["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    return _RULES.get(problem["type"], message)
 
 
 def _booleans_as_text(value: Any) -> Any:
@@ -227,7 +252,7 @@ def _first(reasons: list[str]) -> list[str]:
 
 def _meant(name: str, names: Iterable[str]) -> str:
     close = difflib.get_close_matches(name[:100], list(names), n=1)
-    return f" Did you mean {close[0]}?" if close else ""
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _limited(value: Any) -> str:

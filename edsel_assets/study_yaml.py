@@ -82,7 +82,8 @@ def parse(text: str) -> tuple[Any, dict[Place, int]]:
     except (ValueError, OverflowError, RecursionError) as error:
         if isinstance(error, SettingsError):
             raise
-        raise SettingsError("not valid YAML; check its escapes and numbers") from error
+        where = loader.line + 1 if loader is not None else None
+        raise SettingsError("not valid YAML; check its escapes and numbers", where) from error
     finally:
         if loader is not None:
             loader.dispose()
@@ -92,7 +93,7 @@ def parse(text: str) -> tuple[Any, dict[Place, int]]:
 
 def _plain_reason(error: yaml.MarkedYAMLError) -> tuple[str, int | None]:
     mark = error.problem_mark or error.context_mark
-    problem = str(error.problem or error.context or "not valid")
+    problem = str(error.problem or error.context or "not valid").replace("<stream end>", "the end")
     line = mark.line + 1 if mark else None
     if "'\\t'" in problem:
         return "a tab stands where spaces are needed; indent with spaces", line
