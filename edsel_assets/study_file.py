@@ -78,12 +78,12 @@ def _find(name_or_path: str | Path, shipped: Path) -> Path:
     try:
         if Path(given).is_file():
             return Path(given)
-        place = "is a folder" if Path(given).is_dir() else "is not there"
+        place = "it is a folder; " if Path(given).is_dir() else ""
     except (OSError, ValueError):
-        place = "is not a path"
+        place = "it is not a path; "
     raise StudyError(
         _one_line(
-            f"No study {given!r:.200}: it {place}. Give a YAML file or one of {', '.join(names)}"
+            f"No study {given!r:.200}: {place}give a YAML file or one of {', '.join(names)}"
             + (_meant(given, names) or ".")
         )
     )

@@ -267,7 +267,9 @@ def test_a_windows_file_is_read(tmp_path) -> None:
 
 
 def test_a_study_that_is_not_there_is_named_with_those_that_are(tmp_path) -> None:
-    with pytest.raises(StudyError, match=r"No study 'demmo': it is not there\. .*did you mean demo\?"):
+    with pytest.raises(
+        StudyError, match=r"No study 'demmo': give a YAML file or one of .*; did you mean demo\?"
+    ):
         Study.load("demmo")
     with pytest.raises(StudyError, match="it is a folder"):
         Study.load(tmp_path)

@@ -12,7 +12,7 @@ from edsel_assets.annotation.events import EVENTS, Event
 
 @dataclass(frozen=True)
 class Purchase:
-    """What the ledger says of one prompt.
+    """What the ledger says of one prompt that was asked for.
 
     Attributes:
         status: ``asked``; ``answered``; ``rejected`` (nobody will answer it, unless an answer comes
@@ -32,10 +32,6 @@ class Purchase:
     who: str | None = None
     asked_when: str = ""
     answered_when: str = ""
-
-    @property
-    def asked(self) -> bool:
-        return True
 
     @property
     def answered(self) -> bool:
@@ -121,13 +117,15 @@ def _admits_answer(now: Purchase, event: Event) -> bool:
 
 
 def apply(state: dict[str, Purchase], event: Event) -> None:
+    """Bring ``state`` forward by ``event``, which ``admits`` let in."""
     key, price = event.prompt_id, event.price
     if event.event == "asked":
         state.setdefault(key, Purchase(key, event.order, "asked", price=price, asked_when=event.when))
         return
     if key not in state:
         raise AnnotationError(
-            f"Prompt {key} is {event.event} in the ledger but was never asked for. Restore it."
+            f"Prompt {key} is {event.event} in the ledger but was never asked for. Restore the "
+            "ledger from a backup."
         )
     now = state[key]
     if event.event == "paid":
@@ -137,7 +135,7 @@ def apply(state: dict[str, Purchase], event: Event) -> None:
             now,
             status=event.event,
             response=event.response,
-            price=now.price if price is None else price,
+            price=now.price if price is None or now.paid is not None else price,
             who=event.who,
             answered_when=event.when,
         )
