@@ -15,8 +15,8 @@ _URL_SECRET = re.compile(
 )
 #: How the keys of the usual services begin.
 _KEY = re.compile(
-    r"\b(?:sk-|sk_|rk_|pk_live|hf_|gsk_|xai-|nvapi-|r8_|co_|ghp_|gho_|github_pat_|glpat-|xox[abp]-|AKIA|ASIA|AIza)"
-    r"[A-Za-z0-9_-]{12,}"
+    r"(?<![A-Za-z0-9])(?:sk-|sk_|rk_|pk_|hf_|gsk_|xai-|nvapi-|r8_|gh[opsu]_|github_pat_|glpat-|xox[abp]-|AKIA|ASIA|AIza)"
+    r"([A-Za-z0-9_-]{16,})"
 )
 _VARIABLE_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 
@@ -42,7 +42,7 @@ def refuse_secrets(content: Any, lines: dict[Place, int]) -> None:
                 "go into an environment variable, named by key_variable",
                 line,
             )
-        if _KEY.search(text):
+        if _is_key(text):
             raise SettingsError(
                 f"{where} looks like a key. Put it into an environment variable and name it in key_variable",
                 line,
@@ -61,6 +61,16 @@ def _texts(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
 
 
 def _is_secret(text: str) -> bool:
-    """Whether a text looks like a key: a known beginning, long hexadecimal, or letters and digits mixed."""
-    mixed = all(re.search(kind, text) for kind in ("[a-z]", "[A-Z]", "[0-9]"))
-    return bool(_KEY.search(text) or re.search(r"[0-9a-f]{24,}", text) or (mixed and len(text) >= 20))
+    """Whether a text is a key, or may be one: long, and of letters and digits as no person mixes them."""
+    return _is_key(text) or any(_is_drawn(run) for run in re.findall("[A-Za-z0-9]{20,}", text))
+
+
+def _is_key(text: str) -> bool:
+    """Whether a text holds a key of a known beginning; names in small letters are none."""
+    tails = _KEY.findall(text)
+    return any(_is_drawn(run) for tail in tails for run in re.findall("[A-Za-z0-9]{14,}", tail))
+
+
+def _is_drawn(run: str) -> bool:
+    capitals, digits = re.search("[A-Z]", run), re.search("[0-9]", run)
+    return bool((capitals and (digits or run != run.upper())) or (digits and re.search("[0-9a-f]{20,}", run)))

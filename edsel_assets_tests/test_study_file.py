@@ -195,6 +195,14 @@ SECRETS: dict[str, tuple[str, str]] = {
         with_text("embeddings", "key_variable: S3CRETpass0123456789abcdef0123456789abcdef"),
         "embeddings.key_variable is the name",
     ),
+    "a small hexadecimal key": (
+        with_text("embeddings", "name: sk-0123456789abcdef0123456789abcdefS3CRET"),
+        "embeddings.name looks like a key",
+    ),
+    "an access key of capitals": (
+        with_text("embeddings", "name: AKIAS3CRETS3CRETS3CRET"),
+        "embeddings.name looks like a key",
+    ),
     "a key under an unknown setting": (
         with_text("embeddings", "api_key: sk-S3CRETpassS3CRETpass"),
         "api_key looks like",
@@ -236,6 +244,9 @@ def test_a_secret_is_refused_and_not_repeated(tmp_path, case) -> None:
         "key_variable: OPENAI_API_KEY",
         "base_url: http://127.0.0.1/v1?model=a@b",
         "name: sentence-transformers/all-MiniLM-L6-v2",
+        "name: /data/hf_cache_directory_2024/sk_models_of_ours/co_training_sets",
+        "name: sk-learn-data-sets-and-more",
+        "key_variable: THE_KEY_OF_OUR_EMBEDDING_SERVER_2",
     ],
 )
 def test_what_is_no_secret_passes(tmp_path, line) -> None:
