@@ -7,25 +7,21 @@ the YAML may use ``${VARIABLE}`` or ``${VARIABLE:-default}`` from the environmen
 
 import difflib
 import os
-import re
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from edsel_assets.demo import DEMO
 from edsel_assets.selection.strategies import STRATEGIES
+from edsel_assets.study_file import StudyError as StudyError  # the name that others import
+from edsel_assets.study_file import load_study
 
 Measure = Literal["mean_entropy", "least_confidence", "mean_margin", "min_margin"]
 MEASURES: tuple[Measure, ...] = ("mean_entropy", "least_confidence", "mean_margin", "min_margin")
 Positive = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-
-
-class StudyError(ValueError):
-    """A study that cannot be used: which rule, which value, what to do."""
 
 
 class Settings(BaseModel):
@@ -332,20 +328,7 @@ class Study(Settings):
         Raises:
             StudyError: no such study, not YAML, an unknown field, a value out of range.
         """
-        path = _find(name_or_path)
-        try:
-            text = _expand(path.read_text(encoding="utf-8"), path)
-            content = yaml.safe_load(text)
-        except (OSError, UnicodeDecodeError) as error:
-            raise StudyError(f"{path}: cannot be read: {error}") from error
-        except yaml.YAMLError as error:
-            raise StudyError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-        if not isinstance(content, dict):
-            raise StudyError(f"{path}: a study is a mapping of settings; got {type(content).__name__}.")
-        try:
-            return cls.model_validate(content)
-        except ValidationError as error:
-            raise StudyError(f"{path}: " + "; ".join(_complaints(error))) from error
+        return load_study(cls, name_or_path, Path(str(resources.files("edsel_assets") / "studies")))
 
     @classmethod
     def from_env(cls) -> "Study":
@@ -364,47 +347,3 @@ def shipped_studies() -> list[str]:
     """Names of the studies in the package."""
     folder = resources.files("edsel_assets") / "studies"
     return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-
-
-def _find(name_or_path: str | Path) -> Path:
-    if str(name_or_path) in shipped_studies():
-        return Path(str(resources.files("edsel_assets") / "studies" / f"{name_or_path}.yaml"))
-    path = Path(name_or_path)
-    if not path.is_file():
-        raise StudyError(
-            f"No study {str(name_or_path)!r}: give a YAML file or one of {', '.join(shipped_studies())}."
-        )
-    return path
-
-
-_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
-
-
-def _expand(text: str, path: Path) -> str:
-    """``text`` with ${VARIABLE} replaced outside comments; a missing one without default is an error."""
-
-    def value(match: re.Match) -> str:
-        found = os.environ.get(match[1], match[2])
-        if found is None:
-            raise StudyError(f"{path}: needs the environment variable {match[1]}; set it and run again.")
-        return found
-
-    return "\n".join(
-        line if line.lstrip().startswith("#") else _VARIABLE.sub(value, line) for line in text.splitlines()
-    )
-
-
-def _complaints(error: ValidationError) -> list[str]:
-    """One clause per wrong field: where, what is wrong, what was given."""
-    clauses = []
-    for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"]) or "study"
-        if problem["type"] == "extra_forbidden":
-            clauses.append(f"{where}: no such setting (check the spelling)")
-        elif problem["type"] == "missing":
-            clauses.append(f"{where}: is required")
-        else:
-            clauses.append(
-                f"{where}: {problem['msg'].removeprefix('Value error, ')} (got {problem['input']!r:.80})"
-            )
-    return clauses

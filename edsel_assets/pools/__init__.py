@@ -1,9 +1,10 @@
 """WHERE prompts come from: files, folders, URLs and data sets, read into one table of unique prompts.
 
-``files`` finds what a source names; ``rows`` reads it; ``layouts`` turns a row of any
-common instruction layout into a prompt and a response; ``pool`` joins them into the pool;
-``annotations`` reads what is annotated already. Each wrong input is one ``PoolError`` that names
-the file, the row and the remedy.
+``files`` finds what a source names; ``rows`` reads it, batch by batch (``streams`` opens,
+``text_rows`` and ``data_sets`` read what is not Parquet); ``layouts`` turns a row of any common
+instruction layout into a prompt and a response; ``gather`` and ``pool`` join them into the pool and
+its ``report``; ``annotations`` reads what is annotated already. Each wrong input is one
+``PoolError`` that names the file, the row and the remedy.
 """
 
 from edsel_assets.demo import DEMO
@@ -11,13 +12,16 @@ from edsel_assets.pools.annotations import ANNOTATION_SCHEMA, read_annotations
 from edsel_assets.pools.errors import PoolError
 from edsel_assets.pools.files import pool_files
 from edsel_assets.pools.layouts import normalise, prompt_id
-from edsel_assets.pools.pool import POOL_SCHEMA, PoolReport, read_pool
+from edsel_assets.pools.pool import read_pool
+from edsel_assets.pools.report import POOL_SCHEMA, PRICED_SCHEMA, FileCount, PoolReport
 from edsel_assets.pools.source import PoolSource
 
 __all__ = [
     "ANNOTATION_SCHEMA",
     "DEMO",
     "POOL_SCHEMA",
+    "PRICED_SCHEMA",
+    "FileCount",
     "PoolError",
     "PoolReport",
     "PoolSource",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -23,6 +24,7 @@ _SUFFIXES = {
     ".tsv": "csv",
 }
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+_HTTP = ("http://", "https://")
 _DATA_SET = re.compile(r"^[\w.-]+/[\w.-]+(:[\w.-]+)?$")
 
 
@@ -58,14 +60,24 @@ def pool_files(source: PoolSource) -> list[tuple[str, int, float]]:
             continue
         directory = opened.fs.isdir(opened.path)
         for path in sorted(opened.fs.find(opened.path)) if directory else [opened.path]:
-            size, modified = opened.fs.info(path)["size"], opened.fs.modified(path)
-            listed.append((path, int(size or 0), modified.timestamp()))
+            info = opened.fs.info(path)
+            listed.append((path, int(info["size"] or 0), _modified(opened.fs, path, info)))
     return listed
+
+
+def _modified(fs: Any, path: str, info: dict[str, Any]) -> float:
+    """Seconds since 1970; over HTTP as the server says, 0 where it does not."""
+    if not is_http(path):
+        return float(fs.modified(path).timestamp())
+    stated = info.get("Last-Modified")
+    return parsedate_to_datetime(stated).timestamp() if stated else 0.0
 
 
 def _open_path(path: str, source: PoolSource) -> list[Opened]:
     if path == DEMO:
         return [Opened(DEMO, DEMO, "demo")]
+    if is_http(path):
+        return [_open_http(path, source)]
     try:
         fs, inner = fsspec.core.url_to_fs(path)
         if fs.isfile(inner):
@@ -85,6 +97,20 @@ def _open_path(path: str, source: PoolSource) -> list[Opened]:
     raise PoolError(
         f"There is no file or directory {path}. Check the path; a data set of the hub is named OWNER/NAME."
     )
+
+
+def _open_http(path: str, source: PoolSource) -> Opened:
+    """One file: a web server lists none."""
+    if any(sign in without_query(path) for sign in "*["):
+        raise PoolError(f"{path}: a pattern does not work over HTTP. Name each file, in a list.")
+    try:
+        fs, inner = fsspec.core.url_to_fs(path)
+        found = fs.isfile(inner)
+    except Exception as error:  # the HTTP library raises many kinds of its own
+        raise PoolError(f"Cannot look up {path}: {first_line(error)}. Check the address.") from error
+    if not found:
+        raise PoolError(f"There is no file {path}, or its server does not answer. Check the address.")
+    return _opened_file(fs, inner, source)
 
 
 def _open_directory(fs: Any, inner: str, path: str, source: PoolSource) -> list[Opened]:
@@ -123,8 +149,19 @@ def _is_data_set(fs: Any, path: str) -> bool:
     return bool(fs.exists(card)) and fs.cat_file(card, start=0, end=3) == b"---"
 
 
+def is_http(path: str) -> bool:
+    """Whether ``path`` is an address of the web."""
+    return path.lower().startswith(_HTTP)
+
+
+def without_query(path: str) -> str:
+    """``path``; of an address only the part that names the file."""
+    return re.split("[?#]", path, maxsplit=1)[0] if is_http(path) else path
+
+
 def suffix(path: str) -> str:
-    name = PurePosixPath(path)
+    """The suffix, in lower case, of what a file holds: ``.jsonl`` of ``a.jsonl.gz``."""
+    name = PurePosixPath(without_query(path))
     return (PurePosixPath(name.stem) if name.suffix in _COMPRESSED else name).suffix.lower()
 
 

@@ -5,17 +5,25 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from edsel_assets.pools.batch import Batch
 
 _USER = ("user", "human", "prompter")
 _ASSISTANT = ("assistant", "gpt", "model", "bot", "chatgpt")
 _SYSTEM = ("system", "developer")
 _SPEAKER_KEYS = (("role", "content"), ("from", "value"))
+#: Columns that hold what a prompt is about, where its layout names none that is there.
+_CONTEXTS = ("input", "context")
 
 
 class RowError(ValueError):
     """A value that is not what its column should hold; the caller adds the file and the row."""
+
+
+class UnusableRow(RowError):
+    """A row in order, that holds no prompt that can be asked on its own: it is left out and counted."""
 
 
 @dataclass(frozen=True)
@@ -23,24 +31,29 @@ class Layout:
     """The columns that hold a prompt, what it is asked about, and its response.
 
     ``prompt`` holds text, or the turns of a chat; then the response may be in the turns.
+    ``instances`` holds a list of pairs ``input``, ``output``: each makes a prompt of its own
+    (self-instruct).
     """
 
     name: str
     prompt: str
     response: str | None = None
     context: str | None = None
+    instances: str | None = None
 
     @property
     def columns(self) -> list[str]:
-        return [c for c in (self.prompt, self.context, self.response) if c]
+        return [c for c in (self.prompt, self.context, self.response, self.instances) if c]
 
 
+_CHATS = ("messages", "conversations")
 #: In order of precedence: a pair of columns says more than a chat, a chat more than a prompt alone.
 LAYOUTS = (
     Layout("prompt/response", "prompt", "response"),
     Layout("prompt/completion", "prompt", "completion"),
     Layout("alpaca", "instruction", "output", "input"),
     Layout("dolly", "instruction", "response", "context"),
+    Layout("self-instruct", "instruction", instances="instances"),
     Layout("question/answer", "question", "answer"),
     Layout("messages", "messages"),
     Layout("sharegpt", "conversations"),
@@ -51,22 +64,25 @@ LAYOUTS = (
 
 
 def recognise(columns: Collection[str]) -> Layout | None:
-    """The first layout whose prompt and response columns are there; an absent context is dropped."""
+    """The first layout whose columns are there, with the context column that is there, if any."""
     for layout in LAYOUTS:
-        if layout.prompt in columns and (layout.response is None or layout.response in columns):
-            context = layout.context if layout.context in columns else None
-            return Layout(layout.name, layout.prompt, layout.response, context)
+        needed = (layout.prompt, layout.response, layout.instances)
+        if all(column in columns for column in needed if column):
+            present = [c for c in (layout.context, *_CONTEXTS) if c in columns]
+            takes_one = not (layout.prompt in _CHATS or layout.instances)
+            return replace(layout, context=present[0] if present and takes_one else None)
     return None
 
 
 def layout_of(columns: Collection[str], mapping: Mapping[str, str]) -> Layout | None:
     """The layout that ``mapping`` states, completed by what is recognised if it names no prompt."""
     if "prompt" in mapping:
-        return Layout("mapped", mapping["prompt"], mapping.get("response"))
+        return Layout("mapped", mapping["prompt"], mapping.get("response"), mapping.get("context"))
     found = recognise(columns)
-    if found is None or "response" not in mapping:
-        return found
-    return Layout(found.name, found.prompt, mapping["response"], found.context)
+    if found is None:
+        return None
+    stated = {key: mapping[key] for key in ("response", "context") if key in mapping}
+    return replace(found, **stated)
 
 
 def normalise(text: str) -> str:
@@ -93,12 +109,15 @@ def example(prompt: Any, context: Any, response: Any) -> tuple[str, str | None]:
       they answer a reply that another model would not have given.
 
     Raises:
+        UnusableRow: where a chat calls a tool, has an unknown role or a picture before its first reply.
         RowError: where a value is neither text nor turns, or a turn is malformed.
     """
     reply = None
     if isinstance(prompt, (list, tuple)):
         prompt, reply = _first_exchange(prompt)
     text = normalise(_text("prompt", prompt) or "")
+    if isinstance(context, (int, float)) and not isinstance(context, bool):
+        context = str(context)
     context = _text("context", context)
     if text and context and context.strip():
         text = f"{text}\n\n{normalise(context)}"
@@ -132,8 +151,9 @@ def _first_exchange(turns: Sequence[Any]) -> tuple[str | None, str | None]:
         elif role in _SYSTEM:
             system.append(said)
         else:
-            known = ", ".join(_USER + _ASSISTANT + _SYSTEM)
-            raise RowError(f"a chat turn has the role {role!r}, which is none of {known}")
+            raise UnusableRow(
+                f"a turn before the first reply has the role {role!r:.40}, which is no speaker's"
+            )
     return _after(system, prompt), None
 
 
@@ -148,6 +168,8 @@ def _turn(turn: Any) -> tuple[str, str]:
     if isinstance(turn, Mapping):
         for role_key, text_key in _SPEAKER_KEYS:
             role, said = turn.get(role_key), turn.get(text_key)
+            if isinstance(role, str) and isinstance(said, (list, tuple)):
+                return role.lower(), _parts(said)
             if isinstance(role, str) and (isinstance(said, str) or (said is None and text_key in turn)):
                 return role.lower(), said or ""
     shown = repr(turn)
@@ -155,3 +177,41 @@ def _turn(turn: Any) -> tuple[str, str]:
         "a chat turn should be {'role': text, 'content': text} or {'from': text, 'value': text}, but is "
         f"{shown[:80]}{'...' if len(shown) > 80 else ''}"
     )
+
+
+def _parts(parts: Sequence[Any]) -> str:
+    """The text of a turn that is a list of typed parts."""
+    texts = []
+    for part in parts:
+        text = part.get("text") if isinstance(part, Mapping) else part
+        if not isinstance(text, str):
+            kind = part.get("type") if isinstance(part, Mapping) else type(part).__name__
+            raise UnusableRow(f"a turn has a part of type {kind!r:.40}, which is no text")
+        texts.append(text)
+    return "\n".join(texts)
+
+
+def unfolded(batch: Batch, layout: Layout) -> tuple[Batch, Layout]:
+    """Rows with instances as rows with ``input`` and ``output``, one for each instance.
+
+    A row without instances stays one row; so does any row of another layout.
+
+    Raises:
+        RowError: instances are no list of objects. The message begins with the number of the row.
+    """
+    if layout.instances is None or layout.instances not in batch.columns:
+        return batch, layout
+    origins: list[int] = []
+    pairs: list[Mapping[str, Any]] = []
+    for i, instances in enumerate(batch.columns[layout.instances]):
+        for each in instances or [{}]:
+            if not isinstance(instances or [], (list, tuple)) or not isinstance(each, Mapping):
+                reason = "instances should be a list of objects with input and output"
+                raise RowError(f"row {batch.numbers[i]}: {reason}")
+            origins.append(i)
+            pairs.append(each)
+    columns = {name: [values[i] for i in origins] for name, values in batch.columns.items()}
+    columns |= {name: [pair.get(name) for pair in pairs] for name in ("input", "output")}
+    numbers = [batch.numbers[i] for i in origins]
+    new = Batch([*batch.names, "input", "output"], columns, numbers, batch.texts)
+    return new, replace(layout, context="input", response=layout.response or "output")

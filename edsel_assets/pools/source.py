@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from edsel_assets.pools.errors import PoolError
 
 FORMATS = ("auto", "parquet", "jsonl", "json", "csv", "hf")
-COLUMNS = ("prompt", "response", "task", "source")
+COLUMNS = ("prompt", "response", "context", "task", "source", "price")
 
 
 @dataclass(frozen=True)
@@ -18,15 +18,16 @@ class PoolSource:
 
     Attributes:
         path: one of, or a list of: a file; a glob; a directory, of which every file of a known
-            suffix is read; a URL that fsspec understands, with or without a glob; the
-            name of a Hugging Face data set, ``OWNER/NAME`` or ``OWNER/NAME:CONFIG``; a
-            directory that ``save_to_disk`` wrote or that has a data-set card;
+            suffix is read; a URL that fsspec understands, with a glob or without (over
+            HTTP one file, without); the name of a Hugging Face data set, ``OWNER/NAME`` or
+            ``OWNER/NAME:CONFIG``; a directory that ``save_to_disk`` wrote or that has a data-set card;
             ``builtin:demo``. Text formats may be compressed (.gz, .bz2, .xz, .zst).
         format: ``auto`` goes by the suffix; any other is taken for every file.
-        columns: our column (prompt, response, task, source) to the file's. Once ``prompt`` is
-            mapped, nothing is guessed: a response is read only if mapped too. Without,
-            the layout is recognised. ``task`` and ``source`` default to columns of these
-            names; without a source column, ``source`` is the file's name.
+        columns: our column (prompt, response, context, task, source, price) to the file's. Once
+            ``prompt`` is mapped, nothing is guessed: a response or a context is read only if
+            mapped too. Without, the layout is recognised. ``task`` and ``source`` default to
+            columns of these names; without a source column, ``source`` is the file's name.
+            ``price`` is read only if mapped: what an answer costs, at least 0.
         split: the split to read, of a data set.
         revision: the revision to read, of a data set of the hub.
         limit: keep this many unique prompts, those whose id hashes lowest with ``seed``. The

@@ -29,7 +29,8 @@ def unique_rows(ids: np.ndarray, table: pa.Table) -> tuple[np.ndarray, int]:
 
 
 def _preference(row: dict[str, Any]) -> tuple[bool, bytes]:
-    parts = repr([row["response"], row["task"], row["source"]]).encode()
+    named = ("response", "task", "source", "price")
+    parts = repr([row[name] for name in named if name in row]).encode()
     return row["response"] is None, hashlib.blake2b(parts, digest_size=16).digest()
 
 

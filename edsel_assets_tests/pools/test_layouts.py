@@ -92,7 +92,7 @@ def test_rows_of_each_layout(row, expected):
         ((["a", "b"], None, None), "a chat turn should be .* but is 'a'"),
         (([{"role": "user"}], None, None), "a chat turn should be"),
         (([{"role": "user", "content": 3}], None, None), "a chat turn should be"),
-        ((chat(("narrator", "u")), None, None), "role 'narrator', which is none of user, human"),
+        ((chat(("narrator", "u")), None, None), "role 'narrator', which is no speaker's"),
     ],
 )
 def test_what_is_no_text_and_no_chat_is_refused(row, message):

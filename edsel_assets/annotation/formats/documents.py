@@ -1,0 +1,65 @@
+"""Reading and writing the JSON files of other tools."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from edsel_assets.annotation.errors import AnnotationError
+from edsel_assets.store import atomic_path
+
+
+def read_objects(path: Path, tool: str) -> list[dict[str, Any]]:
+    """The objects of a JSON file that is a list of them.
+
+    Raises:
+        AnnotationError: naming the file, and the row where it has one.
+    """
+    try:
+        content = json.loads(path.read_bytes().decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise AnnotationError(f"{path} is not UTF-8 text. Export it from {tool} again, as JSON.") from error
+    except (ValueError, RecursionError) as error:
+        raise AnnotationError(f"{path} is not valid JSON ({error}). Export it from {tool} again.") from error
+    except OSError as error:
+        raise AnnotationError(f"Cannot read {path}: {error.strerror}. Check the path.") from error
+    if isinstance(content, dict) and isinstance(content.get("items"), list):
+        content = content["items"]  # a page of a server's answer
+    if not isinstance(content, list):
+        raise AnnotationError(
+            f"{path} should be a list of {tool} records, but is {type(content).__name__}. "
+            "Export it as JSON again."
+        )
+    for number, record in enumerate(content, start=1):
+        if not isinstance(record, dict):
+            raise AnnotationError(
+                f"{path}, row {number} should be an object, but is {type(record).__name__}. Export it again."
+            )
+    return content
+
+
+def write_json(path: Path, content: Any) -> Path:
+    return write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> Path:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+def known(row: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The fields of ``row`` that are not null."""
+    return {name: row[name] for name in names if row[name] is not None}
+
+
+def rows(table: pa.Table) -> list[dict[str, Any]]:
+    return table.to_pylist()
+
+
+def text_or_none(value: Any) -> str | None:
+    return None if value is None else str(value)

@@ -1,0 +1,143 @@
+"""The state of what was bought: what the events say together, and which events may follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from edsel_assets.annotation.errors import AnnotationError
+from edsel_assets.annotation.events import EVENTS, Event
+
+
+@dataclass(frozen=True)
+class Purchase:
+    """What the ledger says of one prompt that was asked for.
+
+    Attributes:
+        status: ``asked``; ``answered``; ``rejected`` (nobody will answer it, unless an answer comes
+            after all); ``replaced`` (another prompt was asked for instead); ``late`` (answered after it
+            was replaced).
+        response: the answer of an ``answered`` or a ``late`` prompt, else None.
+        price: what it costs: as paid, else as answered, else as asked.
+        paid: what was paid for it, None before it is paid.
+    """
+
+    prompt_id: str
+    order: str
+    status: str
+    response: str | None = None
+    price: float | None = None
+    paid: float | None = None
+    who: str | None = None
+    asked_when: str = ""
+    answered_when: str = ""
+
+    @property
+    def answered(self) -> bool:
+        return self.response is not None
+
+    @property
+    def rejected(self) -> bool:
+        return self.status == "rejected"
+
+
+def fold(events: Iterable[Event]) -> dict[str, Purchase]:
+    """The state after ``events``: prompt_id to purchase."""
+    state: dict[str, Purchase] = {}
+    for event in events:
+        apply(state, event)
+    return state
+
+
+def by_day(events: Iterable[Event]) -> list[dict[str, Any]]:
+    """For each UTC day with an event, in order of day: how many events of each kind, and what was paid.
+
+    Keys: ``day``, each of ``EVENTS``, and ``spent``, the sum of the prices paid that day.
+    """
+    days: dict[str, dict[str, Any]] = {}
+    for event in events:
+        day = event.when[:10]
+        row = days.setdefault(day, {"day": day, **dict.fromkeys(EVENTS, 0), "spent": 0.0})
+        row[event.event] += 1
+        if event.event == "paid":
+            row["spent"] += event.price or 0.0
+    return [days[day] for day in sorted(days)]
+
+
+def admits(state: Mapping[str, Purchase], event: Event) -> bool:
+    """Whether ``event`` says something new; False where it is recorded already.
+
+    Raises:
+        AnnotationError: it contradicts what is recorded.
+    """
+    now = state.get(event.prompt_id)
+    if event.event == "asked":
+        if now is not None and now.order != event.order:
+            raise AnnotationError(
+                f"Prompt {event.prompt_id} was asked for in {now.order} and cannot be asked for again in "
+                f"{event.order}. Leave it out."
+            )
+        return now is None
+    if now is None or now.order != event.order:
+        where = "in no order" if now is None else f"in {now.order}"
+        raise AnnotationError(
+            f"Prompt {event.prompt_id} was asked for {where}, not in {event.order}. Name the right order."
+        )
+    if event.event == "paid":
+        return now.paid is None
+    if event.event in ("answered", "late"):
+        return _admits_answer(now, event)
+    if now.response is not None:
+        if now.status == "late" and event.event == "replaced":
+            return False
+        raise AnnotationError(
+            f"Prompt {event.prompt_id} is answered and cannot be {event.event}. Leave it out."
+        )
+    if event.event == "rejected":
+        return now.status == "asked"
+    return now.status != "replaced"
+
+
+def _admits_answer(now: Purchase, event: Event) -> bool:
+    if now.response is not None:
+        if now.response == event.response:
+            return False
+        raise AnnotationError(
+            f"Prompt {event.prompt_id} of {event.order} is answered already, with another answer. A recorded "
+            "answer does not change; leave the new one out."
+        )
+    late = now.status == "replaced"
+    if late != (event.event == "late"):
+        raise AnnotationError(
+            f"The answer to prompt {event.prompt_id} is {'late' if late else 'not late'}: the prompt is "
+            f"{now.status}. Record it as {'late' if late else 'answered'}."
+        )
+    return True
+
+
+def apply(state: dict[str, Purchase], event: Event) -> None:
+    """Bring ``state`` forward by ``event``, which ``admits`` let in."""
+    key, price = event.prompt_id, event.price
+    if event.event == "asked":
+        state.setdefault(key, Purchase(key, event.order, "asked", price=price, asked_when=event.when))
+        return
+    if key not in state:
+        raise AnnotationError(
+            f"Prompt {key} is {event.event} in the ledger but was never asked for. Restore the "
+            "ledger from a backup."
+        )
+    now = state[key]
+    if event.event == "paid":
+        state[key] = replace(now, paid=price, price=price)
+    elif event.event in ("answered", "late"):
+        state[key] = replace(
+            now,
+            status=event.event,
+            response=event.response,
+            price=now.price if price is None or now.paid is not None else price,
+            who=event.who,
+            answered_when=event.when,
+        )
+    else:
+        state[key] = replace(now, status=event.event)
