@@ -138,7 +138,7 @@ def _step(
     optimizer.zero_grad(set_to_none=True)
 
     def loss_of(rows: list[int]) -> torch.Tensor:
-        weight = 1.0 if rows else 0.0  # a pass that only keeps step with the other processes
+        weight = 1.0 if rows else 0.0  # without rows: sharded weights need every process in every pass
         members = [batch[row] for row in rows or micro_batches[0]]
         micro_batch = make_micro_batch(members, settings.packing, model.device)
         with precision(model.device, settings):
