@@ -200,7 +200,7 @@ def compare(name: str, options: argparse.Namespace) -> dict[str, Any]:
     numbers: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(options.repeats):
-            for contender in CONTENDERS:
+            for contender in options.contenders:
                 out = str(Path(folder) / "numbers.npz")
                 given = [name, contender, out]
                 command = [sys.executable, "-m", "benchmarks.llm", *sys.argv[1:], "--child", *given]
@@ -326,6 +326,7 @@ def _shown(value: Any) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.llm forward", description=__doc__)
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
+    parser.add_argument("--contenders", nargs="+", default=list(CONTENDERS), choices=list(CONTENDERS))
     parser.add_argument("--config", choices=list(CONFIGS), help="random weights of this shape instead")
     parser.add_argument("--own-window", action="store_true", help="cut prompts to the model's own positions")
     parser.add_argument("--prompts", type=int, default=1000)
@@ -335,6 +336,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if "one pass" not in options.contenders:
+        parser.error("--contenders must hold 'one pass', which the others are compared with.")
     if options.child:
         child(*options.child, options)
         return
@@ -346,7 +349,8 @@ def main() -> None:
         results[options.config] = {"where": where, "rows": shape_on_device(options.config, options)}
     for name in () if options.config else options.models:
         at = (
-            f"{options.threads} of {os.cpu_count()} threads, {platform.machine()}, best of {options.repeats}."
+            f"{options.threads} of {os.cpu_count()} threads, {platform.machine()}, "
+            f"best of {options.repeats}; other work ran on the machine."
         )
         cut = "its own window" if options.own_window else f"{LONGEST:,} tokens"
         key = f"{name}, prompts cut to {cut}, {options.threads} threads"

@@ -47,8 +47,8 @@ def load_model(
         device: ``auto`` (the first CUDA device, else the CPU), or a torch device by name.
         trust_remote_code: run modelling code that comes with the model.
         adapter: directory of a peft adapter. In float32 it is merged into the weights, which is
-            exact to rounding and faster; in lower precision, where merging would round most of it
-            away, it stays beside them.
+            exact to rounding and faster; in lower precision, where the rounded sum would lose most of
+            a small update, it stays beside them.
 
     Raises:
         ModelError: anything missing or unusable, named in one line with the remedy.

@@ -49,7 +49,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[np.
 
 
 def cut_left(ids: np.ndarray, limit: int, bos: int | None) -> np.ndarray:
-    """The last ``limit`` tokens; a start token stays in front, since models lean on it."""
+    """The last ``limit`` tokens; a start token stays in front, since models were trained with it there."""
     if len(ids) <= limit:
         return ids
     if limit > 1 and bos is not None and ids[0] == bos:

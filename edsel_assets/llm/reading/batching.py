@@ -54,7 +54,8 @@ def in_batches(
 
     ``workers`` threads share the budget: each has ``tokens`` of it, a batch holds up to ``multiple`` times
     as many, and products within a thread run on one core. Where ``process`` runs out of memory the budget is
-    halved, for good, and what remains is cut anew; a single row that does not fit raises.
+    halved for all later batches, and the remaining rows are cut into batches again; a single row that does
+    not fit raises ``MemoryError``.
     """
     order = longest_first(lengths)
     if workers == 1 or len(order) < workers:
@@ -99,7 +100,7 @@ def _side_by_side(
 
 
 def _even_cuts(lengths: np.ndarray, parts: int) -> np.ndarray:
-    """Increasing ends of ``parts`` ranges of about as many tokens each, so that no thread waits long."""
+    """Increasing ends of ``parts`` ranges with about as many tokens each, so that threads end together."""
     so_far = np.cumsum(lengths)
     ends = np.searchsorted(so_far, so_far[-1] * np.arange(1, parts + 1) / parts) + 1
     return np.minimum(ends, len(lengths))
@@ -122,7 +123,7 @@ def _one_by_one(
             yield rows, result  # type: ignore[misc]
             start = stop
             continue
-        # Outside the handler, so that the failed frames and their tensors are gone.
+        # Here the exception is no longer held, and so neither are the failed call's tensors.
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -13,16 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-Provider = Literal["openai", "cohere"]
-
-_URLS = {"openai": "https://api.openai.com/v1", "cohere": "https://api.cohere.com"}
-_KEYS = {"openai": "OPENAI_API_KEY", "cohere": "COHERE_API_KEY"}
-_LARGEST_BATCH = {"openai": 2048, "cohere": 96}
-_RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
-
-
-class EmbeddingError(RuntimeError):
-    """Embeddings could not be had; the message is one line and never holds a key."""
+from .endpoints import PROVIDERS, EmbeddingError, PassingFailure
 
 
 class SentenceEmbedder:
@@ -83,13 +74,14 @@ class SentenceEmbedder:
 
 
 class EndpointEmbedder:
-    """An embeddings endpoint over HTTP, in the format of OpenAI or of Cohere (version 2).
+    """An embeddings endpoint over HTTP, in the protocol of OpenAI or of Cohere (version 2).
 
     A failed request is repeated with growing, jittered pauses, or after the pause that the server
     asks for; a request that the server calls wrong is not.
 
     Args:
-        provider: ``openai`` posts to ``{base_url}/embeddings``, ``cohere`` to ``{base_url}/v2/embed``.
+        provider: ``openai`` for any server that speaks OpenAI's protocol, asked through the ``openai``
+            client at ``{base_url}/embeddings``; ``cohere`` posts to ``{base_url}/v2/embed``.
         model: name of the embedding model.
         base_url: of the server; the provider's own without it.
         key_variable: environment variable that holds the key; the provider's usual one without it. A
@@ -101,13 +93,14 @@ class EndpointEmbedder:
         max_pause: between two tries, in seconds.
 
     Raises:
+        ValueError: an unknown provider, or a number out of range.
         EmbeddingError: no key for the provider's own server; a refused request, with the status and the
             server's reason; an answer of the wrong form.
     """
 
     def __init__(
         self,
-        provider: Provider,
+        provider: Literal["openai", "cohere"],
         model: str,
         *,
         base_url: str | None = None,
@@ -120,89 +113,57 @@ class EndpointEmbedder:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if provider not in _URLS:
-            raise ValueError(f"provider must be one of {sorted(_URLS)}; got {provider!r}.")
+        if provider not in PROVIDERS:
+            raise ValueError(f"provider must be one of {sorted(PROVIDERS)}; got {provider!r}.")
         if not model:
             raise ValueError("an embeddings endpoint needs the name of a model.")
         if requests_per_minute is not None and not requests_per_minute > 0:
             raise ValueError(f"requests_per_minute must be positive; got {requests_per_minute}.")
-        self._provider = provider
-        self._model = model
-        self._url = (base_url or _URLS[provider]).rstrip("/")
-        self._url += "/embeddings" if provider == "openai" else "/v2/embed"
-        self._key = _key(provider, key_variable, own_server=base_url is not None)
-        self._batch_size = _at_least_one("batch_size", batch_size)
-        if batch_size > _LARGEST_BATCH[provider]:
+        known = PROVIDERS[provider]
+        if _at_least_one("batch_size", batch_size) > known.largest_batch:
             raise ValueError(
-                f"{provider} takes {_LARGEST_BATCH[provider]} texts per request; got batch_size {batch_size}."
+                f"{provider} takes {known.largest_batch} texts per request; got batch_size {batch_size}."
             )
-        self._attempts = _at_least_one("attempts", attempts)
-        self._timeout, self._max_pause = timeout, max_pause
+        self._batch_size = batch_size
+        self._url = (base_url or known.url).rstrip("/")
+        key = _key(provider, key_variable, own_server=base_url is not None)
+        self._ask = known.connect(self._url, key, model, timeout)
+        self._attempts, self._max_pause = _at_least_one("attempts", attempts), max_pause
         self._interval = 0.0 if requests_per_minute is None else 60.0 / requests_per_minute
         self._sleep, self._clock, self._next = sleep, clock, float("-inf")
 
     def embed(self, texts: Sequence[str]) -> Iterator[np.ndarray]:
         """(n, d) float32 of the next texts, one request each, until all are done."""
-        import requests
+        for start in range(0, len(texts), self._batch_size):
+            batch = list(texts[start : start + self._batch_size])
+            yield self._checked(self._retried(batch), len(batch))
 
-        with requests.Session() as session:
-            session.auth = self._sign  # or a .netrc file's entry would take the key's place
-            for start in range(0, len(texts), self._batch_size):
-                batch = list(texts[start : start + self._batch_size])
-                yield self._vectors(self._post(session, self._body(batch)), len(batch))
-
-    def _sign(self, request: Any) -> Any:
-        if self._key:
-            request.headers["Authorization"] = f"Bearer {self._key}"
-        return request
-
-    def _body(self, batch: list[str]) -> dict[str, Any]:
-        if self._provider == "openai":
-            return {"model": self._model, "input": batch, "encoding_format": "float"}
-        return {
-            "model": self._model,
-            "texts": batch,
-            "input_type": "clustering",
-            "embedding_types": ["float"],
-        }
-
-    def _post(self, session: Any, body: dict[str, Any]) -> Any:
-        """The answer's JSON, after as many tries as it takes."""
-        import requests
+    def _retried(self, texts: list[str]) -> np.ndarray:
+        """The answer after as many tries as it takes."""
         import tenacity
+
+        growing = tenacity.wait_exponential(multiplier=0.5) + tenacity.wait_random(0, 0.5)
 
         def pause(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
-            asked = error.after if isinstance(error, _Retry) else None
-            growing = tenacity.wait_exponential(multiplier=0.5) + tenacity.wait_random(0, 0.5)
+            asked = error.after if isinstance(error, PassingFailure) else None
             return min(growing(state) if asked is None else asked, self._max_pause)
 
-        @tenacity.retry(
-            retry=tenacity.retry_if_exception_type(_Retry),
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(PassingFailure),
             stop=tenacity.stop_after_attempt(self._attempts),
             wait=pause,
             sleep=self._sleep,
             reraise=True,
         )
-        def attempt() -> Any:
-            self._wait_for_turn()
-            try:
-                answer = session.post(self._url, json=body, timeout=self._timeout, allow_redirects=False)
-            except (requests.ConnectionError, requests.Timeout) as error:
-                raise _Retry(f"{self._url} cannot be reached ({type(error).__name__})", None) from error
-            if answer.status_code in _RETRIED:
-                raise _Retry(f"{self._url} answers {answer.status_code}", _retry_after(answer.headers))
-            if answer.status_code != 200:
-                raise EmbeddingError(f"{self._url} answers {answer.status_code}: {self._reason(answer.text)}")
-            try:
-                return answer.json()
-            except ValueError as error:
-                raise EmbeddingError(f"{self._url} does not answer with JSON.") from error
-
         try:
-            return attempt()
-        except _Retry as error:
+            return retrying(self._once, texts)
+        except PassingFailure as error:
             raise EmbeddingError(f"{error}; given up after {self._attempts} tries.") from error.__cause__
+
+    def _once(self, texts: list[str]) -> np.ndarray:
+        self._wait_for_turn()
+        return self._ask(texts)
 
     def _wait_for_turn(self) -> None:
         now = self._clock()
@@ -210,15 +171,7 @@ class EndpointEmbedder:
             self._sleep(self._next - now)
         self._next = max(now, self._next) + self._interval
 
-    def _vectors(self, answer: Any, count: int) -> np.ndarray:
-        try:
-            if self._provider == "openai":
-                rows = sorted(answer["data"], key=lambda row: row["index"])
-                vectors = np.array([row["embedding"] for row in rows], dtype=np.float32)
-            else:
-                vectors = np.array(answer["embeddings"]["float"], dtype=np.float32)
-        except (KeyError, TypeError, ValueError) as error:
-            raise EmbeddingError(f"{self._url} does not answer in the format of {self._provider}.") from error
+    def _checked(self, vectors: np.ndarray, count: int) -> np.ndarray:
         if vectors.ndim != 2 or len(vectors) != count or not np.isfinite(vectors).all():
             raise EmbeddingError(
                 f"{self._url} answers with embeddings of shape {vectors.shape} for {count} texts; "
@@ -226,36 +179,16 @@ class EndpointEmbedder:
             )
         return vectors
 
-    def _reason(self, text: str) -> str:
-        """The server's own words in one short line, without the key if it repeats it."""
-        line = " ".join(text.split())[:300]
-        return line.replace(self._key, "***") if self._key else line
 
-
-class _Retry(Exception):
-    """A failure that may pass; ``after`` is the pause in seconds that the server asks for."""
-
-    def __init__(self, reason: str, after: float | None) -> None:
-        super().__init__(reason)
-        self.after = after
-
-
-def _retry_after(headers: Any) -> float | None:
-    try:
-        return max(0.0, float(headers["retry-after"]))
-    except (KeyError, ValueError):  # absent, or a date, which the growing pauses stand in for
-        return None
-
-
-def _key(provider: Provider, variable: str | None, own_server: bool) -> str | None:
-    name = variable or _KEYS[provider]
+def _key(provider: str, variable: str | None, own_server: bool) -> str | None:
+    name = variable or PROVIDERS[provider].key_variable
     key = os.environ.get(name)
     if not key and (variable is not None or not own_server):
         raise EmbeddingError(f"the key of the {provider} endpoint is missing: set {name} in the environment.")
     return key
 
 
-def _at_least_one(name: str, value: int) -> int:
+def _at_least_one(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}.")
     return value

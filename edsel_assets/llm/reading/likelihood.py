@@ -1,4 +1,4 @@
-"""How likely a model finds given responses: log-likelihood, perplexity, and a score of one."""
+"""How likely a model finds responses to prompts: log-likelihood and perplexity."""
 
 from __future__ import annotations
 

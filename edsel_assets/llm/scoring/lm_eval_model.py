@@ -8,13 +8,10 @@ positions that are scored.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from itertools import groupby
 from typing import Any
 
 import numpy as np
-import torch
 from lm_eval import utils
 from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import normalize_gen_kwargs, postprocess_generated_text
@@ -22,21 +19,20 @@ from lm_eval.models.utils import normalize_gen_kwargs, postprocess_generated_tex
 from ..models.split import SplitModel
 from ..models.tokens import end_tokens, max_positions
 from ..reading.batching import TokenBudget, in_batches
-from ..reading.decode import DecodeSettings, read_and_decode, right_padded
+from ..reading.decode import DecodeSettings, read_and_decode
 from ..reading.forward import DECODE_MULTIPLE
 from ..reading.sampling import sampling_draws
-from ..reading.statistics import CHUNK_ELEMENTS
+from .request_rows import Pair, request_rows, score_rows
 
 DEFAULT_LENGTH = 2048
 _PLAIN = {"do_sample", "until", "max_gen_toks", "temperature"}
-
-Pair = tuple[list[int], list[int]]  # tokens of context and continuation
 
 
 class EngineLM(TemplateLM):
     """lm-eval's interface over ``model`` and ``tokenizer``; ``max_length`` in tokens, else the model's.
 
-    Equal to lm-eval's ``HFLM`` up to rounding: same tokens, same truncation from the left, same stops.
+    Equal to lm-eval's ``HFLM`` up to rounding: same tokens, same truncation from the left, same stops. For a
+    model in lower precision logits come from float32 products of the head, where ``HFLM`` rounds them.
     Answers are sampled only by temperature; a task that asks for another way to decode is refused.
     ``progress`` is called with (requests done, requests of that kind).
     """
@@ -87,24 +83,24 @@ class EngineLM(TemplateLM):
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """(log p(continuation | context), whether it is the greedy one) per request."""
-        contexts, wholes = [], []
+        contexts, texts = [], []
         for context, continuation in (request.args for request in requests):
             spaces = len(context) - len(context.rstrip()) if context else 0
             contexts.append(context[: len(context) - spaces])
-            wholes.append(context + continuation)
+            texts.append(context + continuation)
         names = [request.args[0] for request in requests]
         unique = list(dict.fromkeys(contexts))
         encoded = dict(zip(unique, self._encode(unique), strict=True))
         pairs: list[Pair] = []
-        for context, whole, tokens in zip(contexts, wholes, self._encode(wholes), strict=True):
+        for context, text, tokens in zip(contexts, texts, self._encode(texts), strict=True):
             if context:
                 head = encoded[context]
                 pairs.append((head, tokens[len(head) :]))
             else:
-                pairs.append(self._after_nothing(whole))
+                pairs.append(self._without_context(text))
         return self._score(names, pairs)
 
-    def _after_nothing(self, text: str) -> Pair:
+    def _without_context(self, text: str) -> Pair:
         tokens = self._encode([text], add_special_tokens=False)[0]
         if tokens[:1] == [self.prefix_token_id]:
             return tokens[:1], tokens[1:]
@@ -132,12 +128,12 @@ class EngineLM(TemplateLM):
         return totals
 
     def _score(self, contexts: Sequence[Any], pairs: list[Pair]) -> list[tuple[float, bool]]:
-        rows = list(_rows(contexts, pairs, self.max_length, self._shares_contexts()))
+        rows = list(request_rows(contexts, pairs, self.max_length, self._shares_contexts()))
         answers: list[tuple[float, bool]] = [(0.0, False)] * len(pairs)
         done = 0
 
         def process(numbers: np.ndarray, _: int) -> list[tuple[int, float, bool]]:
-            return _read_rows(self._split, [rows[number] for number in numbers])
+            return score_rows(self._split, [rows[number] for number in numbers])
 
         lengths = np.array([len(row.tokens) for row in rows], dtype=np.int64)
         for _, results in in_batches(lengths, self._budget, 1, self._split.workers, process):
@@ -202,104 +198,6 @@ class EngineLM(TemplateLM):
                 tokens = batch.steps["token_id"][place, : batch.counts[place]]
                 text = self.tokenizer.decode(tokens, skip_special_tokens=True)
                 yield int(number), postprocess_generated_text(text, list(stops), None)
-
-
-@dataclass(frozen=True)
-class _Row:
-    """One or more requests in one sequence: a prefix that they share, then what each has of its own.
-
-    ``tokens``, ``positions``, ``branch``: (length,) int64; branch is 0 for the prefix, else 1, 2, ...
-    ``scored``: per request (number, its columns that predict, the tokens they should predict).
-    """
-
-    tokens: np.ndarray
-    positions: np.ndarray
-    branch: np.ndarray
-    scored: list[tuple[int, np.ndarray, np.ndarray]]
-
-
-def _rows(contexts: Sequence[Any], pairs: list[Pair], max_length: int, share: bool) -> Iterator[_Row]:
-    """Neighbouring requests of the same context in one row, where that saves a fifth of the tokens."""
-    for _, members in groupby(range(len(pairs)), key=lambda number: contexts[number]):
-        numbers = list(members)
-        wholes = []
-        for number in numbers:
-            head, tail = pairs[number]
-            if not tail or len(tail) > max_length:
-                raise ValueError(
-                    f"a continuation must have 1 to {max_length} tokens, the model's length; got {len(tail)}."
-                )
-            wholes.append(np.asarray((head + tail)[-(max_length + 1) :], dtype=np.int64))
-        sizes = [len(pairs[number][1]) for number in numbers]
-        prefix = _shared_prefix(wholes) if share and len(wholes) > 1 else 0
-        each = sum(len(whole) - 1 for whole in wholes)
-        if prefix and each >= 1.25 * (each - prefix * (len(wholes) - 1)):
-            yield _row(numbers, wholes, sizes, prefix)
-        else:
-            for number, whole, size in zip(numbers, wholes, sizes, strict=True):
-                yield _row([number], [whole], [size], len(whole) - 1)
-
-
-def _shared_prefix(wholes: list[np.ndarray]) -> int:
-    """Length of the longest common prefix of the inputs (all but each one's last token)."""
-    length = min(len(whole) for whole in wholes) - 1
-    differs = np.zeros(length, dtype=bool)
-    for whole in wholes[1:]:
-        differs |= whole[:length] != wholes[0][:length]
-    return int(differs.argmax()) if differs.any() else length
-
-
-def _row(numbers: list[int], wholes: list[np.ndarray], sizes: list[int], prefix: int) -> _Row:
-    tokens, positions = [wholes[0][:prefix]], [np.arange(prefix)]
-    branch, scored = [np.zeros(prefix, dtype=np.int64)], []
-    start = prefix
-    for count, (number, whole, size) in enumerate(zip(numbers, wholes, sizes, strict=True), 1):
-        own = whole[prefix:-1]
-        tokens.append(own)
-        positions.append(prefix + np.arange(len(own)))
-        branch.append(np.full(len(own), count))
-        places = np.arange(len(whole) - 1 - size, len(whole) - 1)
-        columns = np.where(places < prefix, places, places - prefix + start)
-        scored.append((number, columns, whole[-size:]))
-        start += len(own)
-    return _Row(np.concatenate(tokens), np.concatenate(positions), np.concatenate(branch), scored)
-
-
-@torch.inference_mode()
-def _read_rows(split: SplitModel, rows: list[_Row]) -> list[tuple[int, float, bool]]:
-    """(request, log p, greedy) of everything scored in these rows."""
-    tokens = right_padded([row.tokens for row in rows], split.device)
-    inputs: dict[str, Any] = {"input_ids": tokens, "use_cache": False}
-    if any(row.branch[-1] for row in rows):
-        inputs["position_ids"] = right_padded([row.positions for row in rows], split.device)
-        inputs["attention_mask"] = _branch_mask(right_padded([row.branch for row in rows], split.device))
-    hidden = split.layers(**inputs).last_hidden_state
-    scored = [(place, *item) for place, row in enumerate(rows) for item in row.scored]
-    lines = np.concatenate([np.full(len(columns), place) for place, _, columns, _ in scored])
-    columns = np.concatenate([columns for _, _, columns, _ in scored])
-    wanted = torch.from_numpy(np.concatenate([targets for *_, targets in scored])).to(split.device)
-    found = hidden[torch.from_numpy(lines).to(split.device), torch.from_numpy(columns).to(split.device)]
-    logprobs, hits = [], []
-    step = max(1, CHUNK_ELEMENTS // split.vocabulary)
-    for i in range(0, len(found), step):
-        logits, targets = split.logits(found[i : i + step]), wanted[i : i + step]
-        chosen = logits.gather(1, targets[:, None])[:, 0]
-        logprobs.append((chosen - logits.logsumexp(dim=-1)).double())
-        hits.append(logits.argmax(dim=-1) == targets)
-    values, right = torch.cat(logprobs).cpu().numpy(), torch.cat(hits).cpu().numpy()
-    ends = np.cumsum([len(columns) for _, _, columns, _ in scored])[:-1]
-    return [
-        (number, float(part.sum()), bool(hit.all()))
-        for (_, number, _, _), part, hit in zip(
-            scored, np.split(values, ends), np.split(right, ends), strict=True
-        )
-    ]
-
-
-def _branch_mask(branch: torch.Tensor) -> torch.Tensor:
-    """(B, 1, L, L) bool: a token sees what is before it in the prefix and in its own branch."""
-    same = (branch[:, None, :] == 0) | (branch[:, None, :] == branch[:, :, None])
-    return same.tril()[:, None]
 
 
 @lru_cache(maxsize=8)

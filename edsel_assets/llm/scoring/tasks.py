@@ -163,7 +163,7 @@ def path_text(path: str | Path | None) -> str | None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """lm-eval's and datasets' chatter off; what they warn of stays."""
+    """lm-eval logs errors only, and shows no progress bars."""
     from tqdm import tqdm
 
     logger = logging.getLogger("lm_eval")
@@ -178,7 +178,7 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def in_directory(folder: str | Path | None) -> Iterator[None]:
-    """Work in ``folder``, with the hub out of reach, so that data sets are found there by their names.
+    """Work in ``folder`` and offline, so that data sets are found there by their names.
 
     lm-eval's loader prefers a local directory of a data set's name, and looks for it from the working
     directory, which belongs to the whole process: do not load tasks from several threads.

@@ -42,11 +42,11 @@ def encode_pairs(
     response tokenised by itself.
     """
     heads = encode(tokenizer, prompts)
-    wholes = encode(tokenizer, [p + r for p, r in zip(prompts, responses, strict=True)])
+    full = encode(tokenizer, [p + r for p, r in zip(prompts, responses, strict=True)])
     pairs = []
-    for head, whole, response in zip(heads, wholes, responses, strict=True):
-        if np.array_equal(whole[: len(head)], head):
-            pairs.append((head, whole[len(head) :]))
+    for head, tokens, response in zip(heads, full, responses, strict=True):
+        if np.array_equal(tokens[: len(head)], head):
+            pairs.append((head, tokens[len(head) :]))
         else:
             alone = tokenizer(response, add_special_tokens=False)["input_ids"]
             pairs.append((head, np.asarray(alone, dtype=np.int64)))

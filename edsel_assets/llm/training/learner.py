@@ -23,8 +23,8 @@ def model_to_train(
     """(model whose trainable parameters are the ones to learn, its peft wrapper or None).
 
     An adapter is put into ``model`` in place, initialised from ``seed``, and taken out in the end; full
-    finetuning works on a float32 copy, or on ``model`` itself where nobody needs it after (``keep_base``).
-    Otherwise ``model`` keeps its weights, flags and configuration.
+    finetuning works on a float32 copy, or with ``keep_base=False`` on ``model`` itself. Otherwise ``model``
+    keeps its weights, flags and configuration.
     """
     if settings.method == "full":
         learner = (copy.deepcopy(model) if keep_base else model).float()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -18,6 +18,7 @@ import torch
 from ..models.threads import one_core_each
 from . import processes
 from .checkpoint import fingerprint, load_checkpoint, save_checkpoint
+from .device import deterministic, peak_share, precision
 from .examples import TokenSequence
 from .packed_attention import packed_attention_of
 from .packing import make_micro_batch, split_batch, token_losses
@@ -77,7 +78,7 @@ def train(
     log = load_checkpoint(checkpoint, named, optimizer, run)
     resumed_at = len(log)
     with ExitStack() as stack:
-        stack.enter_context(_deterministic(model.device))
+        stack.enter_context(deterministic(model.device))
         if settings.gradient_checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
         if settings.packing:
@@ -106,7 +107,7 @@ def train(
         if model.device.type == "cuda":
             torch.cuda.synchronize(model.device)
         seconds = perf_counter() - began
-    return Trained(log, resumed_at, seconds, _peak_share(model, named, log[resumed_at:], seconds, settings))
+    return Trained(log, resumed_at, seconds, peak_share(model, named, log[resumed_at:], seconds, settings))
 
 
 def _batches(examples: int, settings: FinetuneSettings, seed: int) -> Iterator[np.ndarray]:
@@ -137,10 +138,10 @@ def _step(
     optimizer.zero_grad(set_to_none=True)
 
     def loss_of(rows: list[int]) -> torch.Tensor:
-        weight = 1.0 if rows else 0.0  # a pass that only keeps step with the other processes
+        weight = 1.0 if rows else 0.0  # without rows: sharded weights need every process in every pass
         members = [batch[row] for row in rows or micro_batches[0]]
         micro_batch = make_micro_batch(members, settings.packing, model.device)
-        with _precision(model.device, settings):
+        with precision(model.device, settings):
             return token_losses(model, micro_batch).sum() * (weight / targets)
 
     own = processes.own_share(micro_batches, in_step=processes.is_sharded(model))
@@ -217,20 +218,13 @@ def _optimizer(named: dict[str, torch.nn.Parameter], settings: FinetuneSettings)
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.learning_rate, fused=True)
 
 
-def _precision(device: torch.device, settings: FinetuneSettings) -> AbstractContextManager[Any]:
-    wanted = settings.dtype == "bfloat16"
-    if settings.dtype == "auto":
-        wanted = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
-
-
 def _check_packing(model: Any, sequences: Sequence[TokenSequence], settings: FinetuneSettings) -> None:
     """An error when this model sees across the boundary of two packed sequences (a recurrent layer, say)."""
     texts = sequences[0].tokens[:16], sequences[-1].tokens[-16:]  # unlike each other even at their ends
     pair = [TokenSequence(tokens, 1) for tokens in texts]
     training = model.training
     model.eval()
-    with torch.no_grad(), packed_attention_of(model), _precision(model.device, settings):
+    with torch.no_grad(), packed_attention_of(model), precision(model.device, settings):
         together = token_losses(model, make_micro_batch(pair, True, model.device))
         apart = torch.cat([token_losses(model, make_micro_batch([s], True, model.device)) for s in pair])
     model.train(training)
@@ -247,59 +241,8 @@ def _seed_dropout(seed: int, step: int) -> None:
     torch.manual_seed(int(np.random.SeedSequence([seed, step, processes.rank()]).generate_state(1)[0]))
 
 
-@contextmanager
-def _deterministic(device: torch.device) -> Iterator[None]:
-    """Deterministic kernels on a GPU; a warning names an operation that has none. A CPU's always are."""
-    if device.type == "cpu":
-        yield
-        return
-    before = torch.are_deterministic_algorithms_enabled()
-    warned = torch.is_deterministic_algorithms_warn_only_enabled()
-    memory: Any = torch.utils.deterministic
-    filled = memory.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    memory.fill_uninitialized_memory = False  # a debugging aid that costs a write per tensor
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before, warn_only=warned)
-        memory.fill_uninitialized_memory = filled
-
-
 def _gradients(named: dict[str, torch.nn.Parameter]) -> list[torch.Tensor]:
     for parameter in named.values():
         if parameter.grad is None:  # a process without a share of a small last batch
             parameter.grad = torch.zeros_like(parameter)
     return [p.grad for p in named.values() if p.grad is not None]
-
-
-@cache
-def matmul_rate(device: torch.device, dtype: torch.dtype, size: int = 8192) -> float:
-    """Operations per second of a square matrix product on this device, the peak that training is held to."""
-    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    for _ in range(3):
-        a @ b
-    torch.cuda.synchronize(device)
-    began = perf_counter()
-    for _ in range(20):
-        a @ b
-    torch.cuda.synchronize(device)
-    return 20 * 2 * size**3 / (perf_counter() - began)
-
-
-def _peak_share(
-    model: Any, named: dict[str, torch.nn.Parameter], log: Log, seconds: float, settings: FinetuneSettings
-) -> float | None:
-    """Model operations per second over the measured matrix-product rate; None off a GPU.
-
-    Per token 2 P forward, 2 P for gradients of activations, and 2 per weight that learns; embeddings and
-    recomputation under gradient checkpointing count nothing.
-    """
-    if model.device.type != "cuda" or not log:
-        return None
-    weights = sum(p.numel() for p in model.parameters()) - model.get_input_embeddings().weight.numel()
-    learning = sum(p.numel() for p in named.values())
-    operations = (4 * weights + 2 * learning) * sum(entry["tokens"] for entry in log)
-    with _precision(model.device, settings):
-        dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else torch.float32
-    return operations / seconds / matmul_rate(model.device, dtype)

@@ -25,7 +25,7 @@ def split_batch(lengths: Sequence[int], micro_batch_tokens: int, packing: bool) 
     """
     order = sorted(range(len(lengths)), key=lambda row: (lengths[row], row))
     limit = micro_batch_tokens
-    if packing:  # spread evenly: two halves run faster than a full one and a sliver
+    if packing:  # two micro-batches of equal size run faster than a full and a very small one
         total = sum(lengths)
         limit = min(limit, -(-total // -(-total // limit)) + max(lengths) // 2)
     batches: list[list[int]] = []

@@ -66,10 +66,10 @@ class FinetuneSettings:
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}; got {getattr(self, name)!r}.")
         for name in ("rank", "batch_size", "epochs", "max_length", "processes"):
-            _whole(name, getattr(self, name))
+            _at_least_one(name, getattr(self, name))
         for name in ("micro_batch_tokens", "checkpoint_steps"):
             if getattr(self, name) is not None:
-                _whole(name, getattr(self, name))
+                _at_least_one(name, getattr(self, name))
         for name in ("alpha", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive; got {getattr(self, name)!r}.")
@@ -90,10 +90,10 @@ class FinetuneSettings:
             raise ValueError(f"fsdp shards a full finetuning; got method {self.method!r}. Set fsdp: false.")
 
     def _check_warmup(self) -> None:
-        whole = isinstance(self.warmup, int) and not isinstance(self.warmup, bool)
-        if whole and self.warmup < 0:
+        steps = isinstance(self.warmup, int) and not isinstance(self.warmup, bool)
+        if steps and self.warmup < 0:
             raise ValueError(f"warmup must not be negative; got {self.warmup}.")
-        if not whole and not (isinstance(self.warmup, float) and 0 <= self.warmup < 1):
+        if not steps and not (isinstance(self.warmup, float) and 0 <= self.warmup < 1):
             raise ValueError(
                 "warmup must be a share of the run in [0, 1) as a float, or whole steps as an int; "
                 f"got {self.warmup!r}."
@@ -138,6 +138,6 @@ class FinetuneResult:
     resumed_at: int = 0
 
 
-def _whole(name: str, value: object) -> None:
+def _at_least_one(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}.")

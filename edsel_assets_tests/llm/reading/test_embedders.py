@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edsel_assets.llm import EndpointEmbedder, SentenceEmbedder
-from edsel_assets.llm.reading.embedders import EmbeddingError
+from edsel_assets.llm.reading.endpoints import EmbeddingError
 from edsel_assets.stages.kept_rows import PoolEmbeddings
 from edsel_assets_tests.llm import tiny
 
@@ -85,12 +85,16 @@ def test_batches_come_back_in_order(server, monkeypatch, provider, path) -> None
     assert set(server.keys) == {"Bearer secret-of-mine"}
 
 
-def test_passing_failures_are_retried_with_growing_pauses(server) -> None:
+@pytest.mark.parametrize("provider", ["openai", "cohere"])
+def test_passing_failures_are_retried_with_growing_pauses(server, monkeypatch, provider) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("COHERE_API_KEY", raising=False)
     server.failures = [(503, {}), (429, {"Retry-After": "7"}), (500, {})]
     pauses: list[float] = []
-    found = np.concatenate(list(embedder(server, sleep=pauses.append).embed(TEXTS)))
+    found = np.concatenate(list(embedder(server, provider, sleep=pauses.append).embed(TEXTS)))
     np.testing.assert_array_equal(found, WANTED)
     assert len(server.requests) == 3 + 3
+    assert set(server.keys) == {None}  # a server of one's own that needs no key gets none
     assert len(pauses) == 3
     assert 0.5 <= pauses[0] <= 1.0  # 0.5 and up to 0.5 of jitter
     assert pauses[1] == 7.0  # as the server asks
@@ -135,10 +139,11 @@ def test_requests_keep_to_the_rate(server) -> None:
 @pytest.mark.parametrize(
     "answer", ["no json", '{"data": []}', '{"wrong": 1}', '{"data": [{"index": 0, "embedding": [null]}]}']
 )
-def test_an_answer_of_the_wrong_form_is_refused(server, answer) -> None:
+@pytest.mark.parametrize("provider", ["openai", "cohere"])
+def test_an_answer_of_the_wrong_form_is_refused(server, answer, provider) -> None:
     server.answer = answer
     with pytest.raises(EmbeddingError, match="answer"):
-        list(embedder(server).embed(["a"]))
+        list(embedder(server, provider).embed(["a"]))
 
 
 def test_a_missing_key_is_named(monkeypatch) -> None:

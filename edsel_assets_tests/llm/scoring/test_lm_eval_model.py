@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from edsel_assets.llm.scoring.lm_eval_model import EngineLM, _branch_mask, _rows
+from edsel_assets.llm.scoring.lm_eval_model import EngineLM
+from edsel_assets.llm.scoring.request_rows import branch_mask, request_rows
 from edsel_assets_tests.llm.tiny import BYTE_FAMILIES, byte_model, byte_tokenizer
 
 CHOICES = [
@@ -121,18 +122,18 @@ def test_decoding_that_is_not_ours_is_refused() -> None:
 def test_choices_share_their_context_by_hand() -> None:
     # Contexts 1 2 3 with the choices 4 5 and 4 6 7: inputs 1 2 3 4 and 1 2 3 4 6, of which 1 2 3 4 is shared.
     pairs = [([1, 2, 3], [4, 5]), ([1, 2, 3], [4, 6, 7])]
-    (row,) = _rows(["c", "c"], pairs, 100, True)
+    (row,) = request_rows(["c", "c"], pairs, 100, True)
     assert row.tokens.tolist() == [1, 2, 3, 4, 6]
     assert row.branch.tolist() == [0, 0, 0, 0, 2]
     assert row.positions.tolist() == [0, 1, 2, 3, 4]
     scored = [(number, columns.tolist(), targets.tolist()) for number, columns, targets in row.scored]
     assert scored == [(0, [2, 3], [4, 5]), (1, [2, 3, 4], [4, 6, 7])]
-    assert len(list(_rows(["c", "c"], pairs, 100, False))) == 2
-    assert len(list(_rows(["c", "d"], pairs, 100, True))) == 2
+    assert len(list(request_rows(["c", "c"], pairs, 100, False))) == 2
+    assert len(list(request_rows(["c", "d"], pairs, 100, True))) == 2
 
 
 def test_branches_see_the_prefix_and_themselves() -> None:
-    mask = _branch_mask(torch.tensor([[0, 0, 1, 1, 2]]))[0, 0].int().tolist()
+    mask = branch_mask(torch.tensor([[0, 0, 1, 1, 2]]))[0, 0].int().tolist()
     assert mask == [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0], [1, 1, 1, 1, 0], [1, 1, 0, 0, 1]]
 
 
