@@ -167,10 +167,12 @@ def needed_budgets(
     Args:
         means: (C,), higher is better.
         cells: (K,) rows to compare; ``curve``: (L,) rows of the control, L at least 2.
-        budgets: (L,) the control's, ascending.
+        budgets: (L,) the control's, ascending; with one, a cell is above, below or at it.
     """
     weights = noise.present[curve].sum(axis=1).astype(float)
     fitted = isotonic(means[curve], weights)
+    if not len(cells):
+        return []
     where, read = places(budgets)
     contrasts = np.zeros((len(cells), len(where), len(means)))
     contrasts[:, :, curve] = -read
