@@ -99,7 +99,7 @@ def _item_scores(task: str, values: pd.DataFrame, items: pd.DataFrame | None) ->
     places = pd.MultiIndex.from_tuples(
         [(*cell, seed) for cell in values.index for seed in values.columns], names=_TRIAL
     )
-    scores = wide.reindex(places).to_numpy(float).reshape(*values.shape, -1)
+    scores = wide.reindex(places).to_numpy(float, copy=True).reshape(*values.shape, -1)
     if scores.shape[2] < 2 or not np.isfinite(scores[present]).all():
         return None
     scores[~present] = np.nan

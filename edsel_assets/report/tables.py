@@ -28,7 +28,16 @@ from edsel_assets.report.trials import (
 )
 from edsel_assets.report.unseen import unseen_variance
 
-__all__ = ["AVERAGE", "BASE", "FLAT", "NOT_REACHED", "REACHED", "UNDER", "LabelEfficiency", "label_efficiency"]
+__all__ = [
+    "AVERAGE",
+    "BASE",
+    "FLAT",
+    "NOT_REACHED",
+    "REACHED",
+    "UNDER",
+    "LabelEfficiency",
+    "label_efficiency",
+]
 
 #: ``status`` of a saving. Only REACHED has numbers.
 REACHED, NOT_REACHED, UNDER, FLAT = "reached", "not reached", "under", "flat"

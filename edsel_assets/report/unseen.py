@@ -54,7 +54,10 @@ def _items(boards: Mapping[str, Board]) -> list[str]:
     known = {task: how for board in boards.values() for task, how in board.items.items()}
     sentences = []
     for how, text in (
-        (NORMAL, "from standard errors alone, apart for each cell; intervals are too wide, as cells share items"),
+        (
+            NORMAL,
+            "from standard errors alone, apart for each cell; intervals are too wide, as cells share items",
+        ),
         (UNKNOWN, "not known: intervals are for the very items of the benchmark"),
     ):
         tasks = sorted(task for task, found in known.items() if found == how)
