@@ -45,7 +45,7 @@ def terminal_table(sheet: Sheet) -> Table:
     if sheet.caption:
         table.caption = Text(sheet.caption)
     for i, name in enumerate(sheet.header):
-        table.add_column(Text(name), justify=_left(sheet, i) and "left" or "right")
+        table.add_column(Text(name), justify=(_left(sheet, i) and "left") or "right")
     for i, row in enumerate(sheet.rows):
         table.add_row(*map(Text, row), style="bold" if i in sheet.strong else "")
     return table

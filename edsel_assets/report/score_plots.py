@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from edsel_assets.report.sheets import COSTS, SAVES, reading, score_text, strategy_order, with_marks
 from edsel_assets.report.style import (
     CONTROL,
     GAIN,
@@ -23,7 +24,6 @@ from edsel_assets.report.style import (
     plain,
     png,
 )
-from edsel_assets.report.sheets import COSTS, SAVES, reading, score_text, strategy_order, with_marks
 from edsel_assets.report.tables import AVERAGE, BASE, FLAT, NOT_REACHED, REACHED, LabelEfficiency
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from edsel_assets.report.statistics.trials import AVERAGE, BASE
 from edsel_assets.report.tables import FLAT, NOT_REACHED, REACHED, LabelEfficiency
-from edsel_assets.report.trials import AVERAGE, BASE
 
 #: A table as plain data: each row a mapping from column to value.
 Rows = Sequence[Mapping[str, Any]]
@@ -48,8 +48,8 @@ def score_sheet(efficiency: LabelEfficiency, task: str = AVERAGE) -> Sheet:
     rows = [_score_row(trained, strategy, budgets) for strategy in order]
     note = "".join(f" Base model, no finetuning: {score_text(r.mean, r.se)}." for r in base.itertuples())
     caption = (
-        f"Mean ± standard error over seeds. {BETTER} better, {WORSE} worse than {efficiency.control}: at most one "
-        f"table in 20 has such a mark by chance (Holm, 5 %).{note}"
+        f"Mean ± standard error over seeds. {BETTER} better, {WORSE} worse than {efficiency.control}: at most "
+        f"one table in 20 has such a mark by chance (Holm, 5 %).{note}"
     )
     metric = efficiency.metrics.get(task, ", ".join(sorted(set(efficiency.metrics.values()))))
     strong = frozenset(i for i, strategy in enumerate(order) if strategy == efficiency.control)
@@ -73,8 +73,8 @@ def saved_sheet(efficiency: LabelEfficiency, task: str = AVERAGE) -> Sheet:
     caption = (
         f"Saved: what {control} needs for the same score, less the budget; negative: {control} is cheaper. "
         f"Read off {control}'s monotone curve, between {ends[0]:,} and {ends[1]:,} prompts alone. "
-        f"An end of an interval that lies beyond them is open. {SAVES!r}, {COSTS!r}: the score also has a mark of the "
-        "whole table; 'likely': by the cell's own interval alone, which errs once in 20 cells."
+        f"An end of an interval that lies beyond them is open. {SAVES!r}, {COSTS!r}: the score also has a "
+        "mark of the whole table; 'likely': by the cell's own interval alone, which errs once in 20 cells."
     )
     header = ("strategy", "budget", "saved", "95 % interval", "share", f"{control} needs", "reading")
     return Sheet(f"Annotation saved against {control}: {task}", header, texts, caption)

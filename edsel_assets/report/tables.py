@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from edsel_assets.report.board import Board, make_board
-from edsel_assets.report.curve import isotonic
-from edsel_assets.report.inference import LEVEL, Needed, compare, needed_budgets
-from edsel_assets.report.moderation import Prior
-from edsel_assets.report.trials import (
+from edsel_assets.report.statistics.board import Board, make_board
+from edsel_assets.report.statistics.curve import isotonic
+from edsel_assets.report.statistics.inference import LEVEL, Needed, compare, needed_budgets
+from edsel_assets.report.statistics.moderation import Prior
+from edsel_assets.report.statistics.trials import (
     AVERAGE,
     BASE,
     check_items,
@@ -26,7 +26,7 @@ from edsel_assets.report.trials import (
     primary_metrics,
     trial_values,
 )
-from edsel_assets.report.unseen import unseen_variance
+from edsel_assets.report.statistics.unseen import unseen_variance
 
 __all__ = [
     "AVERAGE",

@@ -22,9 +22,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from edsel_assets.report.curve import isotonic, places, reached
-from edsel_assets.report.moderation import Prior, fit_prior
-from edsel_assets.report.noise import Noise
+from edsel_assets.report.statistics.curve import isotonic, places, reached
+from edsel_assets.report.statistics.moderation import Prior, fit_prior
+from edsel_assets.report.statistics.noise import Noise
 
 LEVEL = 0.95
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from edsel_assets.report.noise import (
+from edsel_assets.report.statistics.noise import (
     ItemNoise,
     Noise,
     average_items,
@@ -15,7 +15,7 @@ from edsel_assets.report.noise import (
     items_from_stderr,
     measure_noise,
 )
-from edsel_assets.report.trials import AVERAGE, BASE
+from edsel_assets.report.statistics.trials import AVERAGE, BASE
 
 _CELL, _TRIAL = ["strategy", "budget"], ["strategy", "budget", "seed"]
 #: How the draw of a task's items is known.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from edsel_assets.report.board import NORMAL, UNKNOWN, Board
+from edsel_assets.report.statistics.board import NORMAL, UNKNOWN, Board
 
 
 def unseen_variance(
@@ -22,8 +22,8 @@ def unseen_variance(
     sentences = [*_seeds(boards), *_items(boards)]
     if fixed:
         sentences.append(
-            f"One subset, whatever the seed: {', '.join(fixed)}. Their intervals hold the noise of training and "
-            "of the benchmark, not how another pool of the same kind would change the subset."
+            f"One subset, whatever the seed: {', '.join(fixed)}. Their intervals hold the noise of training "
+            "and of the benchmark, not how another pool of the same kind would change the subset."
         )
     if control in present and len(present) > 1:
         sentences.append("One pool, one base model and one set of tasks: intervals are for these.")
