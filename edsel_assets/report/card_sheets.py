@@ -29,9 +29,12 @@ def _coverage_sheet(cards: Cards, title: str) -> Sheet:
     row = cards.coverage.to_pylist()[0]
     header = ("picks", "prompts", "mean distance", "largest distance", "largest share of one pick")
     texts = (
-        f"{row['picks']:,}", f"{row['prompts']:,}", f"{row['mean_distance']:.3f}", f"{row['max_distance']:.3f}",
+        f"{row['picks']:,}",
+        f"{row['prompts']:,}",
+        f"{row['mean_distance']:.3f}",
+        f"{row['max_distance']:.3f}",
         f"{row['largest_share']:.1%}",
-    )  # fmt: skip
+    )
     caption = (
         "Distance of a prompt to its nearest pick: 0 the same direction, 1.41 at right angles, 2 opposite. "
         f"Farthest: {row['farthest']}."

@@ -96,7 +96,7 @@ def make_cards(
 
 
 def nearest_picks(embeddings: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each prompt the position in ``rows`` of its nearest pick, (N,) int64, and the cosine, (N,) float32."""
+    """Per prompt the position in ``rows`` of its nearest pick, (N,) int64, and the cosine, (N,) float32."""
     picked = _unit(embeddings[rows])
     nearest = np.empty(len(embeddings), np.int64)
     cosines = np.empty(len(embeddings), np.float32)

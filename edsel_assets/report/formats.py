@@ -83,7 +83,8 @@ def latex_table(sheet: Sheet) -> str:
     columns = "".join("l" if _left(sheet, i) else "r" for i in range(len(sheet.header)))
     lines = [
         r"\begin{table}", rf"\caption{{{_latex(sheet.title)}. {_latex(sheet.caption)}}}",
-        rf"\begin{{tabular}}{{{columns}}}", r"\hline", f"{' & '.join(map(_latex, sheet.header))} \\\\", r"\hline",
+        rf"\begin{{tabular}}{{{columns}}}", r"\hline",
+        " & ".join(map(_latex, sheet.header)) + r" \\", r"\hline",
     ]  # fmt: skip
     for i, row in enumerate(sheet.rows):
         texts = [_latex(text.strip()) for text in row]

@@ -47,8 +47,8 @@ def _section(sheet: Sheet) -> str:
     rows = "\n".join(_row(row, sheet, i in sheet.strong) for i, row in enumerate(sheet.rows))
     caption = f'<p class="caption">{escape(sheet.caption)}</p>' if sheet.caption else ""
     return (
-        f'<section><h2>{escape(sheet.title)}</h2>\n<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n'
-        f"<tbody>\n{rows}\n</tbody></table></div>\n{caption}</section>"
+        f'<section><h2>{escape(sheet.title)}</h2>\n<div class="wide"><table>\n<thead><tr>{head}</tr>'
+        f"</thead>\n<tbody>\n{rows}\n</tbody></table></div>\n{caption}</section>"
     )
 
 

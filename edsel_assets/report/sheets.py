@@ -48,8 +48,8 @@ def score_sheet(efficiency: LabelEfficiency, task: str = AVERAGE) -> Sheet:
     rows = [_score_row(trained, strategy, budgets) for strategy in order]
     note = "".join(f" Base model, no finetuning: {score_text(r.mean, r.se)}." for r in base.itertuples())
     caption = (
-        f"Mean ± standard error over seeds. {BETTER} better, {WORSE} worse than {efficiency.control}: at most "
-        f"one table in 20 has such a mark by chance (Holm, 5 %).{note}"
+        f"Mean ± standard error over seeds. {BETTER} better, {WORSE} worse than {efficiency.control}: at "
+        f"most one table in 20 has such a mark by chance (Holm, 5 %).{note}"
     )
     metric = efficiency.metrics.get(task, ", ".join(sorted(set(efficiency.metrics.values()))))
     strong = frozenset(i for i, strategy in enumerate(order) if strategy == efficiency.control)

@@ -9,6 +9,8 @@ with the trained ones, and no budget is read off between it and the smallest one
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 _STEPS = 24
@@ -46,7 +48,7 @@ def places(budgets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         curve at place p = weights[p] @ means.
     """
     logs = np.log(budgets)
-    parts = [np.linspace(a, b, _STEPS, endpoint=False) for a, b in zip(logs, logs[1:], strict=False)]
+    parts = [np.linspace(a, b, _STEPS, endpoint=False) for a, b in pairwise(logs)]
     where = np.concatenate([*parts, logs[-1:]])
     weights = np.stack([np.interp(where, logs, unit) for unit in np.eye(len(logs))], axis=1)
     return np.exp(where), weights

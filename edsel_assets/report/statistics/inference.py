@@ -180,10 +180,8 @@ def needed_budgets(
     limit = standard_errors(contrasts, noise, prior).half_width()
     limit = limit * _taken_off(means, noise, cells, curve, weights, read, noise.draws(draws, generator))
     gap = means[cells][:, None] - (read @ fitted)[None, :]
-    return [
-        Needed(reached(budgets, fitted, means[cell]), *_accepted(where, gap[k], limit[k]))
-        for k, cell in enumerate(cells)
-    ]
+    found = [reached(budgets, fitted, means[cell]) for cell in cells]
+    return [Needed(at, *_accepted(where, gap[k], limit[k], at)) for k, at in enumerate(found)]
 
 
 def _taken_off(
@@ -209,9 +207,15 @@ def _variance(others: np.ndarray, nodes: np.ndarray, read: np.ndarray) -> np.nda
     return np.maximum(own + along - 2.0 * (others.T @ nodes) @ read.T, 0.0)
 
 
-def _accepted(where: np.ndarray, gap: np.ndarray, limit: np.ndarray) -> tuple[float, float]:
-    """Ends of the budgets whose gap is within the limit, interpolated between places."""
+def _accepted(where: np.ndarray, gap: np.ndarray, limit: np.ndarray, at: float) -> tuple[float, float]:
+    """Ends of the budgets whose gap is within the limit, interpolated between places.
+
+    ``at`` is where the gap is zero, if anywhere: a set may be narrower than the step between places.
+    """
     margin = limit - np.abs(gap)
+    if np.isfinite(at):
+        margin = np.insert(margin, np.searchsorted(where, at), np.interp(at, where, limit))
+        where = np.insert(where, np.searchsorted(where, at), at)
     inside = np.flatnonzero(margin >= 0)
     if not len(inside):
         return np.nan, np.nan
