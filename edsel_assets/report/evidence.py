@@ -62,14 +62,14 @@ def gather(
         by_task: also show each task by itself where there are several.
     """
     rates = mean_win_rates(win_rates)
-    tasks = [AVERAGE, *(sorted(efficiency.metrics) if by_task and len(efficiency.metrics) > 1 else [])]
-    tasks = [task for task in tasks if (efficiency.scores["task"] == task).any()]
-    sheets = [sheet for task in tasks for sheet in _task_sheets(efficiency, task)]
+    tasks = dict.fromkeys([efficiency.main_task, *(sorted(efficiency.metrics) if by_task else [])])
+    scored = [task for task in tasks if (efficiency.scores["task"] == task).any()]
+    sheets = [sheet for task in scored for sheet in _task_sheets(efficiency, task)]
     if len(rates):
         sheets.append(_win_rate_sheet(rates))
     named = {"Spend": spend, "Stale results": staleness, "Missing results": missing}
     sheets += [rows_sheet(name, rows) for name, rows in named.items() if len(rows)]
-    plots, captions = _plots(efficiency, tasks[0])
+    plots, captions = _plots(efficiency, scored[0])
     return Evidence(title, tuple(sheets), plots, captions, efficiency.unseen, whole_table(efficiency, rates))
 
 

@@ -95,9 +95,9 @@ class LabelEfficiency:
         return [*sorted(self.metrics), AVERAGE]
 
     @property
-    def largest(self) -> int:
-        """The control's largest budget, 0 without one."""
-        return int(self.curves["budget"].max()) if len(self.curves) else 0
+    def main_task(self) -> str:
+        """What a report shows first: AVERAGE, or the task where there is one only."""
+        return AVERAGE if len(self.metrics) > 1 else next(iter(self.metrics))
 
 
 def label_efficiency(

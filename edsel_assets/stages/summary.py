@@ -105,7 +105,8 @@ def parse_cell(key: str) -> tuple[int, str, int]:
 def report_text(efficiency: LabelEfficiency, width: int = 120) -> str:
     from edsel_assets.report.formats import render_text
 
-    sheets = [sheet for sheet in (saved_sheet(efficiency), score_sheet(efficiency)) if sheet.rows]
+    task = efficiency.main_task
+    sheets = [sheet for sheet in (saved_sheet(efficiency, task), score_sheet(efficiency, task)) if sheet.rows]
     return render_text(sheets, efficiency.unseen, width=width)
 
 
