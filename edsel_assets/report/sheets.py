@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from edsel_assets.report.statistics.trials import AVERAGE, BASE
@@ -192,15 +193,18 @@ def _saved_row(row: Any, control: str, smallest: int, largest: int) -> tuple[str
             f"{row.needed:,.0f}",
             reading(row.saved_low, row.saved_high, row.mark),
         )
+    interval = ""
     if row.status == NOT_REACHED:
         text = f"not reached by {control}'s largest budget"
     elif smallest == largest:
         text = f"{control} has one budget only"
     elif row.status == FLAT:
         text = f"{control}'s curve is too flat to tell"
+        if np.isfinite(row.saved_low) or np.isfinite(row.saved_high):
+            interval = interval_text(row.saved_low, row.saved_high)
     else:
         text = f"below {control}'s smallest budget"
-    return (row.strategy, budget, "", "", "", "", text)
+    return (row.strategy, budget, "", interval, "", "", text)
 
 
 def reading(low: float, high: float, mark: float) -> str:

@@ -69,11 +69,11 @@ class LabelEfficiency:
             the control has no score at that budget.
         saved: one row per task, strategy but the control, and budget: ``score``, ``status`` and, of
             REACHED alone, ``needed`` (random annotations that reach the score), ``saved`` = needed -
-            budget (negative: random is cheaper), ``share`` = saved / needed, and the ends of
-            95 % intervals: infinite where they leave random's measured budgets, NaN without an
-            estimate of noise. NOT_REACHED: random's largest budget scores less. UNDER:
-            random's smallest budget scores more. FLAT: no measured budget of random's differs
-            significantly from the score, so that there is nothing to read off.
+            budget (negative: random is cheaper) and ``share`` = saved / needed. NOT_REACHED:
+            random's largest budget scores less. UNDER: random's smallest budget scores more. FLAT:
+            random's curve is too flat there to tell (``inference`` says when). The ends of 95 %
+            intervals are given for each status: infinite where they leave random's measured
+            budgets, NaN without an estimate of noise. Their promise is for all rows together.
         curves: the control's monotone curve: ``task, budget, mean``.
         control: the strategy that the others are measured against.
         metrics: the metric read, by task.
@@ -214,10 +214,11 @@ def _savings(
     generator: np.random.Generator,
 ) -> list[dict[str, Any]]:
     others = board.others(control)
-    budgets = board.cells["budget"].to_numpy(float)[own]
+    at = board.cells["budget"].to_numpy(float)
     found = needed_budgets(
-        sign * board.means, board.noise, prior, others, own, budgets, draws=draws, generator=generator
-    )
+        sign * board.means, board.noise, prior, others, at[others], own, at[own],
+        draws=draws, generator=generator,
+    )  # fmt: skip
     return [
         {"task": task, **_saving(*_name(board, row), float(board.means[row]), needed)}
         for row, needed in zip(others, found, strict=True)
@@ -225,24 +226,24 @@ def _savings(
 
 
 def _saving(strategy: str, budget: int, score: float, needed: Needed) -> dict[str, Any]:
-    row = {"strategy": strategy, "budget": budget, "score": score, "status": _status(needed)}
-    if row["status"] != REACHED:
-        return row
-    saved = needed.budget - budget
+    number = needed.budget if _status(needed) == REACHED else np.nan
     return {
-        **row,
-        "needed": needed.budget,
+        "strategy": strategy,
+        "budget": budget,
+        "score": score,
+        "status": _status(needed),
+        "needed": number,
         "needed_low": needed.low,
         "needed_high": needed.high,
-        "saved": saved,
+        "saved": number - budget,
         "saved_low": needed.low - budget,
         "saved_high": needed.high - budget,
-        "share": saved / needed.budget,
+        "share": (number - budget) / number,
     }
 
 
 def _status(needed: Needed) -> str:
-    if np.isinf(needed.low) and np.isinf(needed.high):
+    if needed.flat:
         return FLAT
     if np.isinf(needed.budget):
         return NOT_REACHED if needed.budget > 0 else UNDER

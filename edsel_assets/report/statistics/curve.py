@@ -51,7 +51,9 @@ def places(budgets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     parts = [np.linspace(a, b, _STEPS, endpoint=False) for a, b in pairwise(logs)]
     where = np.concatenate([*parts, logs[-1:]])
     weights = np.stack([np.interp(where, logs, unit) for unit in np.eye(len(logs))], axis=1)
-    return np.exp(where), weights
+    found = np.exp(where)
+    found[::_STEPS] = budgets  # exactly
+    return found, weights
 
 
 def reached(budgets: np.ndarray, curve: np.ndarray, score: float) -> float:

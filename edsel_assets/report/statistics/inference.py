@@ -12,7 +12,12 @@ budgets c whose score f(c) does not differ significantly from m_k:
 as Fieller (1954, "Some problems in interval estimation", J. R. Stat. Soc. B 16) inverts a test to get the
 interval of a ratio. A true c is missed as often as the test errs, on a slope and on a plateau
 alike. The set may reach the end of the measured budgets: it is then open at that end, as nothing is
-known beyond. Where it is open at both ends, the control's curve is too flat to tell, and there is no number.
+known beyond.
+
+**Where there is no number.** On a plateau the curve's first crossing says where the plateau begins, which is
+below the budget of random sampling too: no fault of the strategy. So the curve is called too flat to tell
+where the set holds the cell's own budget and is open at both ends, or is open at one end and the control's
+own means do not differ significantly between the smallest and the largest measured budget in it.
 """
 
 from __future__ import annotations
@@ -91,13 +96,15 @@ class Needed:
     Attributes:
         budget: where the monotone curve reaches the score; -inf below the smallest budget's
             score, inf above the largest one's.
-        low, high: ends of the 95 % set, -inf and inf where it is open; NaN without an
-            estimate of noise, or where no measured budget is in the set.
+        low, high: ends of the 95 % set, -inf and inf where it is open; a set with no measured
+            budget in it lies beyond the last, or before the first. NaN without an estimate of noise.
+        flat: the curve is too flat to tell.
     """
 
     budget: float
     low: float
     high: float
+    flat: bool
 
 
 def compare(
@@ -152,6 +159,7 @@ def needed_budgets(
     noise: Noise,
     prior: Prior,
     cells: np.ndarray,
+    own: np.ndarray,
     curve: np.ndarray,
     budgets: np.ndarray,
     *,
@@ -166,7 +174,8 @@ def needed_budgets(
 
     Args:
         means: (C,), higher is better.
-        cells: (K,) rows to compare; ``curve``: (L,) rows of the control, L at least 2.
+        cells: (K,) rows to compare, at the budgets ``own`` (K,).
+        curve: (L,) rows of the control.
         budgets: (L,) the control's, ascending; with one, a cell is above, below or at it.
     """
     weights = noise.present[curve].sum(axis=1).astype(float)
@@ -181,7 +190,27 @@ def needed_budgets(
     limit = limit * _taken_off(means, noise, cells, curve, weights, read, noise.draws(draws, generator))
     gap = means[cells][:, None] - (read @ fitted)[None, :]
     found = [reached(budgets, fitted, means[cell]) for cell in cells]
-    return [Needed(at, *_accepted(where, gap[k], limit[k], at)) for k, at in enumerate(found)]
+    ends = [_accepted(where, gap[k], limit[k], at) for k, at in enumerate(found)]
+    told = _told_apart(means, noise, prior, curve)
+    flat = [_is_flat(*end, budget, budgets, told) for end, budget in zip(ends, own, strict=True)]
+    return [Needed(at, *end, is_flat) for at, end, is_flat in zip(found, ends, flat, strict=True)]
+
+
+def _told_apart(means: np.ndarray, noise: Noise, prior: Prior, curve: np.ndarray) -> np.ndarray:
+    """(L, L) whether the control's means differ significantly between two of its budgets."""
+    units = np.eye(len(means))[curve]
+    contrasts = units[:, None] - units[None]
+    p = standard_errors(contrasts, noise, prior).two_sided(contrasts @ means)
+    return p <= 1 - LEVEL
+
+
+def _is_flat(low: float, high: float, own: float, budgets: np.ndarray, told: np.ndarray) -> bool:
+    if not (low <= own <= high) or (np.isfinite(low) and np.isfinite(high)):
+        return False
+    inside = np.flatnonzero((low <= budgets) & (budgets <= high))
+    if np.isinf(low) and np.isinf(high):
+        return True
+    return len(inside) > 1 and not told[inside[0], inside[-1]]
 
 
 def _taken_off(
@@ -217,8 +246,11 @@ def _accepted(where: np.ndarray, gap: np.ndarray, limit: np.ndarray, at: float) 
         margin = np.insert(margin, np.searchsorted(where, at), np.interp(at, where, limit))
         where = np.insert(where, np.searchsorted(where, at), at)
     inside = np.flatnonzero(margin >= 0)
-    if not len(inside):
+    if np.isnan(margin).any():
         return np.nan, np.nan
+    if not len(inside):  # the whole curve is significantly lower, or higher
+        beyond, before = np.nextafter(where[-1], np.inf), np.nextafter(where[0], 0)
+        return (beyond, np.inf) if gap[-1] > 0 else (-np.inf, before)
     first, last = inside[0], inside[-1]
     low = -np.inf if first == 0 else _root(where, margin, first - 1)
     high = np.inf if last == len(where) - 1 else _root(where, margin, last)

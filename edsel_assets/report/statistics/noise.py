@@ -44,8 +44,19 @@ class Noise:
         return by_seed + generator.standard_normal((count, self.items.shape[1])) @ self.items.T
 
     def seed_variance(self, contrasts: np.ndarray) -> np.ndarray:
-        """(...) variance of contrasts (..., C) from the spread over seeds; needs two trials a cell."""
-        return np.square(contrasts @ self.seeds).sum(axis=-1)
+        """(...) variance of contrasts (..., C) from the spread over seeds; needs two trials a cell.
+
+        Where two cells share m of their n and n' seeds, an effect of the seed on both has the
+        covariance m / (n n') in their means. The deviations' products expect less unless the
+        seeds are the same (centring reaches beyond the shared ones), and are scaled to that.
+        """
+        n = self.present.sum(axis=1)
+        common, overlap = self._overlap()
+        scale = np.outer(*[1.0 / np.sqrt(np.maximum(n * (n - 1), 1))] * 2)
+        wanted, expected = common / np.outer(n, n), scale * overlap
+        factor = np.divide(wanted, expected, out=np.ones_like(wanted), where=(common > 1) & (expected > 0))
+        covariance = factor * (self.seeds @ self.seeds.T)
+        return np.maximum(((contrasts @ covariance) * contrasts).sum(axis=-1), 0.0)
 
     def item_variance(self, contrasts: np.ndarray) -> np.ndarray:
         """(...) variance of contrasts (..., C) from the spread over items."""
@@ -70,12 +81,17 @@ class Noise:
         """
         n = self.present.sum(axis=1)
         inner = np.where(n > 1, 1.0 / np.maximum(n * (n - 1), 1), 0.0)
-        common = self.present.astype(float) @ self.present.T
-        overlap = common - common / n - common / n[:, None] + common**2 / np.outer(n, n)  # tr(P_c P_c')
+        _, overlap = self._overlap()
         squares = np.square(contrasts) * inner
         mean = squares @ (n - 1)
         spread = ((squares @ overlap) * squares).sum(axis=-1)
         return mean, np.divide(mean**2, spread, out=np.zeros_like(mean), where=spread > 0)
+
+    def _overlap(self) -> tuple[np.ndarray, np.ndarray]:
+        """(C, C) seeds that two cells share, and the trace of the product of their centrings."""
+        n = self.present.sum(axis=1)
+        common = self.present.astype(float) @ self.present.T
+        return common, common - common / n - common / n[:, None] + common**2 / np.outer(n, n)
 
 
 def measure_noise(values: np.ndarray, items: ItemNoise | None = None) -> Noise:

@@ -50,25 +50,32 @@ def simulate(truth, noise, control_seeds, strategies, count, seed=0):
         means, seen = np.nanmean(values, axis=1), measure_noise(values, items_from_scores(scores))
         differences, prior = compare(means, seen, rows, budgets)
         marked.append((differences.adjusted <= 0.05).any())
-        found = needed_budgets(means, seen, prior, rows, own, BUDGETS, draws=400, generator=generator)
+        found = needed_budgets(
+            means, seen, prior, rows, BUDGETS[budgets], own, BUDGETS, draws=400, generator=generator
+        )
         for needed, budget in zip(found, BUDGETS[budgets], strict=True):
             holds.append(needed.low <= budget <= needed.high)  # saved = 0, as it is the control
-            both_open = np.isinf(needed.low) and np.isinf(needed.high)
-            shown.append(np.isfinite(needed.budget) and not both_open)
+            shown.append(np.isfinite(needed.budget) and not needed.flat)
     holds, shown = np.array(holds), np.array(shown)
     return holds.mean(), holds[shown].mean(), shown.mean(), np.mean(marked)
 
 
 def check(count, strategies, tolerance):
+    """Print the shares of each setting and hold them to the promise.
+
+    ``of numbers``: intervals that hold the truth among the cells that show a number. On a plateau
+    those are the few where the test erred or the curve rose by chance, so they hold it less often.
+    """
     print(f"\n{count} tables each, {strategies} strategies of 3 seeds, 95 % intervals of annotation saved")
-    header = ("covered", "of shown", "shown", "marked")
-    print(f"{'curve':8} {'noise':13} control seeds {' '.join(f'{name:>8}' for name in header)}")
+    header = ("covered", "numbers", "of numbers", "marked")
+    print(f"{'curve':8} {'noise':13} control seeds {' '.join(f'{name:>10}' for name in header)}")
     for (curve, truth), (name, noise), seeds in product(TRUTHS.items(), NOISES.items(), (6, 3)):
         covered, of_shown, shown, marked = simulate(truth, noise, seeds, strategies, count)
-        print(f"{curve:8} {name:13} {seeds:13} {covered:8.1%} {of_shown:8.1%} {shown:8.0%} {marked:8.1%}")
+        print(f"{curve:8} {name:13} {seeds:13} {covered:10.1%} {shown:10.0%} {of_shown:10.1%} {marked:10.1%}")
         assert 0.93 - tolerance <= covered <= 0.97 + tolerance, (curve, name, seeds)
         # Four standard errors of a share of 5 % of the tables.
         assert marked <= 0.05 + 4 * np.sqrt(0.05 * 0.95 / count), (curve, name, seeds)
+        assert shown < 0.15 if curve == "plateau" else shown > 0.7
 
 
 def test_intervals_cover_and_marks_are_rare():
@@ -93,7 +100,7 @@ def test_a_flat_curve_gives_no_number():
 def test_a_strategy_that_saves_is_found():
     """Half the prompts for the same score: the intervals hold the saving, and most are clear of zero."""
     generator = np.random.default_rng(3)
-    inside, clear = [], []
+    inside, clear, at = [], [], np.tile(BUDGETS[USED], 3)
     for scores in null_tables(TRUTHS["rising"], NOISES["nested"], 6, 3, 100, generator):
         scores[len(BUDGETS) :] += 0.06  # a doubling of the budget
         values = scores.mean(axis=2)
@@ -101,9 +108,9 @@ def test_a_strategy_that_saves_is_found():
         rows = np.arange(len(BUDGETS), len(means))
         _, prior = compare(means, seen, rows, np.tile(USED, 3))
         found = needed_budgets(
-            means, seen, prior, rows, np.arange(len(BUDGETS)), BUDGETS, draws=200, generator=generator
+            means, seen, prior, rows, at, np.arange(len(BUDGETS)), BUDGETS, draws=200, generator=generator
         )
-        for needed, budget in zip(found, np.tile(BUDGETS[USED], 3), strict=True):
+        for needed, budget in zip(found, at, strict=True):
             inside.append(needed.low <= 2 * budget <= needed.high)
             clear.append(needed.low > budget)
     assert 0.91 <= np.mean(inside) <= 0.99

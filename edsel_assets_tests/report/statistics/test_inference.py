@@ -51,7 +51,7 @@ def test_an_interval_inverts_the_test_along_a_line():
     values = np.array([[1.0] * 3, [2.0] * 3, [3.0] * 3, [1.9, 2.0, 2.1]])
     noise = measure_noise(values)
     (found,) = needed_budgets(
-        values.mean(axis=1), noise, Prior(0, 0, 0), np.array([3]), np.arange(3), budgets,
+        values.mean(axis=1), noise, Prior(0, 0, 0), np.array([3]), np.array([150.0]), np.arange(3), budgets,
         generator=np.random.default_rng(0),
     )  # fmt: skip
     # Score 2 and slope 1 per doubling: the ends lie half a width of doublings from 200.
@@ -67,8 +67,10 @@ def test_an_interval_inverts_the_test_along_a_line():
 def test_ends_beyond_the_curve_are_open_and_a_narrow_set_is_found():
     budgets = np.array([100.0, 200.0])
     values = np.array([[1.0, 1.0], [2.0, 2.0], [1.0, 2.2], [1.49, 1.51], [1.5, 1.5], [5.0, 5.1], [0.5, 0.5]])
+    cells, at = np.arange(2, 7), np.full(5, 150.0)
     found = needed_budgets(
-        values.mean(axis=1), measure_noise(values), Prior(0, 0, 0), np.arange(2, 7), np.arange(2), budgets,
+        values.mean(axis=1), measure_noise(values), Prior(0, 0, 0), cells, at, np.arange(2),
+        budgets,
         generator=np.random.default_rng(0),
     )  # fmt: skip
     assert (found[0].low, found[0].high) == (-np.inf, np.inf)
@@ -77,4 +79,7 @@ def test_ends_beyond_the_curve_are_open_and_a_narrow_set_is_found():
     assert (found[2].low, found[2].budget, found[2].high) == pytest.approx((middle, middle, middle))
     assert found[3].budget == np.inf
     assert found[4].budget == -np.inf
-    assert np.isnan(found[4].low)
+    assert found[3].low > 200
+    assert found[3].high == np.inf
+    assert (found[4].low, found[4].high < 100) == (-np.inf, True)
+    assert [each.flat for each in found] == [True, False, False, False, False]
