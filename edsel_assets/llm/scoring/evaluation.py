@@ -74,9 +74,8 @@ def evaluate(
         max_length: of context and continuation in tokens; else the model's own.
         bootstrap_iters: resamplings for the standard error of metrics that have no closed form; 0 for none.
         samples_path: a folder for one JSONL file per task: each item's id, prompt, answer and metrics.
-        items: filled with the values by item: (name as in ``tasks``, metric as in ``Score``) to (n,) float64, the
-            items of a group one task after another in the order of their names. Metrics that are no mean over
-            items are left out.
+        items: filled with the values by item: (name as in ``tasks``, metric as in ``Score``) to (n,)
+            float64, the items of a group one task after another in the order of their names.
         progress: called with (requests done, requests in all), once over for each kind of request.
 
     Returns: one score per task, metric and filter, groups included, in the order of their names.
