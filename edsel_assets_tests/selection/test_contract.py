@@ -205,7 +205,7 @@ def test_signals_a_strategy_does_not_name_are_not_read(name):
 SWITCHES = {
     "seed": [0, 1, 2, 3],
     "gamma": [0.05, 0.5, 2.0, "auto"],
-    "gammas": [(0.01, 0.1), (0.5, 4.0)],
+    "gammas": [(0.001,), (0.001, 0.1)],
     "normalise": [True, False],
     "utility_weight": [0.0, 1.0, 50.0],
     "seed_point": ["medoid", "random"],
@@ -242,6 +242,8 @@ def test_a_row_names_exactly_the_settings_that_change_its_ranking(name):
     matter = set()
     for setting, values in SWITCHES.items():
         rankings = set()
+        if setting == "engine" and name in ("fl_cosine", "fl_rbf"):
+            values = [*values, "apricot"]  # which takes no second term
         for value in values:
             options = with_settings({**beside.get(setting, {}), setting: value})
             rankings.add(tuple(STRATEGIES[name](signals, 45, options).indices.tolist()))

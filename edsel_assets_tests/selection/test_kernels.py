@@ -1,4 +1,4 @@
-"""Compiled loops: their cache knows of changes in their own file only, so nothing they use stands elsewhere."""
+"""Compiled loops: their cache only knows of changes in their own file, where all they use must stand."""
 
 import ast
 import subprocess
