@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from edsel_assets.demo import DEMO
 from edsel_assets.selection.strategies import STRATEGIES
@@ -22,6 +22,17 @@ Measure = Literal["mean_entropy", "least_confidence", "mean_margin", "min_margin
 MEASURES: tuple[Measure, ...] = ("mean_entropy", "least_confidence", "mean_margin", "min_margin")
 Positive = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+
+
+def _known_strategy(name: str) -> str:
+    if name not in STRATEGIES:
+        near = difflib.get_close_matches(name, STRATEGIES, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(f"no strategy {name!r}; {hint}There are {', '.join(STRATEGIES)}")
+    return name
+
+
+StrategyName = Annotated[str, AfterValidator(_known_strategy)]
 
 
 class Settings(BaseModel):
@@ -35,7 +46,7 @@ class PoolSettings(Settings):
         DEMO, description="File, glob, folder, list of them, data set name, or builtin:demo."
     )
     format: Literal["auto", "parquet", "jsonl", "json", "csv", "hf"] = "auto"
-    columns: dict[Literal["prompt", "response", "task", "source"], str] = Field(
+    columns: dict[Literal["prompt", "context", "response", "task", "source", "price"], str] = Field(
         default_factory=dict, description="Our column name to the file's column name."
     )
     split: str = Field("train", description="Split, where the source is a data set.")
@@ -151,7 +162,7 @@ class QualitySettings(Settings):
 class SelectionSettings(Settings):
     """Strategies, budgets and their switches."""
 
-    strategies: list[str] = Field(description="Keys of STRATEGIES.", min_length=1)
+    strategies: list[StrategyName] = Field(description="Keys of STRATEGIES.", min_length=1)
     budgets: list[Positive] = Field(
         description="Prompts to annotate, each a cut of the ranking.", min_length=1
     )
@@ -176,16 +187,6 @@ class SelectionSettings(Settings):
     memory_limit_gib: Annotated[float, Field(gt=0)] | None = Field(
         None, description="Most memory for selection."
     )
-
-    @field_validator("strategies")
-    @classmethod
-    def _known(cls, names: list[str]) -> list[str]:
-        for name in names:
-            if name not in STRATEGIES:
-                near = difflib.get_close_matches(name, STRATEGIES, n=1)
-                hint = f"did you mean {near[0]}? " if near else ""
-                raise ValueError(f"no strategy {name!r}; {hint}There are {', '.join(STRATEGIES)}")
-        return names
 
     @field_validator("strategies", "budgets", "gammas")
     @classmethod
@@ -252,9 +253,9 @@ class TaskSettings(Settings):
 
 
 class EvaluationSettings(Settings):
-    """Benchmarks through lm-eval, and win rates on held-back prompts."""
+    """Benchmarks through lm-eval, and prompts held out of the pool."""
 
-    tasks: list[TaskSettings] = Field(min_length=1)
+    tasks: list[TaskSettings] = Field(default_factory=list, description="lm-eval tasks.")
     include_path: str | None = Field(
         None, description="Folder of task YAML files; builtin:demo for the demo's."
     )
@@ -264,7 +265,12 @@ class EvaluationSettings(Settings):
     batch_tokens: Positive = Field(8_192, description="Tokens read at once; halved when memory runs out.")
     max_length: Positive | None = Field(None, description="Context length; the model's by default.")
     seed: int = Field(0, description="Of few-shot examples and of a task's share.")
-    win_rate_prompts: Positive = Field(200, description="Prompts with responses, in neither training set.")
+    held_out: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="Answered prompts that no strategy may take, to score trials on: spread over the tasks, "
+        "drawn by hash. 0: none, and no win rates.",
+    )
+    held_out_seed: int = Field(0, description="Seed of that draw.")
 
     @field_validator("tasks", mode="before")
     @classmethod
@@ -285,8 +291,31 @@ class RoundsSettings(Settings):
     max_new_tokens: Positive = Field(64, description="Length of the generated answers that are scored.")
 
 
+class AnnotationSettings(Settings):
+    """What is bought: prices, and prompts bought to validate."""
+
+    price_by: Literal["prompt", "length", "column"] = Field(
+        "prompt", description="One price for all, by characters, or the pool's column price."
+    )
+    price: Annotated[float, Field(ge=0)] = Field(1.0, description="Of a prompt, in the study's own unit.")
+    per_thousand_prompt: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="Price of 1,000 characters of a prompt, where price_by is length."
+    )
+    per_thousand_response: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="Price of 1,000 characters of a response, where price_by is length."
+    )
+    expected_response: Annotated[float, Field(ge=0)] = Field(
+        200.0, description="Characters of a response before any is there."
+    )
+    validation: Annotated[int, Field(ge=0)] = Field(
+        0, description="Random prompts that each order buys beside its picks to validate, never to train on."
+    )
+
+
 class ReportSettings(Settings):
-    control: str = Field("random", description="What every strategy is compared with.")
+    control: str | None = Field(
+        "random", description="What every strategy is compared with; null: no comparison."
+    )
 
 
 class Study(Settings):
@@ -302,16 +331,18 @@ class Study(Settings):
     quality: QualitySettings = QualitySettings()
     selection: SelectionSettings
     finetuning: FinetuningSettings = FinetuningSettings()
-    evaluation: EvaluationSettings
+    evaluation: EvaluationSettings = EvaluationSettings()
+    annotation: AnnotationSettings = AnnotationSettings()
     rounds: RoundsSettings = RoundsSettings()
     report: ReportSettings = ReportSettings()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
-        if self.report.control not in self.selection.strategies:
+        named = self.report.control
+        if "control" in self.report.model_fields_set and named and named not in self.selection.strategies:
             raise ValueError(
-                f"report.control {self.report.control!r} must be among selection.strategies "
-                f"{self.selection.strategies}; add it or name another control"
+                f"report.control {named!r} must be among selection.strategies "
+                f"{self.selection.strategies}; add it, name another control, or set it to null"
             )
         least = min(self.selection.budgets)
         if "iterative_kmq_perplexity" in self.selection.strategies and least < self.rounds.rounds:
@@ -334,6 +365,12 @@ class Study(Settings):
     def from_env(cls) -> "Study":
         """The study that the environment variable EDSEL_STUDY names; the demo without it."""
         return cls.load(os.environ.get("EDSEL_STUDY") or "demo")
+
+    @property
+    def control(self) -> str | None:
+        """The strategy that others are compared with; None where the study has none."""
+        named = self.report.control
+        return named if named in self.selection.strategies else None
 
     def seeds(self, strategy: str) -> range:
         """Seeds of a strategy's trials (Bhatt et al. 2024: 6 for random, 3 for the rest)."""

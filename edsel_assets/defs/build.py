@@ -21,6 +21,7 @@ def build_definitions(study: Study, *, home: Path | None = None) -> dg.Definitio
     """
     from edsel_assets.defs import checks, jobs, schedules, sensors
     from edsel_assets.defs.assets import (
+        annotation,
         diagnostics,
         evaluation,
         finetuning,
@@ -36,7 +37,7 @@ def build_definitions(study: Study, *, home: Path | None = None) -> dg.Definitio
     from edsel_assets.store import edsel_home
 
     graph = Graph(study, edsel_home(home))
-    modules = (pool, signals, diagnostics, selection, rounds, finetuning, evaluation, report)
+    modules = (pool, annotation, signals, diagnostics, selection, rounds, finetuning, evaluation, report)
     every_job = jobs.build(graph)
     select = every_job[0]
     graph.definitions = dg.Definitions(

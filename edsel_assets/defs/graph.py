@@ -43,7 +43,9 @@ class Graph:
 
     @cached_property
     def partitions(self) -> Partitions:
-        return Partitions(self.study)
+        from edsel_assets.running.external import order_names
+
+        return Partitions(self.study, order_names(self.store))
 
     def declare(
         self,

@@ -163,7 +163,7 @@ class StudyStore(dg.IOManager):
         return ledger_file(self.root, cell).exists()
 
     def _load(self, context: InputContext, partition_key: str | None) -> Any:
-        from edsel_assets.running.ledger import cell_path, with_suffix
+        from edsel_assets.running.cells import cell_path, with_suffix
         from edsel_assets.running.recording import step_record
 
         cell = _cell(context.asset_key, partition_key)
@@ -228,7 +228,7 @@ class StudyStore(dg.IOManager):
         return ledger
 
     def _value(self, cell: Cell) -> Any:
-        from edsel_assets.running.ledger import cell_path, with_suffix
+        from edsel_assets.running.cells import cell_path, with_suffix
         from edsel_assets.store import read_arrays, read_table
 
         path = cell_path(self.root, cell)

@@ -24,6 +24,7 @@ class Partitions:
     """Every partitions definition and mapping of one study's graph."""
 
     study: Study
+    placed: tuple[str, ...] = ()  # names of the orders there are
 
     # -- the rows of STRATEGIES that this study uses
 
@@ -43,9 +44,15 @@ class Partitions:
     def trials_of(self, strategy: str) -> set[str]:
         return {trial_key(strategy, seed) for seed in self.study.seeds(strategy)}
 
+    @property
+    def compares(self) -> bool:
+        """Whether trials are compared with the control's on held-out prompts."""
+        return self.study.control is not None and bool(self.study.evaluation.held_out)
+
     def control_of(self, trial: str) -> str:
         """The control's trial that a trial's win rate is measured against: the same seed's."""
-        control = self.study.report.control
+        control = self.study.control
+        assert control is not None, "a study without a control has no win rates"
         _, seed = parse_trial(trial)
         return trial_key(control, seed % len(self.study.seeds(control)))
 
@@ -98,6 +105,11 @@ class Partitions:
             {"budget": self.budgets, "trial": dg.StaticPartitionsDefinition(self.trials)}
         )
 
+    @cached_property
+    def orders(self) -> dg.StaticPartitionsDefinition | None:
+        """The orders there are; None where none was placed yet."""
+        return dg.StaticPartitionsDefinition(list(self.placed)) if self.placed else None
+
     # -- mappings
 
     def measure_to_strategy(self) -> dg.StaticPartitionMapping:
@@ -137,12 +149,6 @@ class Partitions:
 
     def training_set_to_trial(self) -> dg.PartitionMapping:
         users: dict[str, set[str]] = {n: self.trials_of(n) for n in self.study.selection.strategies}
-        return self._by_budget("strategy", "trial", users)
-
-    def training_set_to_trial_and_control(self) -> dg.PartitionMapping:
-        """What a trial and its control were trained on."""
-        users: dict[str, set[str]] = {n: self.trials_of(n) for n in self.study.selection.strategies}
-        users[self.study.report.control] = set(self.trials)
         return self._by_budget("strategy", "trial", users)
 
     def trial_and_control(self) -> dg.PartitionMapping:

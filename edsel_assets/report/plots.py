@@ -9,12 +9,13 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from edsel_assets.report.score_plots import annotation_saved, score_by_budget
+from edsel_assets.report.score_plots import annotation_saved, differences, score_by_budget
 from edsel_assets.report.style import CONTROL, GREY, PALETTE, count_ticks, figure, line_style, plain, png
 
 __all__ = [
     "annotation_saved",
     "cluster_counts",
+    "differences",
     "embedding_map",
     "gain_curves",
     "histogram",

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from edsel_assets.report.sheets import COSTS, SAVES, reading, score_text, strategy_order, with_marks
 from edsel_assets.report.style import (
     CONTROL,
     GAIN,
@@ -23,8 +24,7 @@ from edsel_assets.report.style import (
     plain,
     png,
 )
-from edsel_assets.report.tables import AVERAGE, BASE, LabelEfficiency
-from edsel_assets.report.text import RELATIONS, score_text, strategy_order
+from edsel_assets.report.tables import AVERAGE, BASE, FLAT, NOT_REACHED, REACHED, LabelEfficiency
 
 
 def score_by_budget(efficiency: LabelEfficiency, task: str = AVERAGE) -> bytes:
@@ -32,17 +32,29 @@ def score_by_budget(efficiency: LabelEfficiency, task: str = AVERAGE) -> bytes:
 
     Up to seven strategies share one plot, set apart sideways so that their error bars can be
     told apart. More get a panel each, best at the largest budget first, with the control in
-    every one. The control is black with a grey band.
+    every one. The control is black with a grey band; dotted, its monotone curve, which savings are read
+    off. The base model, at budget 0, has no place on the axis and is a horizontal line or a note.
     """
     cells = efficiency.scores[efficiency.scores["task"] == task]
     others = [s for s in strategy_order(efficiency, task) if s != efficiency.control]
     draw = _score_lines if len(others) <= len(PALETTE) else _score_panels
-    return png(draw(cells, others, efficiency.control, task))
+    curve = efficiency.curves[efficiency.curves["task"] == task]
+    return png(draw(cells, curve, others, efficiency.control, task))
 
 
-def _score_lines(cells: pd.DataFrame, others: list[str], control: str, task: str) -> Figure:
+def _score_lines(
+    cells: pd.DataFrame, curve: pd.DataFrame, others: list[str], control: str, task: str
+) -> Figure:
     made, axes = figure(8.5, 4.8)
     _control_line(axes, cells, control)
+    axes.plot(
+        curve["budget"],
+        curve["mean"],
+        color=CONTROL,
+        linestyle=":",
+        linewidth=1.4,
+        label=f"{control}, monotone",
+    )
     budgets = _budgets(cells)
     step = min(np.diff(np.log(budgets)), default=1.0)
     names = sorted(others)  # a strategy keeps its colour when another overtakes it
@@ -58,7 +70,9 @@ def _score_lines(cells: pd.DataFrame, others: list[str], control: str, task: str
     return made
 
 
-def _score_panels(cells: pd.DataFrame, others: list[str], control: str, task: str) -> Figure:
+def _score_panels(
+    cells: pd.DataFrame, curve: pd.DataFrame, others: list[str], control: str, task: str
+) -> Figure:
     columns = 4  # as wide as the dialog that Dagster shows it in
     rows = math.ceil(len(others) / columns)
     made = Figure(figsize=(2.15 * columns, 1.9 * rows + 0.9), layout="constrained")
@@ -66,6 +80,7 @@ def _score_panels(cells: pd.DataFrame, others: list[str], control: str, task: st
     for axes, strategy in zip(grid, others, strict=False):
         plain(axes)
         _control_line(axes, cells, control)
+        axes.plot(curve["budget"], curve["mean"], color=CONTROL, linestyle=":", linewidth=1.2)
         _score_line(axes, cells, strategy, {"color": PALETTE[0], "marker": "o"}, 1.0)
         axes.set_title(strategy, loc="left", fontsize=9)
         axes.tick_params(labelsize=7.5)
@@ -131,54 +146,113 @@ def _base_line(axes: Axes, cells: pd.DataFrame) -> None:
 
 
 def annotation_saved(efficiency: LabelEfficiency, task: str = AVERAGE, *, panels: int = 3) -> bytes:
-    """Annotation saved against the control by strategy, a panel for each of the largest budgets.
+    """Annotation saved against the control by strategy, a panel for each of the most used budgets.
 
-    Blue saves, orange costs. Text beside a bar is the share of the control's annotation; ≥ marks
-    a lower bound. The line is the 95 % interval, an arrow where it goes beyond the control.
+    A point with its 95 % interval, blue where it saves and orange where it costs more, filled where that
+    holds for the whole table, grey where neither is clear; an arrow where an end is open. Words stand
+    where there is no number.
     """
-    saved = efficiency.saved[efficiency.saved["task"] == task]
+    saved = with_marks(efficiency, task)
     if saved.empty:
         raise ValueError(
             f"There is no saving to plot: {efficiency.control} or every other strategy has no score."
         )
-    budgets = sorted(set(saved["budget"]))[-panels:]
-    order = [s for s in strategy_order(efficiency, task) if s != efficiency.control][::-1]
-    made = Figure(figsize=(2.2 + 3.0 * len(budgets), max(2.6, 0.32 * len(order) + 1.5)), layout="constrained")
-    grid = made.subplots(1, len(budgets), sharey=True, squeeze=False)[0]
+    budgets = _most_used(saved, panels)
+    shown = set(saved[saved["budget"].isin(budgets)]["strategy"])
+    order = [s for s in strategy_order(efficiency, task) if s in shown][::-1]
+    made, grid = _forest(order, budgets)
     for axes, budget in zip(grid, budgets, strict=True):
-        plain(axes)
-        axes.grid(False, axis="y")
         rows = saved[saved["budget"] == budget].set_index("strategy")
-        _saved_bars(axes, [(i, rows.loc[s]) for i, s in enumerate(order) if s in rows.index])
-        axes.set_title(f"at {budget:,} prompts", loc="left", fontsize=10)
-        axes.set_yticks(range(len(order)), order)
-        axes.tick_params(axis="y", length=0)
-        axes.xaxis.set_major_locator(MaxNLocator(4))
-        axes.xaxis.set_major_formatter("{x:,.0f}")
+        ends = _ends(rows[["saved", "saved_low", "saved_high"]].to_numpy())
+        for i, strategy in enumerate(order):
+            if strategy in rows.index:
+                _saved_line(axes, i, rows.loc[strategy], ends)
     made.suptitle(f"Annotation saved against {efficiency.control} ({task})", x=0.01, ha="left", fontsize=11)
     made.supxlabel("annotations saved at the same score (negative: costs more)", fontsize=9)
     return png(made)
 
 
-def _saved_bars(axes: Axes, bars: list[tuple[int, Any]]) -> None:
-    finite = [
-        v for _, row in bars for v in (row["saved"], row["saved_low"], row["saved_high"]) if np.isfinite(v)
-    ]
-    low, high = min([0.0, *finite]), max([0.0, *finite])
-    span = (high - low) or 1.0
-    axes.set_xlim(low - 0.12 * span, high + 0.42 * span)  # room for the text
-    axes.axvline(0, color=CONTROL, linewidth=0.8)
-    for i, row in bars:
-        axes.barh(i, row["saved"], color=GAIN if row["saved"] >= 0 else LOSS, height=0.62)
-        end = max(0.0, row["saved"])
-        if not math.isnan(row["saved_low"]):
-            start, stop = max(row["saved_low"], low), min(row["saved_high"], high + 0.06 * span)
-            axes.plot([start, stop], [i, i], color="#333333", linewidth=1.0)
-            if math.isinf(row["saved_high"]):
-                axes.plot(stop, i, marker=">", color="#333333", markersize=4)
-            end = max(end, stop)
-        share = "0 needed" if math.isnan(row["share"]) else f"{row['share']:.0%}"
+def differences(efficiency: LabelEfficiency, task: str = AVERAGE, *, panels: int = 3) -> bytes:
+    """Score less the control's at the same budget with its 95 % interval, by strategy.
+
+    Filled points are marked better (blue) or worse (orange) after Holm's correction.
+    """
+    cells = efficiency.scores[(efficiency.scores["task"] == task) & efficiency.scores["difference"].notna()]
+    if cells.empty:
+        raise ValueError(
+            f"There is no difference to plot: no strategy shares a budget with {efficiency.control}."
+        )
+    budgets = _most_used(cells, panels)
+    shown = set(cells[cells["budget"].isin(budgets)]["strategy"])
+    order = [s for s in strategy_order(efficiency, task) if s in shown][::-1]
+    made, grid = _forest(order, budgets)
+    for axes, budget in zip(grid, budgets, strict=True):
+        rows = cells[cells["budget"] == budget].set_index("strategy")
+        for i, strategy in enumerate(order):
+            if strategy in rows.index:
+                row = rows.loc[strategy]
+                _interval_line(
+                    axes, i, row["difference"], row["difference_low"], row["difference_high"],
+                    {1: GAIN, -1: LOSS}.get(int(row["mark"]), GREY), filled=bool(row["mark"]),
+                )  # fmt: skip
+    made.suptitle(f"Score less {efficiency.control}'s ({task}; bars: 95 %)", x=0.01, ha="left", fontsize=11)
+    made.supxlabel("difference in score at the same budget", fontsize=9)
+    return png(made)
+
+
+def _forest(order: list[str], budgets: list[int]) -> tuple[Figure, list[Axes]]:
+    """A panel for each budget with a row for each strategy and a line at zero."""
+    made = Figure(figsize=(2.2 + 3.0 * len(budgets), max(2.6, 0.32 * len(order) + 1.5)), layout="constrained")
+    grid = list(made.subplots(1, len(budgets), sharey=True, squeeze=False)[0])
+    for axes, budget in zip(grid, budgets, strict=True):
+        plain(axes)
+        axes.grid(False, axis="y")
+        axes.axvline(0, color=CONTROL, linewidth=0.8)
+        axes.set_title(f"at {budget:,} prompts", loc="left", fontsize=10)
+        axes.set_yticks(range(len(order)), order)
+        axes.set_ylim(-0.6, len(order) - 0.4)
+        axes.tick_params(axis="y", length=0)
+        axes.tick_params(axis="x", labelsize=8)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_formatter("{x:,.6g}")
+    return made, grid
+
+
+def _most_used(cells: pd.DataFrame, panels: int) -> list[int]:
+    """The budgets with most rows, the larger of equals, in ascending order."""
+    counts = cells.groupby("budget").size()
+    ranked = sorted(counts.index, key=lambda budget: (counts[budget], budget), reverse=True)
+    return sorted(int(budget) for budget in ranked[:panels])
+
+
+def _ends(values: np.ndarray) -> tuple[float, float]:
+    """Where open intervals end in the drawing: a little beyond every finite value and zero."""
+    finite = np.r_[values[np.isfinite(values)], 0.0]
+    margin = 0.08 * max(finite.max() - finite.min(), 1.0)
+    return float(finite.min() - margin), float(finite.max() + margin)
+
+
+def _saved_line(axes: Axes, place: int, row: Any, ends: tuple[float, float]) -> None:
+    if row["status"] != REACHED:
+        words = {NOT_REACHED: "not reached", FLAT: "curve too flat"}.get(row["status"], "below the curve")
         axes.annotate(
-            f"{RELATIONS[row['relation']]}{share}", (end, i), xytext=(6, 0), textcoords="offset points",
-            va="center", fontsize=8,
+            words, (0.03, place), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=GREY,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
         )  # fmt: skip
+        return
+    low, high = max(row["saved_low"], ends[0]), min(row["saved_high"], ends[1])
+    said = reading(row["saved_low"], row["saved_high"], row["mark"])
+    colour = GAIN if said.endswith(SAVES) else LOSS if said.endswith(COSTS) else GREY
+    _interval_line(axes, place, row["saved"], low, high, colour, filled=said in (SAVES, COSTS))
+    for end, marker in ((row["saved_low"], "<"), (row["saved_high"], ">")):
+        if np.isinf(end):
+            axes.plot(low if end < 0 else high, place, marker=marker, color=colour, markersize=5)
+
+
+def _interval_line(
+    axes: Axes, place: int, value: float, low: float, high: float, colour: str, filled: bool = True
+) -> None:
+    if not math.isnan(low):
+        axes.plot([low, high], [place, place], color=colour, linewidth=1.6)
+    face = colour if filled else "white"
+    axes.plot(value, place, marker="o", color=colour, markerfacecolor=face, markersize=5.5)

@@ -2,7 +2,7 @@
 
 ``label_efficiency`` follows Bhatt et al. 2024, section 4.2, where a strategy that scores at 45K
 prompts what random sampling scores at 90K "saves 50 % of the annotation cost": here that is
-read off random's curve at any score, with its uncertainty.
+read off random's monotone curve, with an interval (``inference``) of seeds' and items' noise (``noise``).
 """
 
 from __future__ import annotations
@@ -14,23 +14,43 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-AVERAGE = "average"
-BASE = "base"
-COLUMNS = ("strategy", "budget", "seed", "task", "metric", "value")
-#: Of a task with several metrics the first of these that it has, unless ``primary`` names one.
-PREFERRED_METRICS = ("acc_norm", "exact_match", "acc", "weighted_win_rate", "pass@1", "f1", "bleu")
-_DRAWS = 10_000
+from edsel_assets.report.statistics.board import Board, make_board
+from edsel_assets.report.statistics.curve import isotonic
+from edsel_assets.report.statistics.inference import LEVEL, Needed, compare, needed_budgets
+from edsel_assets.report.statistics.moderation import Prior
+from edsel_assets.report.statistics.trials import (
+    AVERAGE,
+    BASE,
+    check_items,
+    check_trials,
+    primary_metrics,
+    trial_values,
+)
+from edsel_assets.report.statistics.unseen import unseen_variance
+
+__all__ = [
+    "AVERAGE",
+    "BASE",
+    "FLAT",
+    "NOT_REACHED",
+    "REACHED",
+    "UNDER",
+    "LabelEfficiency",
+    "label_efficiency",
+]
+
+#: ``status`` of a saving. Only REACHED has numbers.
+REACHED, NOT_REACHED, UNDER, FLAT = "reached", "not reached", "under", "flat"
+_ORDER = ["task", "strategy", "budget"]
+_DIFFERENCE = ("difference", "difference_se", "difference_low", "difference_high", "p", "p_holm")
 _SAVED = {
-    "task": "str",
-    "strategy": "str",
+    **dict.fromkeys(("task", "strategy"), "str"),
     "budget": "int64",
     "score": "float64",
-    "needed": "float64",
-    "relation": "str",
-    "saved": "float64",
-    "share": "float64",
-    "saved_low": "float64",
-    "saved_high": "float64",
+    "status": "str",
+    **dict.fromkeys(
+        ("needed", "needed_low", "needed_high", "saved", "saved_low", "saved_high", "share"), "float64"
+    ),
 }
 
 
@@ -41,216 +61,210 @@ class LabelEfficiency:
     Attributes:
         scores: one row per task, strategy and budget: ``task`` (AVERAGE is the mean over tasks),
             ``strategy``, ``budget`` (prompts annotated), ``mean`` and ``se`` (standard error) over
-            ``n`` seeds, ``difference`` to the control at the same budget and ``difference_se``.
-            The base model is a row of strategy BASE and budget 0. ``se`` is NaN with one seed,
-            a difference NaN where the control has no score at that budget.
-        saved: one row per task, strategy but the control, and budget: ``score``; ``needed``, the
-            random annotations that reach it; ``relation``: "=", or ">=" where no random score
-            is as high, so that ``needed`` and ``saved`` are lower bounds, or "<=" where
-            every random score is higher and there is no base score; ``saved`` = needed - budget
-            (negative: random is cheaper); ``share`` = saved / needed (NaN at needed = 0);
-            ``saved_low``, ``saved_high``: 95 % interval, NaN without an estimate of noise, at
-            infinity where it reaches beyond random's largest score.
+            ``n`` seeds; ``difference`` to the control at the same budget, ``difference_se``,
+            its 95 % interval ``difference_low`` to ``difference_high``, ``p`` of no difference and
+            ``p_holm``, corrected for the cells of the task's table; ``mark``: 1 better than the
+            control, -1 worse, 0 not shown, by p_holm <= 0.05. The base model is a row of
+            strategy BASE and budget 0. ``se`` is NaN with one seed; a difference is NaN where
+            the control has no score at that budget.
+        saved: one row per task, strategy but the control, and budget: ``score``, ``status`` and, of
+            REACHED alone, ``needed`` (random annotations that reach the score), ``saved`` = needed -
+            budget (negative: random is cheaper) and ``share`` = saved / needed. NOT_REACHED:
+            random's largest budget scores less. UNDER: random's smallest budget scores more. FLAT:
+            random's curve is too flat there to tell (``inference`` says when). The ends of 95 %
+            intervals are given for each status: infinite where they leave random's measured
+            budgets, NaN without an estimate of noise. Their promise is for all rows together.
+        curves: the control's monotone curve: ``task, budget, mean``.
         control: the strategy that the others are measured against.
         metrics: the metric read, by task.
         incomplete: trials left out of AVERAGE, as they lack the score of a task.
+        unseen: sentences that name the variance which these trials cannot show.
     """
 
     scores: pd.DataFrame
     saved: pd.DataFrame
+    curves: pd.DataFrame
     control: str
     metrics: dict[str, str]
     incomplete: int
+    unseen: tuple[str, ...]
 
     @property
     def tasks(self) -> list[str]:
         """The tasks by name, AVERAGE last."""
         return [*sorted(self.metrics), AVERAGE]
 
+    @property
+    def main_task(self) -> str:
+        """What a report shows first: AVERAGE, or the task where there is one only."""
+        return AVERAGE if len(self.metrics) > 1 else next(iter(self.metrics))
+
 
 def label_efficiency(
     scores: pd.DataFrame,
     *,
+    items: pd.DataFrame | None = None,
     primary: Mapping[str, str] | None = None,
     control: str = "random",
     lower_is_better: Collection[str] = (),
+    one_subset: Collection[str] = (),
+    draws: int = 2000,
     seed: int = 0,
 ) -> LabelEfficiency:
     """Compare strategies by what a trial scores and by the annotation that saves.
 
     Args:
         scores: one row per trial, task and metric: ``strategy``, ``budget`` (0: the base
-            model, of whatever strategy), ``seed``, ``task``, ``metric``, ``value``.
+            model, of whatever strategy), ``seed``, ``task``, ``metric``, ``value``, and
+            optionally ``stderr`` and ``n``, of the value over the task's items. Trials of one
+            seed share their training seed, whatever their strategy. Budgets may differ by strategy.
+        items: the primary metric by item: ``strategy, budget, seed, task, item, value``, of a task
+            for all of its trials or for none. Of a ratio, such as the loss per token, give
+            each item's linear part: mean + (numerator - mean * denominator) / mean denominator.
         primary: metric by task; PREFERRED_METRICS decides for others.
         control: strategy to compare with.
         lower_is_better: metrics of which a lower value is better. Where only some of the
             metrics are, AVERAGE is over values of opposite senses and refused.
-        seed: of the interval's draws.
+        one_subset: strategies that choose the same prompts whatever the seed.
+        draws, seed: of the bootstrap.
 
-    **Annotation saved.** Random's curve joins (0, base score) and (budget, mean score) by
-    straight lines. ``needed`` is the smallest number of random annotations at which the curve
-    reaches the strategy's mean score, and ``saved`` is that less the strategy's own budget.
-    The curve may fall by noise; the first crossing counts, which favours random.
+    **Annotation saved.** Random's mean scores are made monotone (isotonic regression, weighted
+    by seeds) and joined by straight lines in log(budget). ``needed`` is the smallest budget on
+    them with the strategy's mean score, and ``saved`` is that less the strategy's own budget. It is
+    given only between random's smallest and largest trained budget. The base model has no place on
+    a logarithmic axis; it is a point of its own at the left end that is drawn, is no part
+    of the monotone fit, and off which no number is read: a score below that of random's smallest budget
+    is UNDER. Intervals are sets of budgets that a test does not reject (``inference``).
 
-    **Its interval** is the 2.5 % and 97.5 % quantile over 10,000 draws in which every mean
-    is replaced by a normal variate of its standard error over seeds, random's curve and
-    the strategy's score independently; the base model's score is taken as exact where it
-    has been measured once. With three seeds it is rough.
+    **Without items** their noise is taken as normal and apart for every cell, from ``stderr``: too
+    wide, as cells share items. Without that it is left out, and ``unseen`` says so.
 
     Raises:
-        ValueError: on missing columns, a value that is not finite, a trial scored twice, or a
-            task of which no metric can be told.
+        ValueError: on missing columns, a value that is not finite, a trial or item scored twice,
+            or a task of which no metric can be told.
     """
-    _check(scores)
-    metrics = _primary_metrics(scores, primary or {})
+    check_trials(scores)
+    if items is not None:
+        check_items(items)
+    metrics = primary_metrics(scores, primary or {})
+    sign = _sign(metrics, lower_is_better)
+    trials, incomplete = trial_values(scores, metrics)
+    parts, boards = [], {}
+    for task in [*sorted(metrics), AVERAGE]:
+        board = make_board(trials, task, items)
+        if board is not None:
+            boards[task] = board
+            parts.append(_task_tables(task, board, control, sign, draws, np.random.default_rng(seed)))
+    differences, saved, curves = (
+        pd.concat([part[i] for part in parts], ignore_index=True) if parts else empty
+        for i, empty in enumerate((_differences_frame([]), _saved_frame([]), _curve_frame([])))
+    )
+    summary = _summary(trials).merge(differences, on=_ORDER, how="left", validate="one_to_one")
+    summary["mark"] = summary["mark"].fillna(0).astype(int)
+    unseen = unseen_variance(boards, control, one_subset, incomplete)
+    return LabelEfficiency(summary, saved, curves, control, metrics, incomplete, unseen)
+
+
+def _sign(metrics: Mapping[str, str], lower_is_better: Collection[str]) -> float:
     lower = {task for task, metric in metrics.items() if metric in lower_is_better}
     if lower and len(lower) < len(metrics):
         raise ValueError(
             f"Tasks with a metric where lower is better ({', '.join(sorted(lower))}) cannot be averaged with "
             "others. Compare them apart, or choose metrics of one sense with primary."
         )
-    trials, incomplete = _trials(scores, metrics)
-    summary = _summary(trials, control)
-    saved = _saved(summary, control, sign=-1.0 if lower else 1.0, generator=np.random.default_rng(seed))
-    return LabelEfficiency(summary, saved, control, metrics, incomplete)
+    return -1.0 if lower else 1.0
 
 
-def _check(scores: pd.DataFrame) -> None:
-    absent = [c for c in COLUMNS if c not in scores.columns]
-    if absent:
-        raise ValueError(f"scores needs the columns {', '.join(COLUMNS)}; {', '.join(absent)} missing.")
-    if scores.empty:
-        raise ValueError("scores is empty; score at least one trial.")
-    bad = scores[~np.isfinite(scores["value"].astype(float))]
-    if len(bad):
-        raise ValueError(
-            f"Every score must be finite; {_row_name(bad.iloc[0])} is not. Score that trial again."
-        )
-    negative = scores[scores["budget"] < 0]
-    if len(negative):
-        raise ValueError(f"budget must be at least 0; {_row_name(negative.iloc[0])} is not.")
-    twice = scores[scores.duplicated(list(COLUMNS[:-1]))]
-    if len(twice):
-        raise ValueError(
-            f"A trial must be scored once per task and metric; {_row_name(twice.iloc[0])} is twice."
-        )
+def _summary(trials: pd.DataFrame) -> pd.DataFrame:
+    summary = trials.groupby(_ORDER, sort=True)["value"].agg(["mean", "sem", "count"]).reset_index()
+    return summary.rename(columns={"sem": "se", "count": "n"})
 
 
-def _row_name(row: Any) -> str:
-    return f"{row.strategy} at {row.budget}, seed {row.seed}, {row.task}/{row.metric} = {row.value}"
+def _task_tables(
+    task: str, board: Board, control: str, sign: float, draws: int, generator: np.random.Generator
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Differences, savings and the control's curve of one task."""
+    cells, controls = board.matches(control)
+    found, prior = compare(board.means, board.noise, cells, controls)
+    clear = np.where(found.adjusted <= 1 - LEVEL, np.sign(sign * found.value), 0)
+    columns = (
+        found.value, found.se, found.value - found.half_width, found.value + found.half_width,
+        found.p, found.adjusted, clear,
+    )  # fmt: skip
+    rows = [(task, *_name(board, c), *values) for c, *values in zip(cells, *columns, strict=True)]
+    own = board.rows(control)
+    if not len(own):
+        return _differences_frame(rows), _saved_frame([]), _curve_frame([])
+    weights = board.noise.present[own].sum(axis=1).astype(float)
+    budgets = board.cells["budget"].to_numpy()[own]
+    fitted = sign * isotonic(sign * board.means[own], weights)
+    curve = [(task, int(b), float(m)) for b, m in zip(budgets, fitted, strict=True)]
+    savings = _savings(task, board, prior, own, sign, control, draws, generator)
+    return _differences_frame(rows), _saved_frame(savings), _curve_frame(curve)
 
 
-def _primary_metrics(scores: pd.DataFrame, primary: Mapping[str, str]) -> dict[str, str]:
-    chosen = {}
-    for task, rows in scores.groupby("task", sort=True):
-        present = sorted(set(rows["metric"]))
-        preferred = [m for m in PREFERRED_METRICS if m in present]
-        wanted = primary.get(str(task)) or (present[0] if len(present) == 1 else next(iter(preferred), None))
-        if wanted not in present:
-            raise ValueError(
-                f"Task {task} has the metrics {', '.join(present)}; "
-                + (f"{wanted} is not one." if wanted else "name its primary one with primary.")
-            )
-        chosen[str(task)] = str(wanted)
-    return chosen
+def _savings(
+    task: str,
+    board: Board,
+    prior: Prior,
+    own: np.ndarray,
+    sign: float,
+    control: str,
+    draws: int,
+    generator: np.random.Generator,
+) -> list[dict[str, Any]]:
+    others = board.others(control)
+    at = board.cells["budget"].to_numpy(float)
+    found = needed_budgets(
+        sign * board.means, board.noise, prior, others, at[others], own, at[own],
+        draws=draws, generator=generator,
+    )  # fmt: skip
+    return [
+        {"task": task, **_saving(*_name(board, row), float(board.means[row]), needed)}
+        for row, needed in zip(others, found, strict=True)
+    ]
 
 
-def _trials(scores: pd.DataFrame, metrics: dict[str, str]) -> tuple[pd.DataFrame, int]:
-    """task, strategy, budget, seed, value of the primary metrics, AVERAGE appended; trials without one."""
-    kept = scores[scores["metric"] == scores["task"].map(metrics)].copy()
-    kept.loc[kept["budget"] == 0, "strategy"] = BASE
-    trial = ["strategy", "budget", "seed"]
-    grouped = kept.groupby(trial, sort=True)["value"].agg(["mean", "count"]).reset_index()
-    whole = grouped["count"] == len(metrics)
-    average = grouped[whole].rename(columns={"mean": "value"}).assign(task=AVERAGE)
-    columns = ["task", *trial, "value"]
-    return pd.concat([kept[columns], average[columns]], ignore_index=True), int((~whole).sum())
-
-
-def _summary(trials: pd.DataFrame, control: str) -> pd.DataFrame:
-    cell = ["task", "strategy", "budget"]
-    summary = trials.groupby(cell, sort=True)["value"].agg(["mean", "sem", "count"]).reset_index()
-    summary = summary.rename(columns={"sem": "se", "count": "n"})
-    reference = summary[summary["strategy"] == control].set_index(["task", "budget"])
-    places = pd.MultiIndex.from_frame(summary[["task", "budget"]])
-    matched = reference.reindex(places)
-    summary["difference"] = summary["mean"] - matched["mean"].to_numpy()
-    # Seeds of two strategies are independent runs, so their variances add.
-    summary["difference_se"] = np.hypot(summary["se"], matched["se"].to_numpy())
-    own = summary["strategy"] == control
-    summary.loc[own, ["difference", "difference_se"]] = np.nan
-    return summary
-
-
-def _saved(summary: pd.DataFrame, control: str, sign: float, generator: np.random.Generator) -> pd.DataFrame:
-    rows = []
-    for task, cells in summary.groupby("task", sort=True):
-        on_curve = cells["strategy"].isin([control, BASE])
-        curve = cells[on_curve].sort_values("budget")
-        if not (curve["strategy"] == control).any():
-            continue
-        for cell in cells[~on_curve].itertuples():
-            rows.append({"task": task, **_saving(cell, curve, sign, generator)})
-    return pd.DataFrame(rows, columns=list(_SAVED)).astype(_SAVED)  # an empty one merges, too
-
-
-def _saving(cell: Any, curve: pd.DataFrame, sign: float, generator: np.random.Generator) -> dict[str, Any]:
-    budgets = curve["budget"].to_numpy(float)
-    needed, relation = _needed(
-        budgets, sign * curve["mean"].to_numpy()[None, :], sign * np.array([cell.mean])
-    )
-    saved = needed[0] - cell.budget
-    low, high = _interval(cell, curve, sign, generator)
+def _saving(strategy: str, budget: int, score: float, needed: Needed) -> dict[str, Any]:
+    number = needed.budget if _status(needed) == REACHED else np.nan
     return {
-        "strategy": cell.strategy,
-        "budget": cell.budget,
-        "score": cell.mean,
-        "needed": needed[0],
-        "relation": ("<=", "=", ">=")[relation[0] + 1],
-        "saved": saved,
-        "share": saved / needed[0] if needed[0] else np.nan,
-        "saved_low": low,
-        "saved_high": high,
+        "strategy": strategy,
+        "budget": budget,
+        "score": score,
+        "status": _status(needed),
+        "needed": number,
+        "needed_low": needed.low,
+        "needed_high": needed.high,
+        "saved": number - budget,
+        "saved_low": needed.low - budget,
+        "saved_high": needed.high - budget,
+        "share": (number - budget) / number,
     }
 
 
-def _needed(budgets: np.ndarray, curves: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest budget at which each curve reaches its target.
-
-    Args:
-        budgets: (P,) ascending.
-        curves: (D, P) scores, higher is better.
-        targets: (D,).
-
-    Returns:
-        (D,) budgets and (D,) how they relate to what is needed: 0 equal; 1 a lower bound, as
-        the whole curve is below; -1 an upper bound, as it begins above at more than 0.
-    """
-    reached = curves >= targets[:, None]
-    first = reached.argmax(axis=1)
-    beyond = ~reached.any(axis=1)
-    draws = np.arange(len(targets))
-    before = np.maximum(first - 1, 0)
-    low, high = curves[draws, before], curves[draws, first]
-    rise = np.where(first > 0, high - low, 1.0)
-    part = np.where(first > 0, (targets - low) / np.where(rise == 0, 1.0, rise), 0.0)
-    needed = budgets[before] + part * (budgets[first] - budgets[before])
-    needed = np.where(beyond, budgets[-1], np.where(first == 0, budgets[0], needed))
-    above = (first == 0) & ~beyond & (curves[:, 0] > targets) & (budgets[0] > 0)
-    return needed, np.where(beyond, 1, np.where(above, -1, 0))
+def _status(needed: Needed) -> str:
+    if needed.flat:
+        return FLAT
+    if np.isinf(needed.budget):
+        return NOT_REACHED if needed.budget > 0 else UNDER
+    return REACHED
 
 
-def _interval(
-    cell: Any, curve: pd.DataFrame, sign: float, generator: np.random.Generator
-) -> tuple[float, float]:
-    budgets, means = curve["budget"].to_numpy(float), sign * curve["mean"].to_numpy()
-    errors = curve["se"].to_numpy(float).copy()
-    errors[(curve["strategy"] == BASE).to_numpy() & (curve["n"] == 1).to_numpy()] = 0.0
-    if not (np.isfinite(errors).all() and np.isfinite(cell.se)):
-        return np.nan, np.nan
-    curves = means + errors * generator.standard_normal((_DRAWS, len(means)))
-    targets = sign * cell.mean + cell.se * generator.standard_normal(_DRAWS)
-    needed, relation = _needed(budgets, curves, targets)
-    saved = np.select([relation > 0, relation < 0], [np.inf, 0.0], needed) - cell.budget
-    low, high = np.quantile(saved, [0.025, 0.975], method="inverted_cdf")
-    return float(low), float(high)
+def _name(board: Board, row: int) -> tuple[str, int]:
+    return str(board.cells["strategy"].iloc[row]), int(board.cells["budget"].iloc[row])
+
+
+def _differences_frame(rows: list[tuple]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=[*_ORDER, *_DIFFERENCE, "mark"])
+    numbers = dict.fromkeys((*_DIFFERENCE, "mark"), "float64")
+    return frame.astype({"task": "str", "strategy": "str", "budget": "int64", **numbers})
+
+
+def _saved_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(_SAVED)).astype(_SAVED)
+
+
+def _curve_frame(rows: list[tuple[str, int, float]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["task", "budget", "mean"]).astype(
+        {"task": "str", "budget": "int64", "mean": "float64"}
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from edsel_assets.keys import ITERATIVE_PREFIX, budget_key, parse_trial
 from edsel_assets.selection.strategies import STRATEGIES
@@ -42,6 +43,16 @@ class Cell:
     def folder(self) -> tuple[str, ...]:
         """Parts of the path under the study's store; the last is the name of the file."""
         return (*self.asset.split("/"), *(self.partition.split("|") if self.partition else ()))
+
+
+def cell_path(root: Path, cell: Cell) -> Path:
+    """Path of a cell in the store at ``root``, without suffix; a directory where the value is an adapter."""
+    return root.joinpath(*cell.folder)
+
+
+def with_suffix(path: Path, suffix: str) -> Path:
+    """``path`` with a suffix; not as ``Path.with_suffix`` does, since ``k_center.s0`` has one already."""
+    return path.parent / f"{path.name}{suffix}"
 
 
 @dataclass(frozen=True)

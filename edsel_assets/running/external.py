@@ -15,7 +15,7 @@ from typing import Any
 
 from edsel_assets.demo import DEMO, local_path
 from edsel_assets.running import reads
-from edsel_assets.study import PoolSettings, Study
+from edsel_assets.study import Study
 
 _CACHE = "external_files.json"
 _WEIGHTS = {".safetensors", ".bin", ".pt", ".gguf"}
@@ -28,7 +28,7 @@ class FileHashes:
     """Content hashes of files, computed once per size and time of change."""
 
     def __init__(self, home: Path) -> None:
-        self._path = home / _CACHE
+        self.home, self._path = home, home / _CACHE
         self._new: dict[str, list[Any]] = {}
 
     @cached_property
@@ -120,11 +120,9 @@ def _data_path(study: Study, name: str) -> Path:
     return Path(study.evaluation.data_directory or ".").absolute() / rest
 
 
-def pool_source(settings: PoolSettings) -> Any:
-    """The study's pool as ``edsel_assets.pools`` reads it."""
-    from edsel_assets.pools import PoolSource
-
-    return PoolSource(**settings.model_dump(exclude={"annotations", "annotated_only"}))
+def order_names(store: Path) -> tuple[str, ...]:
+    """Names of the orders of a store, oldest first; reads file names alone."""
+    return tuple(sorted(path.stem for path in (store / "orders").glob("order-*.json")))
 
 
 def model_path(study: Study) -> str:
@@ -133,6 +131,8 @@ def model_path(study: Study) -> str:
 
 
 def _pool_files(study: Study, hashes: FileHashes) -> dict[str, str]:
+    from edsel_assets.stages.pools import pool_source
+
     return _listed("pool", pool_source(study.pool), hashes)
 
 
@@ -142,6 +142,16 @@ def _annotation_files(study: Study, hashes: FileHashes) -> dict[str, str]:
     if study.pool.annotations is None:
         return {}
     return _listed("annotations", PoolSource(study.pool.annotations), hashes)
+
+
+def _order_files(study: Study, hashes: FileHashes) -> dict[str, str]:
+    folder = hashes.home / "store" / study.name / "orders"
+    return {f"orders/{name}.json": hashes.of(folder / f"{name}.json") for name in order_names(folder.parent)}
+
+
+def _purchase_files(study: Study, hashes: FileHashes) -> dict[str, str]:
+    file = hashes.home / "store" / study.name / "purchases.jsonl"
+    return {file.name: hashes.of(file)} if file.exists() else {}
 
 
 def _listed(prefix: str, source: Any, hashes: FileHashes) -> dict[str, str]:
@@ -219,6 +229,8 @@ def _folder_hash(path: Path, hashes: FileHashes) -> str:
 _SOURCES = {
     reads.POOL_FILES: _pool_files,
     reads.ANNOTATION_FILES: _annotation_files,
+    reads.ORDER_FILES: _order_files,
+    reads.PURCHASE_FILES: _purchase_files,
     reads.MODEL_FILES: _model_files,
     reads.TASK_FILES: _task_files,
 }

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edsel_assets.running.cells import Cell
+from edsel_assets.running.cells import Cell, cell_path, with_suffix
 from edsel_assets.store import StoreError, atomic_path, content_hash
 
 FORMAT = 2
@@ -81,16 +81,6 @@ class Ledger(_Record):
     run: str
     host: str
     edsel: str
-
-
-def cell_path(root: Path, cell: Cell) -> Path:
-    """Path of a cell without suffix; a directory where the value is an adapter."""
-    return root.joinpath(*cell.folder)
-
-
-def with_suffix(path: Path, suffix: str) -> Path:
-    # Not Path.with_suffix: "k_center.s0" has a suffix already.
-    return path.parent / f"{path.name}{suffix}"
 
 
 def ledger_file(root: Path, cell: Cell) -> Path:

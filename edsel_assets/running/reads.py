@@ -19,6 +19,7 @@ from edsel_assets.study import Study
 
 #: Names of the sources of external inputs; see ``external``.
 POOL_FILES, ANNOTATION_FILES, MODEL_FILES, TASK_FILES = "pool", "annotations", "model", "tasks"
+ORDER_FILES, PURCHASE_FILES = "orders", "purchases"
 
 
 @dataclass(frozen=True)
@@ -56,19 +57,22 @@ _EXECUTION = {
     "fsdp",
 }
 
+_POOL = (
+    "pool.format",
+    "pool.columns",
+    "pool.split",
+    "pool.revision",
+    "pool.limit",
+    "pool.seed",
+    "pool.annotated_only",
+    "evaluation.held_out",
+    "evaluation.held_out_seed",
+)
+
 READS: Mapping[str, Reads] = {
-    "pool": Reads(
-        (
-            "pool.format",
-            "pool.columns",
-            "pool.split",
-            "pool.revision",
-            "pool.limit",
-            "pool.seed",
-            "pool.annotated_only",
-        ),
-        external=(POOL_FILES,),
-    ),
+    "pool": Reads(_POOL, external=(POOL_FILES,)),
+    "orders": Reads(external=(ORDER_FILES,)),
+    "purchases": Reads(external=(PURCHASE_FILES,)),
     "annotations": Reads(external=(ANNOTATION_FILES,)),
     "embeddings": Reads(),  # by embeddings.source: see settings_of
     "token_probabilities": Reads((*_PASS, "forward.max_new_tokens"), _MODEL, (MODEL_FILES,)),
@@ -81,10 +85,14 @@ READS: Mapping[str, Reads] = {
     "rankings": Reads(),  # by strategy
     "selections": Reads(),
     "training_sets": Reads(),
-    "held_out": Reads(("evaluation.win_rate_prompts",)),
+    "held_out": Reads(_POOL, external=(POOL_FILES,)),
     "lora_adapters": Reads((*_BASE, "model.template", "finetuning"), _ADAPTED, (MODEL_FILES,)),
-    "base_scores": Reads(_BASE, (*_MODEL, "lm-eval"), (MODEL_FILES, TASK_FILES)),
-    "benchmark_scores": Reads(_BASE, (*_ADAPTED, "lm-eval"), (MODEL_FILES, TASK_FILES)),
+    "purchased_training_set": Reads(),
+    "purchased_adapter": Reads((*_BASE, "model.template", "finetuning"), _ADAPTED, (MODEL_FILES,)),
+    "purchased_scores": Reads((*_BASE, "model.template"), (*_ADAPTED, "lm-eval"), (MODEL_FILES, TASK_FILES)),
+    "spend_curve": Reads(),
+    "base_scores": Reads((*_BASE, "model.template"), (*_MODEL, "lm-eval"), (MODEL_FILES, TASK_FILES)),
+    "benchmark_scores": Reads((*_BASE, "model.template"), (*_ADAPTED, "lm-eval"), (MODEL_FILES, TASK_FILES)),
     "win_rates": Reads((*_BASE, "model.template"), _ADAPTED, (MODEL_FILES,)),
     "round_selection": Reads(("rounds.rounds",)),
     "round_training_set": Reads(),
@@ -111,6 +119,10 @@ READS: Mapping[str, Reads] = {
 }
 
 
+_SCORED = {"base_scores", "benchmark_scores", "purchased_scores"}
+_TRAINED = {"lora_adapters", "round_checkpoint", "purchased_adapter"}
+
+
 def settings_of(study: Study, kind: str, partition: str | None = None) -> dict[str, Any]:
     """The settings that decide a cell, by dotted name; without a partition, of the whole asset."""
     names = [*READS[kind].settings]
@@ -123,15 +135,15 @@ def settings_of(study: Study, kind: str, partition: str | None = None) -> dict[s
         found |= _ranking_settings(study, partition)
     elif kind == "round_selection":
         found |= _strategy_settings(study, _iterative(study, partition))
-    elif kind in ("kernel_width", "held_out"):
+    elif kind == "kernel_width":
         found["selection.budgets: largest"] = max(study.selection.budgets)
-    elif kind in ("base_scores", "benchmark_scores"):
+    elif kind in _SCORED:
         found |= _evaluation_settings(study)
     elif kind == "label_efficiency":
         found |= {f"evaluation.tasks.{t.name}.metric": t.metric for t in study.evaluation.tasks}
     for name in names:
         found |= _flat(study, name)
-    if kind in ("lora_adapters", "round_checkpoint"):
+    if kind in _TRAINED:
         found = {n: v for n, v in found.items() if n.removeprefix("finetuning.") not in _EXECUTION}
     if kind == "round_checkpoint":
         found.pop("finetuning.epochs")  # rounds.epochs takes its place

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from edsel_assets.selection import update_weights
 from edsel_assets.selection.strategy import Signals, Strategy, StrategyOptions
@@ -32,6 +33,21 @@ def pick_round(
     options = replace(options, seed=options.seed + len(earlier))
     ranking = strategy(replace(signals, selected=known), size, options)
     return ranking_table(ranking, signals.prompt_ids, None, 0).drop_columns(["budget"])
+
+
+def ordered_round(orders: pa.Table, cell: str) -> pa.Table | None:
+    """A round's picks as ordered, ``replicate, rank, prompt_id, gain``; None before its order."""
+    mine = orders.filter(pc.and_(pc.equal(orders["cell"], cell), pc.invert(orders["validation"])))
+    if not mine.num_rows:
+        return None
+    return pa.table(
+        {
+            "replicate": pa.array(np.zeros(mine.num_rows, dtype=np.int32)),
+            "rank": pa.array(np.arange(mine.num_rows, dtype=np.int64)),
+            "prompt_id": mine["prompt_id"].cast(pa.string()),
+            "gain": mine["gain"].fill_null(0.0),
+        }
+    )
 
 
 def union(selections: Sequence[pa.Table]) -> pa.Table:

@@ -1,4 +1,4 @@
-"""The report: base, trials and win rates brought together, as tables, plots and text."""
+"""The report: base, trials and win rates brought together as evidence, plots and text."""
 
 from __future__ import annotations
 
@@ -9,19 +9,24 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from edsel_assets.report.tables import AVERAGE, LabelEfficiency, label_efficiency
+from edsel_assets.report.evidence import Evidence, gather
+from edsel_assets.report.sheets import Rows, saved_sheet, score_sheet
+from edsel_assets.report.tables import LabelEfficiency, label_efficiency
+from edsel_assets.selection import STRATEGIES
 from edsel_assets.study import Study
-
-_CELL = ["task", "strategy", "budget"]
 
 
 @dataclass(frozen=True)
 class Report:
-    """What the asset ``label_efficiency`` holds and shows."""
+    """What the asset ``label_efficiency`` holds and shows.
+
+    ``evidence`` is what every rendering is made of: ``report.formats`` and ``report.page``.
+    """
 
     table: pa.Table
     plots: dict[str, bytes]
     markdown: str
+    evidence: Evidence
 
 
 def summarise(
@@ -29,32 +34,42 @@ def summarise(
     base_scores: pa.Table,
     benchmark_scores: Mapping[str, pa.Table],
     win_rates: Mapping[str, pa.Table],
+    *,
+    items: pd.DataFrame | None = None,
+    spend: Rows = (),
+    staleness: Rows = (),
+    missing: Rows = (),
 ) -> Report:
     """The report of the trials there are.
 
     Args:
         benchmark_scores, win_rates: by partition key, ``00100|k_center.s0``.
+        items: scores by item, as ``label_efficiency`` takes them; sharper intervals.
+        spend, staleness, missing: rows of the report's sections of these names.
 
     Raises:
         ValueError: before any trial of the control is scored.
     """
-    from edsel_assets.report import plots
-
-    efficiency = compare_strategies(study, base_scores, benchmark_scores)
-    table = efficiency.scores.merge(
-        efficiency.saved.drop(columns="score"), on=_CELL, how="left", validate="one_to_one"
-    ).merge(_mean_win_rates(win_rates), on=_CELL, how="left", validate="one_to_one")
-    pictures = {"score_by_budget": plots.score_by_budget(efficiency)}
-    if len(efficiency.saved):
-        pictures["annotation_saved"] = plots.annotation_saved(efficiency)
-    text = "\n".join(f"    {line}" for line in report_text(efficiency, width=110).splitlines())
-    return Report(
-        pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None), pictures, text
+    efficiency = compare_strategies(study, base_scores, benchmark_scores, items=items)
+    evidence = gather(
+        efficiency,
+        title=f"Label efficiency: {study.name}",
+        win_rates=_win_rate_frame(win_rates),
+        spend=spend,
+        staleness=staleness,
+        missing=missing,
     )
+    text = "\n".join(f"    {line}" for line in report_text(efficiency, width=150).splitlines())
+    table = pa.Table.from_pandas(evidence.table, preserve_index=False).replace_schema_metadata(None)
+    return Report(table, evidence.plots, text, evidence)
 
 
 def compare_strategies(
-    study: Study, base_scores: pa.Table, benchmark_scores: Mapping[str, pa.Table]
+    study: Study,
+    base_scores: pa.Table,
+    benchmark_scores: Mapping[str, pa.Table],
+    *,
+    items: pd.DataFrame | None = None,
 ) -> LabelEfficiency:
     """Scores and savings by strategy and budget."""
     if not any(parse_cell(key)[1] == study.report.control for key in benchmark_scores):
@@ -70,7 +85,14 @@ def compare_strategies(
     frame = pd.concat(frames, ignore_index=True)
     frame = frame[frame["task"].isin(wanted)]
     primary = {task.name: task.metric for task in study.evaluation.tasks if task.metric}
-    return label_efficiency(frame, primary=primary, control=study.report.control)
+    return label_efficiency(
+        frame, items=items, primary=primary, control=study.report.control, one_subset=_one_subset(study)
+    )
+
+
+def _one_subset(study: Study) -> list[str]:
+    rows = {name: STRATEGIES.get(name) for name in study.selection.strategies}
+    return [name for name, row in rows.items() if row and not row.stochastic and not row.iterative]
 
 
 def parse_cell(key: str) -> tuple[int, str, int]:
@@ -81,12 +103,11 @@ def parse_cell(key: str) -> tuple[int, str, int]:
 
 
 def report_text(efficiency: LabelEfficiency, width: int = 120) -> str:
-    from edsel_assets.report.text import render, saved_table, score_table
+    from edsel_assets.report.formats import render_text
 
-    tables = [score_table(efficiency)]
-    if len(efficiency.saved):
-        tables.append(saved_table(efficiency))
-    return render(*tables, width=width)
+    task = efficiency.main_task
+    sheets = [sheet for sheet in (saved_sheet(efficiency, task), score_sheet(efficiency, task)) if sheet.rows]
+    return render_text(sheets, efficiency.unseen, width=width)
 
 
 def print_report(study: Study, store: Path) -> None:
@@ -104,18 +125,16 @@ def print_report(study: Study, store: Path) -> None:
 
 
 def _trial_frame(scores: pa.Table, budget: int, strategy: str, seed: int) -> pd.DataFrame:
-    frame = scores.select(["task", "metric", "value"]).to_pandas()
+    known = [name for name in ("task", "metric", "value", "stderr", "n") if name in scores.column_names]
+    frame = scores.select(known).to_pandas()
     # lm-eval names a metric with its filter: "exact_match,strict-match"; "acc,none" is plain acc.
     frame["metric"] = frame["metric"].str.removesuffix(",none")
     return frame.assign(budget=budget, strategy=strategy, seed=seed)
 
 
-def _mean_win_rates(win_rates: Mapping[str, pa.Table]) -> pd.DataFrame:
+def _win_rate_frame(win_rates: Mapping[str, pa.Table]) -> pd.DataFrame:
     rows = []
     for key, table in win_rates.items():
         budget, strategy, _ = parse_cell(key)
         rows.append({"strategy": strategy, "budget": budget, "win_rate": table["value"][0].as_py()})
-    frame = pd.DataFrame(rows, columns=["strategy", "budget", "win_rate"])
-    means = frame.groupby(["strategy", "budget"])["win_rate"].agg(["mean", "sem"]).reset_index()
-    means = means.rename(columns={"mean": "win_rate", "sem": "win_rate_se"})
-    return means.assign(task=AVERAGE)
+    return pd.DataFrame(rows, columns=["strategy", "budget", "win_rate"])

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from edsel_assets.demo import local_path
-from edsel_assets.stages.training_sets import known_responses
+from edsel_assets.stages.held_out import loss_scores, losses
 from edsel_assets.study import FinetuningSettings, Study
 
 _COPIED = 1 << 30  # bytes of weights up to which a merged copy is cheaper than a slower forward pass
@@ -25,45 +25,40 @@ def finetune_settings(tuning: FinetuningSettings, **changes: Any) -> Any:
     return FinetuneSettings.from_dict(tuning.model_dump(exclude={"seeds", "random_seeds"}) | changes)
 
 
-def scores_table(scores: Sequence[Any]) -> pa.Table:
-    """lm-eval scores as ``task, metric, value, stderr, n``."""
-    columns = {
-        name: [getattr(s, name) for s in scores] for name in ("task", "metric", "value", "stderr", "n")
-    }
-    schema = pa.schema(
-        [
-            ("task", pa.string()),
-            ("metric", pa.string()),
-            ("value", pa.float64()),
-            ("stderr", pa.float64()),
-            ("n", pa.int64()),
-        ]
-    )
-    return pa.table(columns, schema=schema)
+SCORES = pa.schema(
+    [
+        ("task", pa.string()),
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("stderr", pa.float64()),
+        ("n", pa.int64()),
+    ]
+)
 
 
-def comparison_prompts(study: Study, pool: pa.Table, annotations: pa.Table) -> pa.Table:
-    """``prompt_id, prompt, response`` of prompts with a response, in a fixed random order.
+@dataclass(frozen=True)
+class Scored:
+    """Scores of one model.
 
-    So many that ``evaluation.win_rate_prompts`` are left when any two training sets are taken away.
+    Attributes:
+        table: ``task, metric, value, stderr, n``.
+        items: arrays by name: ``held_out_nll`` (nats) and ``held_out_tokens`` of each held-out prompt.
+        files: local data sets that the tasks read.
     """
-    prompts, responses = known_responses(pool, annotations)
-    most = study.evaluation.win_rate_prompts + 2 * max(study.selection.budgets)
-    # A prompt_id is a hash, so its order is a fixed random one.
-    ids = [p for p in sorted(responses) if p in prompts and responses[p] is not None][:most]
-    return pa.table(
-        {
-            "prompt_id": pa.array(ids, pa.string()),
-            "prompt": pa.array([prompts[p] for p in ids], pa.large_string()),
-            "response": pa.array([responses[p] for p in ids], pa.large_string()),
-        }
-    )
+
+    table: pa.Table
+    items: dict[str, np.ndarray]
+    files: list[Path]
 
 
 def evaluate_study(
-    model: Any, tokenizer: Any, study: Study, progress: Callable[[int, int], None] | None = None
-) -> tuple[pa.Table, list[Path]]:
-    """Scores of the study's tasks on a model, an adapter applied or not, and the local data they read."""
+    model: Any,
+    tokenizer: Any,
+    study: Study,
+    held_out: pa.Table,
+    progress: Callable[[int, int], None] | None = None,
+) -> Scored:
+    """Scores of the study's tasks and of the held-out prompts on a model, an adapter applied or not."""
     from edsel_assets.llm import evaluate
     from edsel_assets.llm.scoring.tasks import data_paths
 
@@ -91,7 +86,13 @@ def evaluate_study(
             progress=progress,
         )
         paths |= set(data_paths(names, folder, settings.data_directory, shots))
-    return scores_table(scores), sorted(paths)
+    rows = [asdict(score) for score in scores]
+    items: dict[str, np.ndarray] = {}
+    if held_out.num_rows:
+        nll, tokens = losses(model, tokenizer, held_out, study.model.template, study.forward.batch_tokens)
+        rows += loss_scores(nll, tokens)
+        items = {"held_out_nll": nll, "held_out_tokens": tokens}
+    return Scored(pa.Table.from_pylist(rows, schema=SCORES), items, sorted(paths))
 
 
 def tasks_folder(study: Study) -> Path | None:
@@ -126,11 +127,10 @@ def adapted_chain(model: Any, adapters: Sequence[Path]) -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class Trial:
-    """A finetuned model to compare: its name, its adapter, what it was trained on."""
+    """A finetuned model to compare: its name and its adapter."""
 
     name: str
     adapter: Path
-    trained_on: frozenset[str]
 
 
 def compare(
@@ -138,23 +138,21 @@ def compare(
 ) -> pa.Table:
     """The weighted win rate of ``trial`` against ``control``: ``metric, value, stderr, n, control``.
 
-    Over the first of the ``held_out`` prompts that neither was trained on.
+    Over the held-out prompts, which neither was trained on: the posterior, at even odds, that a response was
+    written by the trial's model rather than by the control's, from both models' likelihoods.
 
     Raises:
-        ValueError: when no such prompt is left.
+        ValueError: when there is no held-out prompt.
     """
     from edsel_assets.llm import format_prompt, log_likelihoods, win_rate
 
-    seen = pa.array(sorted(trial.trained_on | control.trained_on), pa.string())
-    left = held_out.filter(pc.invert(pc.is_in(held_out["prompt_id"], value_set=seen)))
-    left = left.slice(0, study.evaluation.win_rate_prompts)
-    if not left.num_rows:
+    if not held_out.num_rows:
         raise ValueError(
-            "No prompt with a response is left to compare on: every one was trained on. Lower the largest "
-            "budget, or enlarge the pool."
+            "No answered prompt is held out to compare on. Set evaluation.held_out to a number of prompts, "
+            "or annotation.validation to buy some."
         )
-    prompts = [format_prompt(study.model.template, p) for p in left["prompt"].to_pylist()]
-    responses = left["response"].to_pylist()
+    prompts = [format_prompt(study.model.template, p) for p in held_out["prompt"].to_pylist()]
+    responses = held_out["response"].to_pylist()
     found = []
     for rival in (trial, control):
         with finetuned(model, rival.adapter) as scored:
@@ -169,7 +167,7 @@ def compare(
             "metric": ["win_rate"],
             "value": [float(rate.value)],
             "stderr": [float(rate.stderr)],
-            "n": [left.num_rows],
+            "n": [held_out.num_rows],
             "control": [control.name],
         }
     )

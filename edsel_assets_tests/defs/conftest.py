@@ -31,7 +31,7 @@ TINY: dict[str, Any] = {
     "evaluation": {
         "tasks": [{"name": "edsel_demo_choice", "limit": 8}],
         "include_path": "builtin:demo",
-        "win_rate_prompts": 8,
+        "held_out": 8,
     },
     "rounds": {"rounds": 2, "max_new_tokens": 4},
 }

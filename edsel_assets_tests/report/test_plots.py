@@ -31,6 +31,8 @@ PLOTS = {
     "score at one budget": lambda: plots.score_by_budget(label_efficiency(mmlu().query("budget <= 20000"))),
     "saved": lambda: plots.annotation_saved(label_efficiency(mmlu()), "mmlu"),
     "saved by 15": lambda: plots.annotation_saved(label_efficiency(many())),
+    "differences": lambda: plots.differences(label_efficiency(mmlu())),
+    "differences of 15": lambda: plots.differences(label_efficiency(many())),
     "gains": lambda: plots.gain_curves(
         {0.001: np.linspace(9, 8, 5000), 1.0: np.r_[np.linspace(9, 0, 4000), np.zeros(1000)]},
         budget=4500, usable=[0.001], chosen=0.001,
@@ -95,5 +97,7 @@ def test_what_cannot_be_drawn_is_refused():
         plots.histogram(np.array([np.nan, np.inf]), label="score")
     with pytest.raises(ValueError, match="no saving to plot"):
         plots.annotation_saved(label_efficiency(mmlu().query("strategy == 'fl_rbf'")))
+    with pytest.raises(ValueError, match="no difference to plot"):
+        plots.differences(label_efficiency(mmlu().query("strategy == 'fl_rbf'")))
     with pytest.raises(ValueError, match="task must be one of average, mmlu; got 'bbh'"):
         plots.score_by_budget(label_efficiency(mmlu()), "bbh")

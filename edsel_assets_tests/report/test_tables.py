@@ -3,9 +3,19 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
-from edsel_assets.report.tables import AVERAGE, BASE, _needed, label_efficiency
+from edsel_assets.report.tables import (
+    AVERAGE,
+    BASE,
+    FLAT,
+    NOT_REACHED,
+    REACHED,
+    UNDER,
+    label_efficiency,
+)
 from edsel_assets_tests.report.paper import cell, mmlu
+from edsel_assets_tests.report.simulated import rising, simulate
 
 
 def trials(*rows: tuple) -> pd.DataFrame:
@@ -26,105 +36,165 @@ def simple(strategy: str, budget: int, *values: float) -> list[tuple]:
 
 RANDOM = [
     *simple("base", 0, 0.2),
-    *simple("random", 100, 0.3, 0.5),
-    *simple("random", 200, 0.5, 0.7),
-]  # the curve: 0.2 at 0, 0.4 at 100, 0.6 at 200
+    *simple("random", 100, 0.39, 0.41),
+    *simple("random", 200, 0.59, 0.61),
+]  # the curve: 0.4 at 100, 0.6 at 200; the base model, 0.2, is a point of its own
 
 
 def test_means_standard_errors_and_differences_by_hand():
-    found = label_efficiency(trials(*RANDOM, *simple("s", 100, 0.4, 0.5, 0.6))).scores
+    rows = [*simple("base", 0, 0.2), *simple("random", 100, 0.3, 0.4, 0.8), *simple("s", 100, 0.4, 0.5, 0.6)]
+    found = label_efficiency(trials(*rows)).scores
     s = row(found, task="t", strategy="s")
     assert s["mean"] == pytest.approx(0.5)
     assert s["se"] == pytest.approx(0.1 / math.sqrt(3))  # sample deviation 0.1
     assert s["n"] == 3
-    assert s["difference"] == pytest.approx(0.1)
-    # Random's deviation is 0.2 / sqrt(2), so its standard error is 0.1.
-    assert s["difference_se"] == pytest.approx(math.sqrt(0.01 / 3 + 0.01))
+    # Paired by seed: 0.1, 0.1, -0.2 with mean 0 and deviation sqrt(0.06 / 2).
+    assert s["difference"] == pytest.approx(0.0)
+    assert s["difference_se"] == pytest.approx(math.sqrt(0.03 / 3))
+    half = stats.t.ppf(0.975, 2) * math.sqrt(0.03 / 3)
+    assert (s["difference_low"], s["difference_high"]) == pytest.approx((-half, half))
+    assert (s["p"], s["p_holm"], s["mark"]) == (pytest.approx(1.0), pytest.approx(1.0), 0)
     base = row(found, task="t", strategy=BASE)
     assert (base["budget"], base["mean"], base["n"]) == (0, 0.2, 1)
     assert math.isnan(base["se"])
-    assert math.isnan(row(found, task="t", strategy="random", budget=100)["difference"])
+    assert math.isnan(row(found, task="t", strategy="random")["difference"])
 
 
 @pytest.mark.parametrize(
-    ("score", "needed", "relation", "saved", "share"),
+    ("score", "status", "needed"),
     [
-        (0.5, 150, "=", 50, 1 / 3),  # half-way from 0.4 to 0.6
-        (0.6, 200, "=", 100, 1 / 2),  # what random reaches with twice as many
-        (0.4, 100, "=", 0, 0),
-        (0.3, 50, "=", -50, -1),  # half-way from the base model: random needs half
-        (0.2, 0, "=", -100, math.nan),  # as without finetuning
-        (0.1, 0, "=", -100, math.nan),  # worse than without
-        (0.7, 200, ">=", 100, 1 / 2),  # better than any random score
+        (0.5, REACHED, 100 * math.sqrt(2)),  # half-way in the logarithm of the budget
+        (0.6, REACHED, 200),
+        (0.4, REACHED, 100),
+        (0.3, UNDER, math.nan),  # between the base model and random's smallest budget: no number
+        (0.1, UNDER, math.nan),  # worse than without finetuning
+        (0.7, NOT_REACHED, math.nan),
     ],
 )
-def test_annotation_saved_by_hand(score, needed, relation, saved, share):
-    found = row(label_efficiency(trials(*RANDOM, *simple("s", 100, score, score))).saved, task="t")
-    assert found["needed"] == pytest.approx(needed)
-    assert found["relation"] == relation
-    assert found["saved"] == pytest.approx(saved)
-    assert found["share"] == pytest.approx(share, nan_ok=True)
+def test_annotation_saved_by_hand(score, status, needed):
+    rows = [*RANDOM, *simple("s", 100, score - 0.01, score + 0.01)]
+    found = row(label_efficiency(trials(*rows)).saved, task="t")
+    assert found["status"] == status
+    assert found["needed"] == pytest.approx(needed, nan_ok=True)
+    assert found["saved"] == pytest.approx(needed - 100, nan_ok=True)
+    assert found["share"] == pytest.approx((needed - 100) / needed, nan_ok=True)
+    assert found["needed_low"] <= found["needed_high"]
 
 
-def test_without_a_base_score_a_low_score_gives_an_upper_bound():
-    found = row(label_efficiency(trials(*RANDOM[1:], *simple("s", 100, 0.3))).saved, task="t")
-    assert (found["needed"], found["relation"], found["saved"]) == (100, "<=", 0)
-
-
-def test_the_first_crossing_of_a_curve_that_falls_counts():
+def test_a_curve_that_falls_is_pooled_by_seeds():
     rows = [
-        *simple("base", 0, 0.0),
-        *simple("random", 100, 0.6),
-        *simple("random", 200, 0.4),
-        *simple("random", 300, 0.8),
+        *simple("random", 100, 0.1, 0.1),
+        *simple("random", 200, 0.6, 0.6, 0.6, 0.6),
+        *simple("random", 400, 0.3, 0.3),  # pooled with the four at 200: (4 * 0.6 + 2 * 0.3) / 6
+        *simple("random", 800, 0.8, 0.8),
     ]
-    saved = label_efficiency(trials(*rows, *simple("s", 100, 0.3), *simple("s", 300, 0.7))).saved
-    assert row(saved, task="t", budget=100)["needed"] == pytest.approx(50)
-    assert row(saved, task="t", budget=300)["needed"] == pytest.approx(275)  # 0.4 + 0.75 * 0.4
+    found = label_efficiency(trials(*rows, *simple("s", 100, 0.65, 0.65)))
+    curve = found.curves[found.curves["task"] == "t"]
+    assert curve["mean"].tolist() == pytest.approx([0.1, 0.5, 0.5, 0.8])
+    assert row(found.saved, task="t")["needed"] == pytest.approx(400 * 2**0.5)
+
+
+def test_a_curve_too_flat_to_tell_gives_no_number():
+    noisy = [0.3, 0.5, 0.7]
+    rows = [*simple("random", 100, *noisy), *simple("random", 200, *noisy[::-1]), *simple("s", 100, *noisy)]
+    found = row(label_efficiency(trials(*rows)).saved, task="t")
+    assert found["status"] == FLAT
+    assert math.isnan(found["saved"])
 
 
 def test_the_papers_saving_is_about_half():
     # Facility location at 45K scores 47.63; random goes from 45.99 (45K) to 47.76 (90K).
-    found = label_efficiency(mmlu())
-    fl = row(found.saved, task="mmlu", strategy="fl_rbf", budget=45_000)
-    assert fl["needed"] == pytest.approx(45_000 + 45_000 * (47.63 - 45.99) / (47.76 - 45.99))
-    assert fl["share"] == pytest.approx(0.481, abs=0.001)
-    assert fl["saved_low"] < fl["saved"] < fl["saved_high"] == math.inf
-    worse = row(found.saved, task="mmlu", strategy="min_margin", budget=45_000)
-    assert worse["saved"] == pytest.approx(30_000 + 15_000 * (45.31 - 44.91) / (45.99 - 44.91) - 45_000)
+    found = row(label_efficiency(mmlu()).saved, task="mmlu", strategy="fl_rbf", budget=45_000)
+    assert found["needed"] == pytest.approx(45_000 * 2 ** ((47.63 - 45.99) / (47.76 - 45.99)))
+    assert found["share"] == pytest.approx(0.474, abs=0.001)
+    assert 0 < found["saved_low"] < found["saved"] < found["saved_high"] == math.inf
+    worse = row(label_efficiency(mmlu()).saved, task="mmlu", strategy="min_margin", budget=45_000)
     assert worse["saved"] < 0
 
 
-def test_the_interval_is_the_known_one_where_the_curve_is_straight_and_exact():
-    # Random is exact (equal seeds) on the line score = budget / 1000, so that needed = 1000 x score.
-    rows = [*simple("base", 0, 0.0), *simple("random", 500, 0.5, 0.5), *simple("random", 1000, 1.0, 1.0)]
-    scores = trials(*rows, *simple("s", 300, 0.58, 0.60, 0.62))
-    found = row(label_efficiency(scores).saved, task="t")
-    half_width = 1.96 * 1000 * 0.02 / math.sqrt(3)
-    assert found["saved_low"] == pytest.approx(300 - half_width, abs=1.0)
-    assert found["saved_high"] == pytest.approx(300 + half_width, abs=1.0)
-    again = row(label_efficiency(scores).saved, task="t")
-    assert again["saved_low"] == found["saved_low"]
-    assert row(label_efficiency(scores, seed=1).saved, task="t")["saved_low"] != found["saved_low"]
+def test_one_seed_gives_no_interval_and_no_mark():
+    rows = [*simple("random", 100, 0.4), *simple("random", 200, 0.6), *simple("s", 100, 0.5)]
+    found = label_efficiency(trials(*rows))
+    assert math.isnan(row(found.saved, task="t")["saved_low"])
+    s = row(found.scores, task="t", strategy="s")
+    assert math.isnan(s["p"])
+    assert s["mark"] == 0
+    assert any("No spread over seeds is seen" in sentence for sentence in found.unseen)
 
 
-def test_one_seed_gives_no_interval():
-    rows = [*simple("base", 0, 0.2), *simple("random", 100, 0.4), *simple("s", 100, 0.3, 0.5)]
-    found = row(label_efficiency(trials(*rows)).saved, task="t")
-    assert math.isnan(found["saved_low"])
-    assert math.isnan(found["saved_high"])
+def test_one_seed_beside_others_takes_their_spread():
+    rows = [*RANDOM, *simple("s", 100, 0.45, 0.48), *simple("u", 100, 0.5)]
+    found = label_efficiency(trials(*rows))
+    u = row(found.scores, task="t", strategy="u")
+    assert u["difference_se"] > 0
+    assert any("One seed only: u at 100. Their spread" in sentence for sentence in found.unseen)
 
 
-def test_needed_agrees_with_a_search_along_the_curve():
-    generator = np.random.default_rng(0)
-    budgets = np.array([0.0, 10.0, 30.0, 40.0])
-    curves, targets = generator.random((200, 4)), generator.random(200)
-    needed, relation = _needed(budgets, curves, targets)
-    fine = np.linspace(0, 40, 40_001)
-    for i in range(200):
-        reached = fine[np.interp(fine, budgets, curves[i]) >= targets[i]]
-        assert relation[i] == (0 if len(reached) else 1)
-        assert needed[i] == pytest.approx(reached[0] if len(reached) else 40.0, abs=0.0011)
+def test_items_that_are_shared_sharpen_the_intervals():
+    budgets = [100, 200, 400, 800]
+    truth = {"random": rising(budgets), "s": rising(budgets[:3], shift=2.0)}
+    scores, items = simulate(truth, {"random": 6, "s": 3}, tasks=2)
+    with_items = label_efficiency(scores, items=items)
+    normal = label_efficiency(scores)
+    unknown = label_efficiency(scores.drop(columns=["stderr", "n"]))
+    widths = [
+        found.scores["difference_high"].sub(found.scores["difference_low"]).median()
+        for found in (with_items, normal)
+    ]
+    assert widths[0] < 0.7 * widths[1]
+    assert not any("Draw of the items" in sentence for sentence in with_items.unseen)
+    assert any("task_0, task_1: from standard errors alone" in sentence for sentence in normal.unseen)
+    assert any("task_0, task_1: not known" in sentence for sentence in unknown.unseen)
+    shuffled = label_efficiency(scores, items=items.sample(frac=1.0, random_state=0))
+    pd.testing.assert_frame_equal(with_items.saved, shuffled.saved)
+    with pytest.raises(ValueError, match="An item must be scored once in a trial; 0 of task_0 is twice"):
+        label_efficiency(scores, items=pd.concat([items, items.head(1)]))
+    with pytest.raises(ValueError, match=r"items needs the columns .*; item missing"):
+        label_efficiency(scores, items=items.drop(columns="item"))
+
+
+def test_items_of_some_trials_are_not_taken_for_all():
+    truth = {"random": rising([100, 200]), "s": rising([100])}
+    scores, items = simulate(truth, {"random": 3, "s": 3}, tasks=2)
+    part = items[~((items["strategy"] == "s") & (items["seed"] == 1) & (items["task"] == "task_1"))]
+    found = label_efficiency(scores, items=part)
+    assert any("Draw of the items of task_1: from standard errors" in sentence for sentence in found.unseen)
+
+
+def test_budgets_may_differ_by_strategy():
+    truth = {"random": rising([100, 200, 400, 800]), "s": rising([150, 400]), "u": rising([200], shift=1.5)}
+    scores, items = simulate(truth, {"random": 6, "s": 3, "u": 2})
+    found = label_efficiency(scores, items=items)
+    s = found.scores[(found.scores["task"] == AVERAGE) & (found.scores["strategy"] == "s")].set_index(
+        "budget"
+    )
+    assert math.isnan(s.loc[150, "p"])  # random has no score there
+    assert s.loc[400, "p"] > 0
+    assert row(found.saved, task=AVERAGE, strategy="s", budget=150)["status"] == REACHED
+
+
+def test_what_cannot_be_seen_is_named():
+    truth = {"random": rising([100, 200]), "k_center": rising([100])}
+    scores, _ = simulate(truth, {"random": 3, "k_center": 3}, tasks=2)
+    lacking = scores.drop(scores.index[0])
+    found = label_efficiency(lacking, one_subset=["k_center", "deita"])
+    assert any(sentence.startswith("One subset, whatever the seed: k_center.") for sentence in found.unseen)
+    assert any("1 trials lack the score of a task" in sentence for sentence in found.unseen)
+    assert any("One pool, one base model" in sentence for sentence in found.unseen)
+
+
+def test_a_table_of_fifteen_strategies_takes_seconds():
+    import time
+
+    budgets = [100, 200, 400, 800, 1600]
+    truth = {f"s{i}": rising(budgets[1:4]) for i in range(14)} | {"random": rising(budgets)}
+    scores, items = simulate(truth, dict.fromkeys(truth, 3) | {"random": 6}, tasks=5, items=200)
+    begun = time.perf_counter()
+    found = label_efficiency(scores, items=items, draws=2000)
+    taken = time.perf_counter() - begun
+    print(f"15 strategies, 3 budgets, 5 tasks, 2,000 draws: {taken:.1f} s")
+    assert len(found.saved) == 14 * 3 * 6
+    assert taken < 20  # about 3 s alone; the machine may be busy
 
 
 def test_the_average_is_over_tasks_of_whole_trials():
@@ -167,7 +237,12 @@ def test_where_lower_is_better_the_saving_turns():
         *simple("s", 100, 5.0),
     ]
     found = label_efficiency(trials(*rows), lower_is_better=["acc"])
-    assert row(found.saved, task="t")["needed"] == pytest.approx(150)
+    assert row(found.saved, task="t")["needed"] == pytest.approx(100 * 2**0.5)
+    better = [*simple("random", 100, 6.0, 6.1, 6.2), *simple("s", 100, 5.0, 5.1, 5.2)]
+    assert (
+        row(label_efficiency(trials(*better), lower_is_better=["acc"]).scores, task="t", strategy="s")["mark"]
+        == 1
+    )
     mixed = trials(*rows, *[("s", 100, 0, "u", "f1", 0.5)])
     with pytest.raises(ValueError, match=r"lower is better \(t\) cannot be averaged"):
         label_efficiency(mixed, lower_is_better=["acc"])

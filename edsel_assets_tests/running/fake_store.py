@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from edsel_assets.defs.build import build_definitions
-from edsel_assets.running.cells import Cell, Lineage
+from edsel_assets.running.cells import Cell, Lineage, cell_path, with_suffix
 from edsel_assets.running.dagster_internals import lineage_of
 from edsel_assets.running.external import External
 from edsel_assets.running.freshness import Freshness
@@ -11,10 +11,8 @@ from edsel_assets.running.ledger import (
     InputRead,
     Ledger,
     artifact_files,
-    cell_path,
     now,
     stored_files,
-    with_suffix,
     write_ledger,
 )
 from edsel_assets.running.reads import READS, libraries_of, settings_of

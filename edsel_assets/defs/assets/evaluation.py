@@ -1,30 +1,55 @@
 """Group ``evaluation``: benchmark scores of the base model and of every trial, and win rates."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from edsel_assets.defs.graph import Graph, partition_of
-from edsel_assets.defs.io_managers import Table
+from edsel_assets.defs.io_managers import Table, TableWithArrays
 from edsel_assets.defs.metadata import preview, timed, versioned_output
 from edsel_assets.defs.partitions import dimensions
 from edsel_assets.defs.resources import BaseModel
-from edsel_assets.keys import parse_trial
 from edsel_assets.running.external import External
+
+if TYPE_CHECKING:
+    from edsel_assets.stages.trials import Scored
+else:
+    Scored = Any  # its module imports pyarrow, which takes as long as loading the definitions
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
     study, cells = graph.study, graph.partitions
 
+    @dg.asset(**graph.declare("evaluation", "held_out", kinds={"parquet"}))
+    def held_out(context: dg.AssetExecutionContext, orders: Table, purchases: Table) -> dg.Output:
+        """What trials are scored on: answered prompts that no strategy may take, and those bought to validate."""
+        from edsel_assets.stages.buying import validation_answers
+        from edsel_assets.stages.held_out import held_out_table
+        from edsel_assets.stages.pools import read_study_pool
+
+        with timed() as time:
+            found = read_study_pool(study)
+        table = held_out_table(found.every, found.held_out, validation_answers(orders, purchases))
+        return versioned_output(context, table, {"preview": preview(table), **time})
+
+    def scores(context: dg.AssetExecutionContext, scored: Scored, seconds: dict[str, float]) -> dg.Output:
+        table = scored.table
+        return versioned_output(
+            context,
+            TableWithArrays(table, scored.items) if scored.items else table,
+            {**_headline(table), "preview": preview(table), **seconds},
+            data_sets=External(study, graph.home).data_sets(scored.files),
+        )
+
     @dg.asset(**graph.declare("evaluation", "base_scores", kinds={"pytorch"}, device=True))
-    def base_scores(context: dg.AssetExecutionContext, base_model: BaseModel) -> dg.Output:
+    def base_scores(context: dg.AssetExecutionContext, base_model: BaseModel, held_out: Table) -> dg.Output:
         """Benchmark scores of the base model: the curve's point at zero annotations."""
         from edsel_assets.stages.trials import evaluate_study
 
         with timed() as time:
-            table, files = evaluate_study(*base_model.open(), study)
-        shown = {**_headline(table), "preview": preview(table), **time}
-        return versioned_output(context, table, shown, data_sets=External(study, graph.home).data_sets(files))
+            scored = evaluate_study(*base_model.open(), study, held_out)
+        return scores(context, scored, time)
 
     @dg.asset(
         **graph.declare(
@@ -36,24 +61,18 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         )
     )
     def benchmark_scores(
-        context: dg.AssetExecutionContext, base_model: BaseModel, lora_adapters: Path
+        context: dg.AssetExecutionContext, base_model: BaseModel, held_out: Table, lora_adapters: Path
     ) -> dg.Output:
-        """lm-eval scores of one trial."""
+        """lm-eval scores and held-out losses of one trial."""
         from edsel_assets.stages.trials import evaluate_study, finetuned
 
         model, tokenizer = base_model.open()
         with timed() as time, finetuned(model, lora_adapters) as trial:
-            table, files = evaluate_study(trial, tokenizer, study)
-        shown = {**_headline(table), "preview": preview(table), **time}
-        return versioned_output(context, table, shown, data_sets=External(study, graph.home).data_sets(files))
+            scored = evaluate_study(trial, tokenizer, study, held_out)
+        return scores(context, scored, time)
 
-    @dg.asset(**graph.declare("evaluation", "held_out", kinds={"parquet"}))
-    def held_out(context: dg.AssetExecutionContext, pool: Table, annotations: Table) -> dg.Output:
-        """Prompts with a response, in a fixed random order, to compare trials on those that neither saw."""
-        from edsel_assets.stages.trials import comparison_prompts
-
-        table = comparison_prompts(study, pool, annotations)
-        return versioned_output(context, table, {"preview": preview(table)})
+    if not cells.compares:
+        return [held_out, base_scores, benchmark_scores]
 
     @dg.asset(
         **graph.declare(
@@ -62,7 +81,6 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             partitions_def=cells.budget_trial,
             ins={
                 "lora_adapters": partition_of(cells.trial_and_control()),
-                "training_sets": partition_of(cells.training_set_to_trial_and_control()),
             },
             kinds={"pytorch"},
             device=True,
@@ -73,28 +91,24 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         base_model: BaseModel,
         held_out: Table,
         lora_adapters: dict[str, Path],
-        training_sets: dict[str, Table],
     ) -> dg.Output:
         """How often a trial's model beats the control's of the same budget and seed, weighted.
 
-        On prompts with a response that neither was trained on: the posterior, at even odds, that
-        the response was written by the trial's model rather than by the control's.
+        On the held-out prompts: the posterior, at even odds, that the response was written by the
+        trial's model rather than by the control's. It compares likelihoods; nothing is generated.
         """
-        from edsel_assets.stages.training_sets import selected_ids
         from edsel_assets.stages.trials import Trial, compare
 
         budget, name = dimensions(context)["budget"], dimensions(context)["trial"]
 
         def rival(trial: str) -> Trial:
-            strategy, seed = parse_trial(trial)
-            ids = selected_ids(training_sets[f"{budget}|{strategy}"], seed)
-            return Trial(trial, lora_adapters[f"{budget}|{trial}"], frozenset(ids))
+            return Trial(trial, lora_adapters[f"{budget}|{trial}"])
 
         with timed() as time:
             table = compare(*base_model.open(), study, held_out, rival(name), rival(cells.control_of(name)))
         return versioned_output(context, table, {**table.to_pylist()[0], **time})
 
-    return [base_scores, benchmark_scores, held_out, win_rates]
+    return [held_out, base_scores, benchmark_scores, win_rates]
 
 
 def _headline(table: Table) -> dict[str, float]:

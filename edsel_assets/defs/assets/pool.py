@@ -3,8 +3,8 @@
 import dagster as dg
 
 from edsel_assets.defs.graph import Graph
+from edsel_assets.defs.io_managers import StoredTable, Table
 from edsel_assets.defs.metadata import preview, timed, versioned_output
-from edsel_assets.running.external import pool_source
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
@@ -13,13 +13,11 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     @dg.asset(**graph.declare("pool", "pool", kinds={"parquet"}))
     def pool(context: dg.AssetExecutionContext) -> dg.Output:
         """The prompts that may be annotated: read, normalised, exact duplicates removed, sorted by id."""
-        from edsel_assets.pools import read_pool
+        from edsel_assets.stages.pools import read_study_pool
 
         with timed() as time:
-            report = read_pool(pool_source(study.pool))
-        table = report.table
-        if study.pool.annotated_only:
-            table = table.filter(table["response"].is_valid())
+            found = read_study_pool(study)
+        report, table = found.report, found.selectable
         budget = max(study.selection.budgets)
         if budget > table.num_rows:
             raise dg.Failure(
@@ -34,7 +32,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             {
                 "rows_read": report.rows_read,
                 "duplicates": report.duplicates,
-                "left_out_unanswered": report.table.num_rows - table.num_rows,
+                "left_out_unanswered": found.unanswered,
+                "held_out": int(found.held_out.sum()),
                 "conflicting_responses": report.conflicts,
                 "skipped": report.rows_skipped,
                 "skipped_rows": dg.MetadataValue.json(skipped),
@@ -47,11 +46,15 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         )
 
     @dg.asset(**graph.declare("pool", "annotations", kinds={"parquet"}))
-    def annotations(context: dg.AssetExecutionContext) -> dg.Output:
-        """Prompts that are annotated already, with response and cost; empty without such a file."""
+    def annotations(context: dg.AssetExecutionContext, pool: StoredTable, purchases: Table) -> dg.Output:
+        """What is answered: by orders, and by the file of ``pool.annotations``, with response and cost."""
         from edsel_assets.pools import read_annotations
+        from edsel_assets.stages.buying import answered_table
 
-        table = read_annotations(study.pool.annotations)
-        return versioned_output(context, table, {"preview": preview(table)})
+        table = answered_table(read_annotations(study.pool.annotations), purchases)
+        known = set(pool.show(["prompt_id"])["prompt_id"].to_pylist())
+        unknown = [p for p in table["prompt_id"].to_pylist() if p not in known]
+        figures = {"of_no_prompt_in_the_pool": len(unknown), "first_of_these": ", ".join(unknown[:3])}
+        return versioned_output(context, table, {**figures, "preview": preview(table)})
 
     return [pool, annotations]

@@ -18,8 +18,7 @@ from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 from edsel_assets.defs.partitions import dimensions
 from edsel_assets.defs.resources import BaseModel
 from edsel_assets.keys import ITERATIVE_PREFIX
-from edsel_assets.running.cells import Cell
-from edsel_assets.running.ledger import cell_path
+from edsel_assets.running.cells import Cell, cell_path
 from edsel_assets.selection.strategies import STRATEGIES
 
 
@@ -71,20 +70,26 @@ def _selection(graph: Graph, number: int) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         pool: StoredTable,
         annotations: StoredTable,
+        orders: StoredTable,
         clusters: TableWithArrays,
         quality_scores: Table,
         **earlier: Any,
     ) -> dg.Output:
         from edsel_assets.stages.describe import with_prompts
+        from edsel_assets.stages.held_out import known_ids
         from edsel_assets.stages.inputs import signals_of, strategy_options
-        from edsel_assets.stages.rounds import pick_round, round_size
+        from edsel_assets.stages.rounds import ordered_round, pick_round, round_size
 
         cell = dimensions(context)
+        placed = orders.read(["prompt_id", "cell", "gain", "validation"])
+        frozen = ordered_round(placed, str(Cell(context.asset_key.to_user_string(), context.partition_key)))
+        if frozen is not None:  # what was asked for is never picked anew
+            return versioned_output(context, frozen, {"preview": preview(with_prompts(frozen, pool.show()))})
         weights = earlier.pop("weights", None)
         signals = signals_of(
             STRATEGIES[ITERATIVE_PREFIX + cell["scorer"]],
             pool.read(["prompt_id"]),
-            annotations.read(["prompt_id"]),
+            known_ids(annotations.read(["prompt_id"]), placed),
             _no_embeddings,
             None,
             clusters,

@@ -30,6 +30,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext,
         pool: StoredTable,
         annotations: StoredTable,
+        orders: StoredTable,
         embeddings: StoredTable,
         uncertainty_scores: Table | None,
         clusters: TableWithArrays | None,
@@ -38,6 +39,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         """The order in which a strategy would annotate, to the largest budget: the expensive part."""
         from edsel_assets.report.plots import embedding_map
         from edsel_assets.stages.describe import map_of, with_prompts
+        from edsel_assets.stages.held_out import known_ids
         from edsel_assets.stages.inputs import signals_of, strategy_options
         from edsel_assets.stages.rankings import rank, ranking_summaries
 
@@ -46,7 +48,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         signals = signals_of(
             strategy,
             ids,
-            annotations.read(["prompt_id"]),
+            known_ids(annotations.read(["prompt_id"]), orders.read(["prompt_id"])),
             embeddings.read,
             uncertainty_scores,
             clusters,

@@ -1,0 +1,155 @@
+"""Group ``annotation``: what was asked, answered and paid, and the model that all of it yields."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from edsel_assets.defs.assets.finetuning import training_figures
+from edsel_assets.defs.graph import Graph
+from edsel_assets.defs.io_managers import StoredTable, Table
+from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
+from edsel_assets.defs.resources import BaseModel
+from edsel_assets.running.cells import Cell, cell_path
+from edsel_assets.running.dagster_internals import ALLOW_MISSING
+from edsel_assets.running.external import External
+
+
+def build(graph: Graph) -> list[dg.AssetsDefinition]:
+    study, cells = graph.study, graph.partitions
+
+    @dg.asset(**graph.declare("annotation", "orders", kinds={"parquet"}))
+    def orders(context: dg.AssetExecutionContext) -> dg.Output:
+        """Every prompt that was ever asked for, by order; an order never changes after it was placed."""
+        from edsel_assets.stages.buying import orders_table
+
+        table = orders_table(graph.store)
+        counts = {"orders": len(set(table["order"].to_pylist()))}
+        return versioned_output(context, table, {**counts, "preview": preview(table)})
+
+    @dg.asset(**graph.declare("annotation", "purchases", kinds={"parquet", "matplotlib"}))
+    def purchases(context: dg.AssetExecutionContext) -> dg.Output:
+        """What became of each prompt that was asked for: its state in the ledger of purchases."""
+        from edsel_assets.annotation import Ledger, by_day
+        from edsel_assets.report.purchase_plots import purchases_by_day
+        from edsel_assets.stages.buying import purchases_table
+
+        ledger = Ledger(graph.store)
+        table = purchases_table(graph.store)
+        days = by_day(ledger.events())
+        states = table["status"].to_pylist()
+        shown = {f"prompts_{state}": states.count(state) for state in sorted(set(states))}
+        if days:
+            shown["by_day"] = plot(purchases_by_day(days))
+        return versioned_output(context, table, {**shown, "preview": preview(table)})
+
+    assets = [orders, purchases]
+    if cells.orders is None:
+        return assets
+
+    @dg.asset(
+        **graph.declare(
+            "annotation", "purchased_training_set", partitions_def=cells.orders, kinds={"parquet"}
+        )
+    )
+    def purchased_training_set(
+        context: dg.AssetExecutionContext, pool: StoredTable, annotations: Table, orders: Table
+    ) -> dg.Output:
+        """All answers up to an order, but those bought to validate."""
+        from edsel_assets.stages.buying import bought_training_set
+
+        texts = pool.read(["prompt_id", "prompt"])
+        table = bought_training_set(context.partition_key, texts, annotations, orders)
+        if not table.num_rows:
+            raise dg.Failure(
+                f"Nothing that was asked for up to {context.partition_key} is answered yet. Import answers "
+                "first: edsel import.",
+                allow_retries=False,
+            )
+        return versioned_output(context, table, {"preview": preview(table)})
+
+    @dg.asset(
+        **graph.declare(
+            "annotation",
+            "purchased_adapter",
+            partitions_def=cells.orders,
+            kinds={"pytorch", "huggingface"},
+            device=True,
+        )
+    )
+    def purchased_adapter(
+        context: dg.AssetExecutionContext, base_model: BaseModel, purchased_training_set: Table
+    ) -> dg.Output:
+        """The base model finetuned on everything that was bought and answered by an order."""
+        from edsel_assets.llm import finetune
+        from edsel_assets.stages.training_sets import examples_of
+        from edsel_assets.stages.trials import finetune_settings
+
+        examples = examples_of(purchased_training_set, study.model.template)
+        path = cell_path(graph.store, Cell("purchased_adapter", context.partition_key))
+        result = finetune(
+            *base_model.open(), examples, finetune_settings(study.finetuning), seed=0, output_dir=path
+        )
+        return versioned_output(context, path, training_figures(result, len(examples)), seed=0)
+
+    @dg.asset(
+        **graph.declare(
+            "annotation",
+            "purchased_scores",
+            partitions_def=cells.orders,
+            kinds={"pytorch"},
+            device=True,
+        )
+    )
+    def purchased_scores(
+        context: dg.AssetExecutionContext,
+        base_model: BaseModel,
+        held_out: Table,
+        purchased_adapter: Path,
+    ) -> dg.Output:
+        """Benchmark and held-out scores of what was bought up to an order."""
+        from edsel_assets.stages.trials import evaluate_study, finetuned
+
+        model, tokenizer = base_model.open()
+        with timed() as time, finetuned(model, purchased_adapter) as trial:
+            scored = evaluate_study(trial, tokenizer, study, held_out)
+        return versioned_output(
+            context,
+            scored.table,
+            {"preview": preview(scored.table), **time},
+            data_sets=External(study, graph.home).data_sets(scored.files),
+        )
+
+    @dg.asset(
+        **graph.declare(
+            "annotation",
+            "spend_curve",
+            ins={"purchased_scores": dg.AssetIn(metadata={ALLOW_MISSING: True})},
+            kinds={"pandas", "matplotlib"},
+        )
+    )
+    def spend_curve(
+        context: dg.AssetExecutionContext,
+        orders: Table,
+        purchases: Table,
+        base_scores: Table,
+        purchased_scores: dict[str, Table],
+    ) -> dg.Output:
+        """Scores after each order against the money spent, and what the next order is expected to bring."""
+        from edsel_assets.report.purchase_plots import score_by_spend
+        from edsel_assets.stages.buying import advice, spend_table
+
+        table = spend_table(orders, purchases, base_scores, purchased_scores)
+        last = max(orders["order"].to_pylist())
+        batch = orders["order"].to_pylist().count(last)
+        shown = {"advice": advice(table, batch), "preview": preview(table, rows=40)}
+        if purchased_scores:
+            shown["score_by_spend"] = plot(score_by_spend(table.to_pylist()))
+        return versioned_output(context, table, shown)
+
+    return [
+        *assets,
+        purchased_training_set,
+        purchased_adapter,
+        purchased_scores,
+        spend_curve,
+    ]

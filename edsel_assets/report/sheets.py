@@ -1,0 +1,228 @@
+"""The report's tables as rows of text, made once and rendered by ``formats`` and ``page``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from edsel_assets.report.statistics.trials import AVERAGE, BASE
+from edsel_assets.report.tables import FLAT, NOT_REACHED, REACHED, LabelEfficiency
+
+#: A table as plain data: each row a mapping from column to value.
+Rows = Sequence[Mapping[str, Any]]
+BETTER, WORSE = "▲", "▼"
+MARKS = {1: BETTER, -1: WORSE, 0: " "}
+SAVES, COSTS = "saves", "costs more"
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table of text.
+
+    Attributes:
+        title, caption: plain text, the caption may be empty.
+        header: column names; ``left``: how many of the first columns stand to the left.
+        rows: one text per column.
+        strong: indices of the rows that stand out.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+    left: int = 1
+    strong: frozenset[int] = field(default_factory=frozenset)
+
+
+def score_sheet(efficiency: LabelEfficiency, task: str = AVERAGE) -> Sheet:
+    """Mean ± standard error by strategy (rows) and budget (columns); the control comes first."""
+    cells = of_task(efficiency.scores, task)
+    trained = cells[cells["budget"] > 0]
+    budgets = sorted(set(trained["budget"]))
+    base = cells[cells["budget"] == 0]
+    order = strategy_order(efficiency, task)
+    rows = [_score_row(trained, strategy, budgets) for strategy in order]
+    note = "".join(f" Base model, no finetuning: {score_text(r.mean, r.se)}." for r in base.itertuples())
+    caption = (
+        f"Mean ± standard error over seeds. {BETTER} better, {WORSE} worse than {efficiency.control}: at "
+        f"most one table in 20 has such a mark by chance (Holm, 5 %).{note}"
+    )
+    metric = efficiency.metrics.get(task, ", ".join(sorted(set(efficiency.metrics.values()))))
+    strong = frozenset(i for i, strategy in enumerate(order) if strategy == efficiency.control)
+    header = ("strategy", "seeds", *(f"{b:,}" for b in budgets))
+    return Sheet(
+        f"Score by strategy and budget: {task} ({metric})", header, tuple(rows), caption, strong=strong
+    )
+
+
+def saved_sheet(efficiency: LabelEfficiency, task: str = AVERAGE) -> Sheet:
+    """Annotation that each strategy saves against the control, by budget, largest saving first."""
+    control = efficiency.control
+    rows = with_marks(efficiency, task)
+    place = rows["status"].map({NOT_REACHED: 0, REACHED: 1, FLAT: 2}).fillna(3)
+    ordered = rows.assign(place=place).sort_values(
+        ["budget", "place", "saved", "strategy"], ascending=[True, True, False, True]
+    )
+    curve = efficiency.curves[efficiency.curves["task"] == task]["budget"]
+    ends = (int(curve.min()), int(curve.max())) if len(curve) else (0, 0)
+    texts = tuple(_saved_row(row, control, *ends) for row in ordered.itertuples())
+    caption = (
+        f"Saved: what {control} needs for the same score, less the budget; negative: {control} is cheaper. "
+        f"Read off {control}'s monotone curve, between {ends[0]:,} and {ends[1]:,} prompts alone. "
+        f"An end of an interval that lies beyond them is open. {SAVES!r}, {COSTS!r}: the score also has a "
+        "mark of the whole table; 'likely': by the cell's own interval alone, which errs once in 20 cells."
+    )
+    header = ("strategy", "budget", "saved", "95 % interval", "share", f"{control} needs", "reading")
+    return Sheet(f"Annotation saved against {control}: {task}", header, texts, caption)
+
+
+def difference_sheet(efficiency: LabelEfficiency, task: str = AVERAGE) -> Sheet:
+    """Difference to the control at the same budget with its interval and p-values."""
+    rows = of_task(efficiency.scores, task)
+    rows = rows[rows["difference"].notna()].sort_values(
+        ["budget", "difference", "strategy"], ascending=[True, False, True]
+    )
+    texts = tuple(
+        (
+            row.strategy,
+            f"{row.budget:,}",
+            f"{row.difference:+.{digits(row.mean)}f}",
+            interval_text(row.difference_low, row.difference_high, f"{{:+.{digits(row.mean)}f}}".format),
+            p_text(row.p),
+            p_text(row.p_holm),
+            MARKS[row.mark].strip(),
+        )
+        for row in rows.itertuples()
+    )
+    header = ("strategy", "budget", "difference", "95 % interval", "p", "p (Holm)", "mark")
+    caption = "Intervals are for one cell each; p (Holm) is for the whole table."
+    return Sheet(f"Difference to {efficiency.control}: {task}", header, texts, caption)
+
+
+def with_marks(efficiency: LabelEfficiency, task: str) -> pd.DataFrame:
+    """The savings of a task with the ``mark`` of their cell's score."""
+    saved = efficiency.saved[efficiency.saved["task"] == task]
+    marks = efficiency.scores[["task", "strategy", "budget", "mark"]]
+    return saved.merge(marks, on=["task", "strategy", "budget"], how="left")
+
+
+def rows_sheet(title: str, rows: Rows, caption: str = "") -> Sheet:
+    """Any rows as a table; the columns are those of the rows, in the order in which they first occur."""
+    header = tuple(dict.fromkeys(name for row in rows for name in row))
+    texts = tuple(tuple(plain_text(row.get(name)) for name in header) for row in rows)
+    return Sheet(title, header, texts, caption, left=len(header))
+
+
+def strategy_order(efficiency: LabelEfficiency, task: str) -> list[str]:
+    """The strategies of a task: the control, then from the highest mean at the largest budget down."""
+    cells = of_task(efficiency.scores, task)
+    last = cells[cells["strategy"] != BASE].sort_values("budget").groupby("strategy").last()
+    ranked = sorted(
+        last.index, key=lambda s: (s != efficiency.control, -last.loc[s, "budget"], -last.loc[s, "mean"], s)
+    )
+    return [str(s) for s in ranked]
+
+
+def of_task(table: pd.DataFrame, task: str) -> pd.DataFrame:
+    """The rows of a task; ValueError with the choices where there are none."""
+    found = table[table["task"] == task]
+    if found.empty:
+        raise ValueError(f"task must be one of {', '.join(sorted(set(table['task'])))}; got {task!r}.")
+    return found
+
+
+def score_text(mean: float, se: float) -> str:
+    """``0.4763 ± 0.0024``: two decimals from 10 on, else four; no error from one seed."""
+    places = digits(mean)
+    return f"{mean:.{places}f}" + ("" if math.isnan(se) else f" ± {se:.{places}f}")
+
+
+def digits(mean: float) -> int:
+    return 2 if abs(mean) >= 10 else 4
+
+
+def interval_text(low: float, high: float, form: Callable[[float], str] | None = None) -> str:
+    """``+10 to +90``; an open end says so; empty without an estimate of noise."""
+    if math.isnan(low) or math.isnan(high):
+        return ""
+    return " to ".join("open" if math.isinf(end) else (form or count_text)(end) for end in (low, high))
+
+
+def p_text(p: float) -> str:
+    if math.isnan(p):
+        return ""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def plain_text(value: Any) -> str:
+    """A value as a reader wants it: no text for what is missing, thousands set apart, four digits."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)
+
+
+def _score_row(trained: pd.DataFrame, strategy: str, budgets: list[int]) -> tuple[str, ...]:
+    rows = trained[trained["strategy"] == strategy].set_index("budget")
+    counts = sorted(set(rows["n"]))
+    seeds = str(counts[0]) if len(counts) == 1 else f"{counts[0]}-{counts[-1]}"
+    return (strategy, seeds, *(_score_cell(rows.loc[b]) if b in rows.index else "" for b in budgets))
+
+
+def _score_cell(row: Any) -> str:
+    return f"{score_text(row['mean'], row['se'])} {MARKS[int(row['mark'])]}"
+
+
+def _saved_row(row: Any, control: str, smallest: int, largest: int) -> tuple[str, ...]:
+    budget = f"{row.budget:,}"
+    if row.status == REACHED:
+        return (
+            row.strategy,
+            budget,
+            count_text(row.saved),
+            interval_text(row.saved_low, row.saved_high) or "no noise known",
+            f"{row.share:.0%}".replace("-0%", "0%"),
+            f"{row.needed:,.0f}",
+            reading(row.saved_low, row.saved_high, row.mark),
+        )
+    interval = ""
+    if row.status == NOT_REACHED:
+        text = f"not reached by {control}'s largest budget"
+    elif smallest == largest:
+        text = f"{control} has one budget only"
+    elif row.status == FLAT:
+        text = f"{control}'s curve is too flat to tell"
+        if np.isfinite(row.saved_low) or np.isfinite(row.saved_high):
+            interval = interval_text(row.saved_low, row.saved_high)
+    else:
+        text = f"below {control}'s smallest budget"
+    return (row.strategy, budget, "", interval, "", "", text)
+
+
+def reading(low: float, high: float, mark: float) -> str:
+    """What an interval of annotation saved says, and whether Holm's correction bears it out.
+
+    Args:
+        low, high: the interval's ends, NaN where none is known.
+        mark: 1 or -1 where the score differs from the control's by the table's corrected test.
+    """
+    if math.isnan(low):
+        return ""
+    if low > 0:
+        return SAVES if mark > 0 else f"likely {SAVES}"
+    if high < 0:
+        return COSTS if mark < 0 else f"likely {COSTS}"
+    return "not clear"
+
+
+def count_text(value: float) -> str:
+    """A signed count with no minus before zero."""
+    return f"{value:+,.0f}" if abs(value) >= 0.5 else "0"

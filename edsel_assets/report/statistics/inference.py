@@ -1,0 +1,264 @@
+"""Tests and intervals of one table: differences to the control, and the annotation saved.
+
+Symbols as in ``noise``, and: K cells that are compared with the control, L budgets of the control, m_k
+mean of cell k, f the control's monotone curve.
+
+**Annotation saved as a set.** Saved annotation inverts a curve, and where the curve is flat it is not a
+number: every budget of a plateau gives the same score. So the interval is the set of control
+budgets c whose score f(c) does not differ significantly from m_k:
+
+    |m_k - f(c)| <= t * se(m_k - f(c)),
+
+as Fieller (1954, "Some problems in interval estimation", J. R. Stat. Soc. B 16) inverts a test to get the
+interval of a ratio. A true c is missed as often as the test errs, on a slope and on a plateau
+alike. The set may reach the end of the measured budgets: it is then open at that end, as nothing is
+known beyond.
+
+**Where there is no number.** On a plateau the curve's first crossing says where the plateau begins, which is
+below the budget of random sampling too: no fault of the strategy. So the curve is called too flat to tell
+where the set holds the cell's own budget and is open at both ends, or is open at one end and the control's
+own means do not differ significantly between the smallest and the largest measured budget in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from edsel_assets.report.statistics.curve import isotonic, places, reached
+from edsel_assets.report.statistics.moderation import Prior, fit_prior
+from edsel_assets.report.statistics.noise import Noise
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Standard errors of contrasts, with what their t quantiles need; (...) each.
+
+    A difference is uncertain by seeds, whose variance is known on few degrees of freedom, and by
+    items, whose is known on many. Welch's formula reads the mix off variances that are themselves
+    uncertain, and errs too often in the tails that Holm's correction uses. Cochran and Cox
+    (1950, "Experimental designs") mix the quantiles by each part's share of the variance instead.
+
+    Attributes:
+        se: NaN where nothing is known of the spread over seeds.
+        seed_df: degrees of freedom of the seeds' variance.
+        seed_share: its share of the whole variance, in [0, 1].
+        item_df: degrees of freedom of the items' variance.
+    """
+
+    se: np.ndarray
+    seed_df: np.ndarray
+    seed_share: np.ndarray
+    item_df: float
+
+    def half_width(self, level: float = LEVEL) -> np.ndarray:
+        """Half of the interval of the given level."""
+        by_seed, by_item = (special.stdtrit(df, 0.5 + level / 2) for df in self._dfs())
+        return (self.seed_share * by_seed + (1 - self.seed_share) * by_item) * self.se
+
+    def two_sided(self, value: np.ndarray) -> np.ndarray:
+        """P-values of no difference; with no noise at all 1 for none and 0 for any; NaN stays."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = np.where(value == 0, 0.0, np.abs(value) / self.se)
+        by_seed, by_item = (2.0 * special.stdtr(df, -t) for df in self._dfs())
+        p = self.seed_share * by_seed + (1 - self.seed_share) * by_item
+        return np.where(np.isnan(self.se), np.nan, p)
+
+    def _dfs(self) -> tuple[np.ndarray, float]:
+        return np.clip(self.seed_df, 1e-3, 1e9), min(self.item_df, 1e9)
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Cells against the control's at the same budget; (K,) each.
+
+    Attributes:
+        value: mean minus the control's.
+        se: its standard error; ``half_width`` of its 95 % interval. NaN without two seeds anywhere.
+        p: of no difference, two-sided; ``adjusted``: after Holm over the table's cells.
+    """
+
+    value: np.ndarray
+    se: np.ndarray
+    half_width: np.ndarray
+    p: np.ndarray
+    adjusted: np.ndarray
+
+
+@dataclass(frozen=True)
+class Needed:
+    """The control's budget that one cell's score corresponds to.
+
+    Attributes:
+        budget: where the monotone curve reaches the score; -inf below the smallest budget's
+            score, inf above the largest one's.
+        low, high: ends of the 95 % set, -inf and inf where it is open; a set with no measured
+            budget in it lies beyond the last, or before the first. NaN without an estimate of noise.
+        flat: the curve is too flat to tell.
+    """
+
+    budget: float
+    low: float
+    high: float
+    flat: bool
+
+
+def compare(
+    means: np.ndarray, noise: Noise, cells: np.ndarray, controls: np.ndarray
+) -> tuple[Differences, Prior]:
+    """Difference of each cell to a control cell, and the table's prior of variances.
+
+    Args:
+        means: (C,) of which ``noise`` tells.
+        cells, controls: (K,) rows of ``means``: what is compared with what.
+    """
+    contrasts = np.zeros((len(cells), len(means)))
+    contrasts[np.arange(len(cells)), cells] = 1.0
+    contrasts[np.arange(len(cells)), controls] -= 1.0
+    unit, df = noise.design(contrasts)
+    prior = fit_prior(_per_unit(contrasts, noise, unit), df, contrasts @ noise.seeds)
+    errors = standard_errors(contrasts, noise, prior)
+    value = means[cells] - means[controls]
+    p = errors.two_sided(value)
+    return Differences(value, errors.se, errors.half_width(), p, holm(p)), prior
+
+
+def standard_errors(contrasts: np.ndarray, noise: Noise, prior: Prior) -> Errors:
+    """Standard errors of contrasts (..., C): the seeds' variance, steadied by the table, plus the items'."""
+    unit, df = noise.design(contrasts)
+    variance, df = prior.moderate(_per_unit(contrasts, noise, unit), df)
+    by_seed = noise.factor(contrasts) * variance
+    total = by_seed + noise.item_variance(contrasts)
+    share = np.divide(by_seed, total, out=np.ones_like(total), where=total > 0)
+    return Errors(np.sqrt(total), df, share, noise.item_df)
+
+
+def _per_unit(contrasts: np.ndarray, noise: Noise, unit: np.ndarray) -> np.ndarray:
+    """The seeds' variance of contrasts as that of a single trial."""
+    return np.divide(noise.seed_variance(contrasts), unit, out=np.zeros_like(unit), where=unit > 0)
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """P-values so adjusted that any at most 0.05 in a table under the null is as rare as 0.05 (Holm 1979).
+
+    NaNs are no tests and stay.
+    """
+    adjusted = np.full(len(p), np.nan)
+    order = np.argsort(p)[: int(np.isfinite(p).sum())]
+    steps = p[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return adjusted
+
+
+def needed_budgets(
+    means: np.ndarray,
+    noise: Noise,
+    prior: Prior,
+    cells: np.ndarray,
+    own: np.ndarray,
+    curve: np.ndarray,
+    budgets: np.ndarray,
+    *,
+    draws: int = 2000,
+    generator: np.random.Generator,
+) -> list[Needed]:
+    """The control's budgets that the cells' scores correspond to.
+
+    The standard error at a place of the curve is that of the straight line between two measured
+    budgets, times what the monotone fit takes off it: the ratio of both in the bootstrap's draws,
+    in each of which the monotone curve is fitted anew.
+
+    Args:
+        means: (C,), higher is better.
+        cells: (K,) rows to compare, at the budgets ``own`` (K,).
+        curve: (L,) rows of the control.
+        budgets: (L,) the control's, ascending; with one, a cell is above, below or at it.
+    """
+    weights = noise.present[curve].sum(axis=1).astype(float)
+    fitted = isotonic(means[curve], weights)
+    if not len(cells):
+        return []
+    where, read = places(budgets)
+    contrasts = np.zeros((len(cells), len(where), len(means)))
+    contrasts[:, :, curve] = -read
+    contrasts[np.arange(len(cells)), :, cells] += 1.0
+    limit = standard_errors(contrasts, noise, prior).half_width()
+    limit = limit * _taken_off(means, noise, cells, curve, weights, read, noise.draws(draws, generator))
+    gap = means[cells][:, None] - (read @ fitted)[None, :]
+    found = [reached(budgets, fitted, means[cell]) for cell in cells]
+    ends = [_accepted(where, gap[k], limit[k], at) for k, at in enumerate(found)]
+    told = _told_apart(means, noise, prior, curve)
+    flat = [_is_flat(*end, budget, budgets, told) for end, budget in zip(ends, own, strict=True)]
+    return [Needed(at, *end, is_flat) for at, end, is_flat in zip(found, ends, flat, strict=True)]
+
+
+def _told_apart(means: np.ndarray, noise: Noise, prior: Prior, curve: np.ndarray) -> np.ndarray:
+    """(L, L) whether the control's means differ significantly between two of its budgets."""
+    units = np.eye(len(means))[curve]
+    contrasts = units[:, None] - units[None]
+    p = standard_errors(contrasts, noise, prior).two_sided(contrasts @ means)
+    return p <= 1 - LEVEL
+
+
+def _is_flat(low: float, high: float, own: float, budgets: np.ndarray, told: np.ndarray) -> bool:
+    if not (low <= own <= high) or (np.isfinite(low) and np.isfinite(high)):
+        return False
+    inside = np.flatnonzero((low <= budgets) & (budgets <= high))
+    if np.isinf(low) and np.isinf(high):
+        return True
+    return len(inside) > 1 and not told[inside[0], inside[-1]]
+
+
+def _taken_off(
+    means: np.ndarray,
+    noise: Noise,
+    cells: np.ndarray,
+    curve: np.ndarray,
+    weights: np.ndarray,
+    read: np.ndarray,
+    drawn: np.ndarray,
+) -> np.ndarray:
+    """(K, P) ratio of the standard error with the monotone curve to that with the raw means."""
+    others = drawn[:, cells] - drawn[:, cells].mean(axis=0)
+    fitted = isotonic(means[curve] + drawn[:, curve], weights)
+    ratio = [_variance(others, nodes - nodes.mean(axis=0), read) for nodes in (fitted, drawn[:, curve])]
+    return np.sqrt(np.divide(ratio[0], ratio[1], out=np.ones_like(ratio[0]), where=ratio[1] > 0))
+
+
+def _variance(others: np.ndarray, nodes: np.ndarray, read: np.ndarray) -> np.ndarray:
+    """(K, P) variance of cell minus curve, from centred draws (D, K) and (D, L)."""
+    own = np.square(others).sum(axis=0)[:, None]
+    along = (read @ (nodes.T @ nodes) * read).sum(axis=1)
+    return np.maximum(own + along - 2.0 * (others.T @ nodes) @ read.T, 0.0)
+
+
+def _accepted(where: np.ndarray, gap: np.ndarray, limit: np.ndarray, at: float) -> tuple[float, float]:
+    """Ends of the budgets whose gap is within the limit, interpolated between places.
+
+    ``at`` is where the gap is zero, if anywhere: a set may be narrower than the step between places.
+    """
+    margin = limit - np.abs(gap)
+    if np.isfinite(at):
+        margin = np.insert(margin, np.searchsorted(where, at), np.interp(at, where, limit))
+        where = np.insert(where, np.searchsorted(where, at), at)
+    inside = np.flatnonzero(margin >= 0)
+    if np.isnan(margin).any():
+        return np.nan, np.nan
+    if not len(inside):  # the whole curve is significantly lower, or higher
+        beyond, before = np.nextafter(where[-1], np.inf), np.nextafter(where[0], 0)
+        return (beyond, np.inf) if gap[-1] > 0 else (-np.inf, before)
+    first, last = inside[0], inside[-1]
+    low = -np.inf if first == 0 else _root(where, margin, first - 1)
+    high = np.inf if last == len(where) - 1 else _root(where, margin, last)
+    return low, high
+
+
+def _root(where: np.ndarray, margin: np.ndarray, before: int) -> float:
+    """Where the margin changes sign between two places, by a straight line in the logarithm."""
+    part = margin[before] / (margin[before] - margin[before + 1])
+    low, high = np.log(where[before]), np.log(where[before + 1])
+    return float(np.exp(low + part * (high - low)))

@@ -1,0 +1,92 @@
+"""Scores as they come from evaluation: checked, and cut to one metric for each task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+AVERAGE = "average"
+BASE = "base"
+COLUMNS = ("strategy", "budget", "seed", "task", "metric", "value")
+ITEM_COLUMNS = ("strategy", "budget", "seed", "task", "item", "value")
+#: Of a task with several metrics the first of these that it has, unless ``primary`` names one.
+PREFERRED_METRICS = ("acc_norm", "exact_match", "acc", "weighted_win_rate", "pass@1", "f1", "bleu")
+
+
+def check_trials(scores: pd.DataFrame) -> None:
+    """Raises ValueError where ``scores`` lacks a column, holds a value twice, or one that is not finite."""
+    absent = [c for c in COLUMNS if c not in scores.columns]
+    if absent:
+        raise ValueError(f"scores needs the columns {', '.join(COLUMNS)}; {', '.join(absent)} missing.")
+    if scores.empty:
+        raise ValueError("scores is empty; score at least one trial.")
+    bad = scores[~np.isfinite(scores["value"].astype(float))]
+    if len(bad):
+        raise ValueError(
+            f"Every score must be finite; {_row_name(bad.iloc[0])} is not. Score that trial again."
+        )
+    negative = scores[scores["budget"] < 0]
+    if len(negative):
+        raise ValueError(f"budget must be at least 0; {_row_name(negative.iloc[0])} is not.")
+    twice = scores[scores.duplicated(list(COLUMNS[:-1]))]
+    if len(twice):
+        raise ValueError(
+            f"A trial must be scored once per task and metric; {_row_name(twice.iloc[0])} is twice."
+        )
+
+
+def _row_name(row: Any) -> str:
+    return f"{row.strategy} at {row.budget}, seed {row.seed}, {row.task}/{row.metric} = {row.value}"
+
+
+def primary_metrics(scores: pd.DataFrame, primary: Mapping[str, str]) -> dict[str, str]:
+    """The metric read of each task: that of ``primary``, else the first of PREFERRED_METRICS it has."""
+    chosen = {}
+    for task, rows in scores.groupby("task", sort=True):
+        present = sorted(set(rows["metric"]))
+        preferred = [m for m in PREFERRED_METRICS if m in present]
+        wanted = primary.get(str(task)) or (present[0] if len(present) == 1 else next(iter(preferred), None))
+        if wanted not in present:
+            raise ValueError(
+                f"Task {task} has the metrics {', '.join(present)}; "
+                + (f"{wanted} is not one." if wanted else "name its primary one with primary.")
+            )
+        chosen[str(task)] = str(wanted)
+    return chosen
+
+
+def trial_values(scores: pd.DataFrame, metrics: dict[str, str]) -> tuple[pd.DataFrame, int]:
+    """Trials by their primary metrics, with AVERAGE as one more task, and how many lack a task's score.
+
+    Returns:
+        ``task, strategy, budget, seed, value, stderr, n``, where stderr and n are NaN in
+        AVERAGE and where they are not given.
+    """
+    kept = scores[scores["metric"] == scores["task"].map(metrics)].copy()
+    for column in ("stderr", "n"):
+        kept[column] = kept[column].astype(float) if column in kept else np.nan
+    kept.loc[kept["budget"] == 0, "strategy"] = BASE
+    trial = ["strategy", "budget", "seed"]
+    grouped = kept.groupby(trial, sort=True)["value"].agg(["mean", "count"]).reset_index()
+    whole = grouped["count"] == len(metrics)
+    average = grouped[whole].rename(columns={"mean": "value"}).assign(task=AVERAGE)
+    columns = ["task", *trial, "value", "stderr", "n"]
+    joined = pd.concat([kept[columns], average.reindex(columns=columns)], ignore_index=True)
+    return joined, int((~whole).sum())
+
+
+def check_items(items: pd.DataFrame) -> None:
+    """Raises ValueError where ``items`` lacks a column, or scores an item of a trial twice."""
+    absent = [c for c in ITEM_COLUMNS if c not in items.columns]
+    if absent:
+        raise ValueError(f"items needs the columns {', '.join(ITEM_COLUMNS)}; {', '.join(absent)} missing.")
+    twice = items[items.duplicated(list(ITEM_COLUMNS[:-1]))]
+    if len(twice):
+        row = twice.iloc[0]
+        raise ValueError(
+            f"An item must be scored once in a trial; {row['item']} of {row['task']} is twice in "
+            f"{row['strategy']} at {row['budget']}, seed {row['seed']}. Keep one metric per item."
+        )

@@ -1,0 +1,336 @@
+"""The paid loop: the next picks as an order, answers as training data, and what the money brought.
+
+Joins ``annotation`` with the study: every re-selection excludes and conditions on what was asked;
+training uses what was answered.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from edsel_assets import annotation
+from edsel_assets.selection.core.draws import keyed_uniforms
+from edsel_assets.stages.training_sets import TRAINING_SET
+from edsel_assets.study import Study
+
+ORDERS = pa.schema(
+    [
+        *annotation.ORDER_SCHEMA,
+        ("validation", pa.bool_()),
+        ("cell", pa.string()),
+    ]
+)
+PURCHASES = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("order", pa.string()),
+        ("status", pa.string()),
+        ("response", pa.large_string()),
+        ("price", pa.float64()),
+        ("paid", pa.float64()),
+        ("who", pa.large_string()),
+        ("asked", pa.string()),
+        ("answered", pa.string()),
+    ]
+)
+ANSWERED = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("response", pa.large_string()),
+        ("source", pa.large_string()),
+        ("cost", pa.float64()),
+        ("order", pa.string()),
+    ]
+)
+
+
+class NothingToOrder(ValueError):
+    """An order that would hold no prompt."""
+
+
+# -- tables of what was bought
+
+
+def orders_table(store: Path) -> pa.Table:
+    """Every prompt of every order, oldest order first; ``cell`` is what its picks were taken from."""
+    tables = []
+    for order in annotation.list_orders(store):
+        table = annotation.order_table(store, order.name)
+        marked = pc.is_in(table["prompt_id"], value_set=pa.array(order.validation, pa.string()))
+        cell = pa.array([order.manifest.get("cell")] * table.num_rows, pa.string())
+        tables.append(table.append_column("validation", marked).append_column("cell", cell).cast(ORDERS))
+    return pa.concat_tables(tables) if tables else ORDERS.empty_table()
+
+
+def purchases_table(store: Path) -> pa.Table:
+    """What became of each prompt that was asked for, in the order of asking."""
+    rows = [
+        {
+            "prompt_id": p.prompt_id,
+            "order": p.order,
+            "status": p.status,
+            "response": p.response,
+            "price": p.price,
+            "paid": p.paid,
+            "who": p.who,
+            "asked": p.asked_when,
+            "answered": p.answered_when,
+        }
+        for p in annotation.Ledger(store).state().values()
+    ]
+    return pa.Table.from_pylist(rows, schema=PURCHASES)
+
+
+def answered_table(file: pa.Table, purchases: pa.Table) -> pa.Table:
+    """Answers from a file and from orders, ascending by prompt_id; a bought answer counts before the file's.
+
+    Args:
+        file: as ``pools.read_annotations`` gives it.
+    """
+    bought = purchases.filter(purchases["response"].is_valid())
+    mine = pa.table(
+        [
+            bought["prompt_id"],
+            bought["response"],
+            bought["who"],
+            bought["price"],
+            bought["order"],
+        ],
+        schema=ANSWERED,
+    )
+    left = file.filter(pc.invert(pc.is_in(file["prompt_id"], value_set=mine["prompt_id"].combine_chunks())))
+    given = left.append_column("order", pa.nulls(left.num_rows, pa.string())).select(ANSWERED.names)
+    return pa.concat_tables([mine, given.cast(ANSWERED)]).sort_by("prompt_id")
+
+
+def bought_training_set(order: str, pool: pa.Table, answered: pa.Table, orders: pa.Table) -> pa.Table:
+    """All answers up to ``order`` but those bought to validate, in the format of ``training_sets``.
+
+    Answers that a file gave count from the first order on. Text comes from the order, else from the pool.
+    """
+    prompts = dict(zip(pool["prompt_id"].to_pylist(), pool["prompt"].to_pylist(), strict=True))
+    prompts |= dict(zip(orders["prompt_id"].to_pylist(), orders["prompt"].to_pylist(), strict=True))
+    validation = set(orders.filter(orders["validation"])["prompt_id"].to_pylist())
+    last = _number(order)
+    rows = [
+        row
+        for row in answered.to_pylist()
+        if row["prompt_id"] in prompts
+        and row["prompt_id"] not in validation
+        and (row["order"] is None or _number(row["order"]) <= last)
+    ]
+    return pa.table(
+        {
+            "replicate": pa.array(np.zeros(len(rows), dtype=np.int32)),
+            "rank": pa.array(np.arange(len(rows))),
+            "prompt_id": [row["prompt_id"] for row in rows],
+            "prompt": pa.array([prompts[row["prompt_id"]] for row in rows], pa.large_string()),
+            "response": pa.array([row["response"] for row in rows], pa.large_string()),
+        },
+        schema=TRAINING_SET,
+    )
+
+
+def validation_answers(orders: pa.Table, purchases: pa.Table) -> pa.Table:
+    """``prompt_id, task, prompt, response`` of answered prompts that were bought to validate."""
+    asked = {row["prompt_id"]: row for row in orders.filter(orders["validation"]).to_pylist()}
+    rows = [
+        {
+            **{k: asked[row["prompt_id"]][k] for k in ("prompt_id", "task", "prompt")},
+            "response": row["response"],
+        }
+        for row in purchases.to_pylist()
+        if row["prompt_id"] in asked and row["response"] is not None
+    ]
+    names = ("prompt_id", "task", "prompt", "response")
+    return pa.Table.from_pylist(rows, schema=pa.schema([(name, pa.large_string()) for name in names]))
+
+
+def _number(order: str) -> int:
+    return int(order.rpartition("-")[2])
+
+
+# -- the next order
+
+
+def next_order(
+    study: Study,
+    store: Path,
+    selection: pa.Table,
+    pool: pa.Table,
+    *,
+    strategy: str,
+    budget: int,
+    cell: str,
+    manifest: Mapping[str, Any],
+    replaces: Sequence[str] = (),
+) -> annotation.Order:
+    """Place an order for the first ``budget`` prompts of ``selection`` that nobody asked for yet.
+
+    Args:
+        selection: ``rank, prompt_id, gain`` of one replicate.
+        cell: what the picks are taken from.
+        manifest: the ledger of that cell.
+        replaces: rejected prompts that these take the place of.
+
+    Raises:
+        NothingToOrder, annotation.AnnotationError: nothing is left, or an earlier order has a pick.
+    """
+    asked = annotation.asked_prompts(store)
+    rows = {row["prompt_id"]: row for row in pool.to_pylist()}
+    chosen = [row for row in selection.sort_by("rank").to_pylist() if row["prompt_id"] not in asked][:budget]
+    if not chosen:
+        raise NothingToOrder(
+            f"All {selection.num_rows} picks of {cell} are asked for already. Add prompts to the pool, or "
+            "raise selection.budgets."
+        )
+    taken = {row["prompt_id"] for row in chosen} | set(asked)
+    validation = _validation_sample(study, [p for p in rows if p not in taken])
+    every = [*chosen, *({"prompt_id": p, "gain": None} for p in validation)]
+    prices = prices_of(study, [rows[row["prompt_id"]] for row in every], pool)
+    picks = pa.table(
+        {
+            "prompt_id": [row["prompt_id"] for row in every],
+            "prompt": [rows[row["prompt_id"]]["prompt"] for row in every],
+            "task": pa.array([rows[row["prompt_id"]]["task"] for row in every], pa.large_string()),
+            "gain": pa.array([row["gain"] for row in every], pa.float64()),
+            "why": [
+                _why(strategy, rank, row, row["prompt_id"] in validation) for rank, row in enumerate(every)
+            ],
+            "price": prices,
+        }
+    )
+    order = annotation.place_order(
+        store,
+        picks,
+        study=study.name,
+        strategy=strategy,
+        budget=budget,
+        manifest={"cell": cell, "ledger": dict(manifest), "replaces": list(replaces)},
+        validation=validation,
+    )
+    record_orders(store)
+    return order
+
+
+def record_orders(store: Path) -> None:
+    """Enter every order into the ledger, with what it replaces; again is nothing.
+
+    It also completes what a process that was killed between an order and the ledger left undone.
+    """
+    ledger = annotation.Ledger(store)
+    for order in annotation.list_orders(store):
+        ledger.ask(annotation.order_table(store, order.name))
+        state = ledger.state()
+        ledger.append(
+            annotation.Event("replaced", state[key].order, key, status=order.name)
+            for key in order.manifest.get("replaces", ())
+            if state[key].rejected
+        )
+
+
+def prices_of(study: Study, rows: Sequence[Mapping[str, Any]], pool: pa.Table) -> list[float]:
+    """The expected price of each prompt, by the study's rule."""
+    rule, prompts = study.annotation, [row["prompt"] for row in rows]
+    if rule.price_by == "prompt":
+        return annotation.constant_prices(prompts, rule.price)
+    if rule.price_by == "column":
+        return annotation.column_prices(
+            [row["prompt_id"] for row in rows], {row["prompt_id"]: row.get("price") for row in rows}
+        )
+    known = pool.filter(pool["response"].is_valid())
+    lengths = pc.utf8_length(known["response"]).to_pylist()
+    expected = annotation.expected_lengths(
+        [row["task"] for row in rows],
+        list(zip(known["task"].to_pylist(), lengths, strict=True)),
+        prior=rule.expected_response,
+    )
+    return annotation.length_prices(
+        prompts,
+        expected,
+        per_thousand_prompt=rule.per_thousand_prompt,
+        per_thousand_response=rule.per_thousand_response,
+    )
+
+
+def _validation_sample(study: Study, free: Sequence[str]) -> list[str]:
+    """Prompts with the lowest hash among those that nobody asked for."""
+    draws = keyed_uniforms(study.evaluation.held_out_seed, free, "validation")
+    return [free[i] for i in np.argsort(draws, kind="stable")[: study.annotation.validation]]
+
+
+def _why(strategy: str, rank: int, row: Mapping[str, Any], validates: bool) -> str:
+    if validates:
+        return "random, to validate"
+    gain = "" if row["gain"] is None else f", gain {row['gain']:.6g}"
+    return f"{strategy}, pick {rank + 1}{gain}"
+
+
+# -- what the money brought
+
+
+def spend_table(
+    orders: pa.Table, purchases: pa.Table, base: pa.Table, scores: Mapping[str, pa.Table]
+) -> pa.Table:
+    """``order, answered, spent, task, metric, value, stderr`` after each order; order "" is the base model.
+
+    Spent is the price of what was answered by then, paid or due.
+    """
+    rows: list[dict[str, Any]] = [
+        {"order": "", "answered": 0, "spent": 0.0, **row} for row in base.to_pylist()
+    ]
+    bought = [row for row in purchases.to_pylist() if row["response"] is not None]
+    for order in sorted(scores, key=_number):
+        until = [row for row in bought if _number(row["order"]) <= _number(order)]
+        spent = sum(row["paid"] if row["paid"] is not None else row["price"] or 0.0 for row in until)
+        rows += [
+            {"order": order, "answered": len(until), "spent": spent, **row}
+            for row in scores[order].to_pylist()
+        ]
+    return pa.Table.from_pylist(rows)
+
+
+def advice(table: pa.Table, batch: int) -> str:
+    """What the next ``batch`` answers are expected to bring, in one sentence.
+
+    A straight line of the score against log(1 + answered) by weighted least squares, over the base model and
+    all orders; it needs three points. The interval is that of the slope.
+    """
+    frame = table.to_pandas()
+    sentences = []
+    for (task, metric), part in frame.groupby(["task", "metric"], sort=True):
+        part = part.dropna(subset=["value"])
+        if part["answered"].nunique() < 3:
+            sentences.append(
+                f"{task} {metric}: two orders with answers are needed to say what the next one brings"
+            )
+            continue
+        x = np.log1p(part["answered"].to_numpy(dtype=float))
+        y, error = part["value"].to_numpy(dtype=float), part["stderr"].to_numpy(dtype=float)
+        weights = 1 / np.maximum(
+            np.nan_to_num(error, nan=np.nanmax(error) if np.isfinite(error).any() else 1.0), 1e-9
+        )
+        design = np.stack([np.ones_like(x), x], axis=1) * weights[:, None]
+        solution, *_ = np.linalg.lstsq(design, y * weights, rcond=None)
+        covariance = np.linalg.pinv(design.T @ design)
+        most = part["answered"].max()
+        step = np.log1p(most + batch) - np.log1p(most)
+        gain, half = solution[1] * step, 1.96 * float(np.sqrt(covariance[1, 1])) * step
+        word = "flattened: " if gain - half <= 0 else ""
+        sentences.append(
+            f"{task} {metric}: {word}the next {batch} answers are expected to bring {gain:+.4f} "
+            f"({gain - half:+.4f} to {gain + half:+.4f})"
+        )
+    return "; ".join(sentences) + "."
+
+
+def manifest_of(text: str) -> dict[str, Any]:
+    """A ledger's JSON as the manifest of an order."""
+    return json.loads(text)

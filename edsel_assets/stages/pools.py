@@ -1,0 +1,49 @@
+"""The pool that a study names: read once, and parted into what may be selected and what is held out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from edsel_assets.pools import PoolReport, PoolSource, read_pool
+from edsel_assets.stages.held_out import held_out_rows
+from edsel_assets.study import PoolSettings, Study
+
+
+@dataclass(frozen=True)
+class StudyPool:
+    """A study's pool.
+
+    Attributes:
+        every: all its N prompts, ascending by id.
+        held_out: (N,) bool.
+        unanswered: prompts that were left out since they have no response.
+        report: what became of each row read.
+    """
+
+    every: pa.Table
+    held_out: np.ndarray
+    unanswered: int
+    report: PoolReport
+
+    @property
+    def selectable(self) -> pa.Table:
+        """The prompts that a strategy may take."""
+        return self.every.filter(pa.array(~self.held_out))
+
+
+def pool_source(settings: PoolSettings) -> PoolSource:
+    """The study's pool as ``edsel_assets.pools`` reads it."""
+    return PoolSource(**settings.model_dump(exclude={"annotations", "annotated_only"}))
+
+
+def read_study_pool(study: Study) -> StudyPool:
+    """Read the pool's files; PoolError or ValueError where they do not give what the study asks for."""
+    report = read_pool(pool_source(study.pool))
+    table = report.table
+    if study.pool.annotated_only:
+        table = table.filter(table["response"].is_valid())
+    marked = held_out_rows(table, study.evaluation.held_out, study.evaluation.held_out_seed)
+    return StudyPool(table, marked, report.table.num_rows - table.num_rows, report)

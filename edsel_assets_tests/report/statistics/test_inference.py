@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from edsel_assets.report.statistics.inference import (
+    Errors,
+    compare,
+    holm,
+    needed_budgets,
+    standard_errors,
+)
+from edsel_assets.report.statistics.moderation import Prior
+from edsel_assets.report.statistics.noise import measure_noise
+
+ONE, OTHER = np.array([1]), np.array([0])
+
+
+def test_one_cell_is_the_paired_t_test():
+    values = np.array([[0.1, 0.5, 0.3, 0.2], [0.4, 0.5, 0.6, 0.4]])
+    found, _ = compare(values.mean(axis=1), measure_noise(values), ONE, OTHER)
+    expected = stats.ttest_rel(values[1], values[0])
+    assert found.p == pytest.approx(expected.pvalue)
+    ends = expected.confidence_interval()
+    assert found.value - found.half_width == pytest.approx(ends.low)
+    assert found.value + found.half_width == pytest.approx(ends.high)
+
+
+def test_quantiles_are_mixed_by_share():
+    errors = Errors(np.array([2.0, np.nan]), np.array([2.0, 2.0]), np.array([0.25, 1.0]), 10.0)
+    expected = 2 * (0.25 * stats.t.ppf(0.975, 2) + 0.75 * stats.t.ppf(0.975, 10))
+    assert errors.half_width()[0] == pytest.approx(expected)
+    p = errors.two_sided(np.array([3.0, 3.0]))
+    assert p[0] == pytest.approx(0.25 * 2 * stats.t.sf(1.5, 2) + 0.75 * 2 * stats.t.sf(1.5, 10))
+    assert np.isnan(p[1])
+    exact = Errors(np.zeros(2), np.ones(2), np.ones(2), np.inf).two_sided(np.array([0.0, 0.1]))
+    assert exact.tolist() == [1.0, 0.0]
+
+
+def test_holm_by_hand():
+    # Sorted 0.01, 0.02, 0.03 times 3, 2, 1 is 0.03, 0.04, 0.03: the last may not fall below the one before.
+    assert holm(np.array([0.03, np.nan, 0.01, 0.02])) == pytest.approx(
+        [0.04, np.nan, 0.03, 0.04], nan_ok=True
+    )
+    assert holm(np.array([0.9, 0.8])) == pytest.approx([1.0, 1.0])
+    assert len(holm(np.array([]))) == 0
+
+
+def test_an_interval_inverts_the_test_along_a_line():
+    """Random exact on a line in log(budget): the interval is that of the score, read off the line."""
+    budgets = np.array([100.0, 200.0, 400.0])
+    values = np.array([[1.0] * 3, [2.0] * 3, [3.0] * 3, [1.9, 2.0, 2.1]])
+    noise = measure_noise(values)
+    (found,) = needed_budgets(
+        values.mean(axis=1), noise, Prior(0, 0, 0), np.array([3]), np.array([150.0]), np.arange(3), budgets,
+        generator=np.random.default_rng(0),
+    )  # fmt: skip
+    # Score 2 and slope 1 per doubling: the ends lie half a width of doublings from 200.
+    width = stats.t.ppf(0.975, 2) * 0.1 / np.sqrt(3)
+    # Each trial of random is a zero deviation, so the design's degrees of freedom are those of the pairs.
+    assert found.budget == pytest.approx(200)
+    errors = standard_errors(np.array([0.0, -1.0, 0, 1.0]), noise, Prior(0, 0, 0))
+    assert errors.seed_df == pytest.approx(2)
+    assert np.log2(found.high / 200) == pytest.approx(width * errors.se / (0.1 / np.sqrt(3)), rel=0.02)
+    assert np.log2(200 / found.low) == pytest.approx(np.log2(found.high / 200), rel=0.02)
+
+
+def test_ends_beyond_the_curve_are_open_and_a_narrow_set_is_found():
+    budgets = np.array([100.0, 200.0])
+    values = np.array([[1.0, 1.0], [2.0, 2.0], [1.0, 2.2], [1.49, 1.51], [1.5, 1.5], [5.0, 5.1], [0.5, 0.5]])
+    cells, at = np.arange(2, 7), np.full(5, 150.0)
+    found = needed_budgets(
+        values.mean(axis=1), measure_noise(values), Prior(0, 0, 0), cells, at, np.arange(2),
+        budgets,
+        generator=np.random.default_rng(0),
+    )  # fmt: skip
+    assert (found[0].low, found[0].high) == (-np.inf, np.inf)
+    assert 100 < found[1].low < found[1].budget < found[1].high < 200
+    middle = 100 * 2**0.5
+    assert (found[2].low, found[2].budget, found[2].high) == pytest.approx((middle, middle, middle))
+    assert found[3].budget == np.inf
+    assert found[4].budget == -np.inf
+    assert found[3].low > 200
+    assert found[3].high == np.inf
+    assert (found[4].low, found[4].high < 100) == (-np.inf, True)
+    assert [each.flat for each in found] == [True, False, False, False, False]
