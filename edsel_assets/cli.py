@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -14,6 +16,7 @@ from edsel_assets.study import Study
 
 if TYPE_CHECKING:
     from edsel_assets.running.cells import Scope
+    from edsel_assets.running.ordering import Desk
 
 app = typer.Typer(
     help="Decide which prompts are worth paying to annotate.", no_args_is_help=True, add_completion=False
@@ -146,6 +149,66 @@ def ui(
 
 
 @app.command()
+def order(
+    strategy: Annotated[str, typer.Option("--strategy", help="Whose next picks to order.")],
+    study: StudyOption = "demo",
+    budget: Annotated[int | None, typer.Option("--budget", help="How many prompts to order.")] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Order as many as were rejected, in their place.")
+    ] = False,
+    home: HomeOption = None,
+) -> None:
+    """Freeze the next picks, given all that was asked before; the last line is the order's name."""
+    from edsel_assets.running import ordering
+    from edsel_assets.terminal import progress
+
+    experiment = Study.load(study)
+    with _desk(experiment, _home(home)) as desk, progress() as listener:
+        placed = ordering.place(desk, strategy, budget, replace=replace, listener=listener)
+    typer.echo(f"Ordered {placed.prompts} prompts, expected to cost {placed.price:g}: {placed.file}")
+    typer.echo(f"Hand them out: edsel export {placed.name} --study {study} --format csv --out FILE")
+    typer.echo(placed.name)
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(metavar="ORDER", help="Name of the order.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write.")],
+    study: StudyOption = "demo",
+    style: Annotated[str, typer.Option("--format", help="jsonl, csv, label-studio or argilla.")] = "jsonl",
+    home: HomeOption = None,
+) -> None:
+    """Write the prompts of an order for those who answer them."""
+    from edsel_assets.running import ordering
+
+    with _desk(Study.load(study), _home(home)) as desk:
+        for file in ordering.export(desk, name, style, out):
+            typer.echo(f"Wrote {file}")
+
+
+@app.command(name="import")
+def import_answers(
+    file: Annotated[Path, typer.Argument(help="Answers, in any of the formats of export.")],
+    study: StudyOption = "demo",
+    name: Annotated[str | None, typer.Option("--order", help="Only answers to this order.")] = None,
+    keep: Annotated[
+        str | None, typer.Option("--keep", help="first or last of several answers to one prompt.")
+    ] = None,
+    skip_unknown: Annotated[
+        bool, typer.Option("--skip-unknown", help="Leave out ids that were never asked for.")
+    ] = False,
+    home: HomeOption = None,
+) -> None:
+    """Take answers back: checked against what was asked, entered once, nothing written if one is wrong."""
+    from edsel_assets.running import ordering
+
+    with _desk(Study.load(study), _home(home)) as desk:
+        counts = ordering.take_back(desk, file, order=name, keep=keep, skip_unknown=skip_unknown)
+    typer.echo(", ".join(f"{count} {kind}" for kind, count in counts.items()) + ".")
+    typer.echo(f"Train on them: edsel run --study {study} --only spend_curve")
+
+
+@app.command()
 def studies() -> None:
     """List the shipped studies."""
     from edsel_assets.study import shipped_studies
@@ -178,6 +241,19 @@ def _home(home: Path | None) -> Path:
     from edsel_assets.store import edsel_home
 
     return edsel_home(home)
+
+
+@contextmanager
+def _desk(study: Study, home: Path) -> Iterator["Desk"]:
+    """What commands about orders work on."""
+    from edsel_assets.defs.build import build_definitions
+    from edsel_assets.running.instance import open_instance
+    from edsel_assets.running.ledger import check_store
+    from edsel_assets.running.ordering import Desk
+
+    check_store(home / "store" / study.name)
+    with open_instance(home, study.name) as instance:
+        yield Desk(study, build_definitions(study, home=home), instance, home)
 
 
 def _scope(study: Study, only: str, budgets: list[int] | None, strategies: list[str] | None) -> "Scope":

@@ -91,6 +91,7 @@ def progress() -> Iterator[Listener]:
 
 
 def _show_report(study: Study, home: Path) -> None:
-    from edsel_assets.stages.summary import print_report
-
-    print_report(study, home / "store" / study.name)
+    """The report as its asset wrote it."""
+    file = home / "store" / study.name / "label_efficiency.txt"
+    typer.echo(file.read_text(encoding="utf-8"))
+    typer.echo(f"The whole report: {file.with_suffix('.html')}")

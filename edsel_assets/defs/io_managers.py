@@ -54,11 +54,17 @@ class StoredTable:
 
 
 @dataclass(frozen=True)
-class TableWithArrays:
-    """A table and named arrays beside it, such as clusters and their centroids."""
+class TableWithFiles:
+    """A table with what belongs beside it.
+
+    Attributes:
+        arrays: numpy arrays by name, such as the centroids of clusters; part of the value.
+        texts: files by suffix, such as a page; made of the table, and no part of the value.
+    """
 
     table: Table
-    arrays: dict[str, Any] = field(default_factory=dict)  # numpy arrays
+    arrays: dict[str, Any] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
 
 
 def study_store(study: Study, home: Path) -> dg.IOManagerDefinition:
@@ -115,7 +121,7 @@ class StudyStore(dg.IOManager):
             write_ledger,
         )
         from edsel_assets.running.recording import make_ledger, step_record
-        from edsel_assets.store import write_arrays, write_table
+        from edsel_assets.store import write_arrays, write_table, write_text
 
         cell = _cell(context.asset_key, context.partition_key if context.has_partition_key else None)
         path = cell_path(self.root, cell)
@@ -125,8 +131,11 @@ class StudyStore(dg.IOManager):
         if isinstance(obj, Path):
             if obj != path or not obj.is_dir():
                 raise ValueError(f"{cell} must be written to {path}; got {obj}.")
-        elif isinstance(obj, TableWithArrays):
-            write_arrays(with_suffix(path, ".safetensors"), obj.arrays)
+        elif isinstance(obj, TableWithFiles):
+            if obj.arrays:
+                write_arrays(with_suffix(path, ".safetensors"), obj.arrays)
+            for suffix, text in obj.texts.items():
+                write_text(with_suffix(path, suffix), text)
             write_table(with_suffix(path, ".parquet"), obj.table)
         else:
             write_table(with_suffix(path, ".parquet"), obj)
@@ -236,7 +245,7 @@ class StudyStore(dg.IOManager):
             return path
         table = read_table(with_suffix(path, ".parquet"))
         arrays = with_suffix(path, ".safetensors")
-        return TableWithArrays(table, read_arrays(arrays)) if arrays.exists() else table
+        return TableWithFiles(table, read_arrays(arrays)) if arrays.exists() else table
 
 
 def _read(ledger: "Ledger") -> "InputRead":

@@ -15,6 +15,7 @@ from edsel_assets.store import StoreError, atomic_path, content_hash
 
 FORMAT = 2
 _MARKER = "edsel.json"
+_SUFFIXES = (".parquet", ".safetensors", ".txt", ".md", ".tex", ".csv", ".html")
 
 
 class _Record(BaseModel):
@@ -132,7 +133,7 @@ def artifact_files(path: Path) -> dict[str, Path]:
     """The files of the artifact at ``path`` (without suffix), by their name beside the ledger."""
     if path.is_dir():
         return {f.relative_to(path.parent).as_posix(): f for f in sorted(path.rglob("*")) if f.is_file()}
-    candidates = (with_suffix(path, suffix) for suffix in (".parquet", ".safetensors"))
+    candidates = (with_suffix(path, suffix) for suffix in _SUFFIXES)
     return {file.name: file for file in candidates if file.is_file()}
 
 

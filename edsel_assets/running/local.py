@@ -14,6 +14,7 @@ from typing import Protocol
 
 import dagster as dg
 
+from edsel_assets.running.answers import WAITING, Answers
 from edsel_assets.running.cells import Cell, Lineage, Scope, cells_in
 from edsel_assets.running.dagster_internals import asset_key, carry_out, lineage_of
 from edsel_assets.running.freshness import Freshness, State
@@ -35,6 +36,8 @@ class Outcome:
 
     made: list[Cell] = field(default_factory=list)
     fresh: list[Cell] = field(default_factory=list)
+    lacking: dict[Cell, int] = field(default_factory=dict)  # training sets that wait for so many answers
+    waiting: list[Cell] = field(default_factory=list)  # these, and what needs them
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ class _Schedule:
         self._ready = [cell for cell in cells if not self._needs[cell]]
         self._due: list[Cell] = []
         self._taken: set[Cell] = set()
+        self._answers = Answers(freshness.root)
         self._outcome = Outcome()
 
     def run(self) -> Outcome:
@@ -130,8 +134,28 @@ class _Schedule:
                 continue  # in a batch with its parent
             if self._freshness.verdict(cell).state is State.FRESH:
                 self._done(cell, was_fresh=True)
+            elif lacking := self._answers.lacking(cell, self._freshness.lineage.parents(cell)):
+                self._outcome.lacking[cell] = lacking
+                self._wait(cell)
             else:
                 self._due.append(cell)
+
+    def _wait(self, cell: Cell) -> None:
+        """Leave out a cell that cannot be made now, and what cannot do without it."""
+        self._outcome.waiting.append(cell)
+        self._listener.finished(cell, True)
+        for user in self._users[cell]:
+            if user in self._outcome.waiting:
+                continue
+            if cell.asset in self._freshness.lineage.nodes[user.asset].optional:
+                self._supplied(user, cell)
+            else:
+                self._wait(user)
+
+    def _supplied(self, cell: Cell, parent: Cell) -> None:
+        self._needs[cell].discard(parent)
+        if not self._needs[cell] and cell not in self._outcome.waiting:
+            self._ready.append(cell)
 
     def _start(self, first: Cell) -> None:
         self._due.remove(first)
@@ -153,6 +177,7 @@ class _Schedule:
                     and parent.asset in self._freshness.lineage.nodes[cell.asset].continues
                     and self._needs[cell] <= set(batch)
                     and self._freshness.verdict(cell).state is State.MISSING
+                    and cell.kind not in WAITING  # what it lacks is told by the selection before it
                 ):
                     return cell
         return None
@@ -161,9 +186,7 @@ class _Schedule:
         (self._outcome.fresh if was_fresh else self._outcome.made).append(cell)
         self._listener.finished(cell, was_fresh)
         for user in self._users[cell]:
-            self._needs[user].discard(cell)
-            if not self._needs[user]:
-                self._ready.append(user)
+            self._supplied(user, cell)
 
 
 class Runner:

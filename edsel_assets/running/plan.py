@@ -4,6 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from statistics import fmean
 
+from edsel_assets.running.answers import Answers
 from edsel_assets.running.cells import Cell, Lineage, Scope, cells_in
 from edsel_assets.running.freshness import Freshness, State, Verdict
 
@@ -16,6 +17,7 @@ class Step:
         reasons: why, in words.
         certain: False where it is made only if one of its inputs comes out with another content.
         seconds: what it is expected to take, from ledgers; None where nothing like it was made yet.
+        lacking: answers without which it cannot be made now.
     """
 
     cell: Cell
@@ -23,6 +25,7 @@ class Step:
     reasons: tuple[str, ...]
     certain: bool
     seconds: float | None
+    lacking: int = 0
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,11 @@ class Plan:
     def possible(self) -> tuple[Step, ...]:
         return tuple(step for step in self.steps if not step.certain)
 
+    @property
+    def waiting(self) -> tuple[Step, ...]:
+        """Training sets that lack answers."""
+        return tuple(step for step in self.steps if step.lacking)
+
 
 def plan(freshness: Freshness, scope: Scope | None = None) -> Plan:
     """Judge every cell in ``scope`` and what it needs. Reads study and store, and changes nothing.
@@ -49,7 +57,7 @@ def plan(freshness: Freshness, scope: Scope | None = None) -> Plan:
     """
     lineage = freshness.lineage
     cells = cells_in(lineage, scope or Scope())
-    times = _Times(freshness, lineage)
+    times, answers = _Times(freshness, lineage), Answers(freshness.root)
     remade: dict[Cell, bool] = {}  # cell -> whether it is certain
     steps, fresh = [], []
     for cell in cells:
@@ -64,7 +72,8 @@ def plan(freshness: Freshness, scope: Scope | None = None) -> Plan:
         reasons = verdict.reasons or (_waits_for(waiting),)
         state = verdict.state if certain else State.STALE
         remade[cell] = certain
-        steps.append(Step(cell, state, reasons, certain, times.of(cell)))
+        lacking = answers.lacking(cell, lineage.parents(cell))
+        steps.append(Step(cell, state, reasons, certain, times.of(cell), lacking))
     return Plan(tuple(steps), tuple(fresh))
 
 

@@ -229,8 +229,6 @@ def _strategy_settings(study: Study, strategy: str | None) -> dict[str, Any]:
             found |= _flat(study, setting)
     if study.selection.gamma != "auto":
         found.pop("selection.gammas", None)
-    if found.get("selection.engine", "apricot") != "apricot":
-        found["selection.engine"] = "exact"  # all other engines take the same prompts
     return found
 
 
@@ -253,7 +251,7 @@ def _ranking_libraries(study: Study, strategy: str | None) -> tuple[str, ...]:
     row = None if strategy is None else STRATEGIES[strategy]
     if row is not None and EMBEDDINGS not in row.needs:
         return ()
-    return (*_PRODUCTS, "apricot-select") if study.selection.engine == "apricot" else _PRODUCTS
+    return _PRODUCTS
 
 
 def _evaluation_settings(study: Study) -> dict[str, Any]:

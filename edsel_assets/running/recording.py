@@ -131,15 +131,15 @@ def peak_memory() -> int | None:
 
 
 def content_of(value: Any) -> Content:
-    """Content of a table, a table with arrays, or the weights in a directory."""
+    """Content of a table, a table with arrays beside it, or the weights in a directory."""
     from edsel_assets.store import content_hash, table_hashes
 
     if isinstance(value, Path):
         # Not the log of the training that led to an adapter.
         return Content(content_hash({p.name: p for p in value.iterdir() if p.suffix == ".safetensors"}))
     arrays = getattr(value, "arrays", None)
-    table = value if arrays is None else value.table
+    table = getattr(value, "table", value)
     whole, columns = table_hashes(table)
-    if arrays is None:
+    if not arrays:
         return Content(whole, columns, table.num_rows)
     return Content(content_hash({"table": whole, **arrays}), None, table.num_rows)

@@ -17,8 +17,7 @@ from edsel_assets.selection.core.embeddings import as_embeddings
 if TYPE_CHECKING:
     import torch
 
-ROWS, COLUMNS = 1024, 4096  # of a block of distances
-SUM_ROWS, BLOCKS_AT_ONCE = 256, 16  # rows whose sums a thread holds, and blocks handed out together
+ROWS = 16_384  # whose nearest chosen prompts are searched at a time
 
 
 def low_quality_share(labels: np.ndarray, quality: np.ndarray, *, threshold: float = 0.3) -> float:
@@ -76,36 +75,26 @@ def coverage(
     """
     import torch
 
+    from edsel_assets.selection.clustering.assignment import assign, gpu_count
+    from edsel_assets.selection.core.distances import pair_squares
+
     if not (np.isfinite(distance) and distance >= 0):
         raise ValueError(f"distance must be a finite number of at least 0; got {distance!r}.")
-    pool = as_embeddings(embeddings, normalise=normalise, device=device)
+    gpu = str(device) != "cpu" and gpu_count() > 0
+    pool = as_embeddings(embeddings, normalise=normalise, device="cpu")
     rows = checks.selected_rows(indices, pool.size)
     if not len(rows):
         raise ValueError("indices must hold at least one chosen row; nothing covers the pool.")
     chosen = pool.rows(rows)
-    parts = [_nearest_distances(block, chosen) for _, _, block in pool.blocks(ROWS)]
-    nearest = torch.cat(parts).cpu().numpy()
+    squares = []
+    for _, _, block in pool.blocks(ROWS):
+        owners = torch.from_numpy(assign(block, chosen, gpu=gpu).labels)
+        # Measured by differences: what is chosen lies at 0 from itself, which a product does not give.
+        squares.append(pair_squares(block, torch.arange(len(block)), chosen, owners))
+    nearest = torch.cat(squares).sqrt_().numpy()
     levels = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
     quantiles = dict(zip(levels, np.quantile(nearest, levels).tolist(), strict=True))
     return Coverage(float((nearest <= distance).mean()), float(distance), quantiles, float(nearest.mean()))
-
-
-def _nearest_distances(block: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
-    """(rows,) float64 distance of each row to the nearest of ``chosen``."""
-    import torch
-
-    from edsel_assets.selection.core.distances import pair_squares
-
-    best = torch.full((len(block),), torch.inf, device=block.device)
-    nearest = torch.zeros(len(block), dtype=torch.int64, device=block.device)
-    for start in range(0, len(chosen), COLUMNS):
-        part = chosen[start : start + COLUMNS]
-        least, column = torch.addmm(part.square().sum(1), block, part.T, alpha=-2.0).min(1)
-        nearest = torch.where(least < best, column + start, nearest)
-        best = torch.minimum(best, least)
-    # Measured by differences: what is chosen lies at 0 from itself, which a product does not give.
-    everyone = torch.arange(len(block), device=block.device)
-    return pair_squares(block, everyone, chosen, nearest).sqrt_()
 
 
 class Overlap(NamedTuple):

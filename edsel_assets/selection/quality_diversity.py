@@ -183,7 +183,7 @@ def qdit(
     if alpha == 1:
         return top_scores(values, budget, exclude=rows, tie_break=priority)
     # torch and the compiled parts take seconds to import: only who runs this pays for them.
-    from edsel_assets.selection.facility.bonus import greedy_with_bonus
+    from edsel_assets.selection.facility.run import greedy_with_bonus
 
     order = np.argsort(priority, kind="stable")
     bonus = values * (alpha / (1 - alpha))

@@ -201,7 +201,6 @@ _UNCERTAINTY_MEASURES = {
     "min_margin": "Smallest least margin of the two likeliest tokens.",
 }
 _GAMMA = ("selection.gamma", "selection.gammas")  # the widths matter where gamma is auto
-_ENGINE = "selection.engine"  # it matters where it is apricot
 _DRAWS_BY_QUALITY = ("selection.seed", "selection.replacement", "selection.quality_temperature")
 
 _ROWS = (
@@ -238,7 +237,6 @@ _ROWS = (
         paper=f"{_BHATT}, Eq. 3",
         summary="Facility location, cosine similarity.",
         needs=frozenset({EMBEDDINGS}),
-        settings=(_ENGINE,),
     ),
     Strategy(
         name="fl_rbf",
@@ -246,7 +244,7 @@ _ROWS = (
         paper=f"{_BHATT}, Eq. 3",
         summary="Facility location, RBF kernel.",
         needs=frozenset({EMBEDDINGS}),
-        settings=("selection.normalise", *_GAMMA, _ENGINE),
+        settings=("selection.normalise", *_GAMMA),
     ),
     Strategy(
         name="fl_rbf_min_margin",
@@ -254,7 +252,7 @@ _ROWS = (
         paper=f"{_BHATT}, Eq. 4",
         summary="Facility location, RBF kernel, plus the logarithm of summed uncertainty.",
         needs=frozenset({EMBEDDINGS, UNCERTAINTY}),
-        settings=("selection.normalise", *_GAMMA, "selection.utility_weight", _ENGINE),
+        settings=("selection.normalise", *_GAMMA, "selection.utility_weight"),
         measure="min_margin",
     ),
     Strategy(

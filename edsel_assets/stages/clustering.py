@@ -54,7 +54,11 @@ def compare_counts(
     for count, clustering in sorted(clusterings.items()):
         found = clusters_of(clustering, ids)
         value, error = silhouette_sampled(
-            matrix, found.labels, sample=min(len(matrix), _SILHOUETTE_SAMPLE), seed=seed
+            matrix,
+            found.labels,
+            sample=min(len(matrix), _SILHOUETTE_SAMPLE),
+            seed=seed,
+            tie_break=ids.to_numpy().astype(str),
         )
         rows.append(
             {"clusters": count, "inertia": found.inertia, "silhouette": value, "silhouette_stderr": error}

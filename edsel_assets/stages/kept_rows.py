@@ -19,7 +19,10 @@ from edsel_assets.llm.models.templates import check_template, format_prompt
 from edsel_assets.store import RowStore, embeddings_table, list_matrix
 
 CODE_VERSION = 2
-"""Of the values in the rows: raised when the same model and prompt would give other numbers."""
+"""Of the values of a forward pass: raised when the same model and prompt would give other numbers."""
+
+EMBEDDER_VERSION = 1
+"""The same of embedders, whose rows may have been paid for."""
 
 STEP_COLUMNS = ("token_id", "logprob", "top1", "top2", "entropy")
 _PASS = "forward_pass"
@@ -160,7 +163,7 @@ class PoolEmbeddings:
     """
 
     def __init__(self, store_root: Any, embedder: Mapping[str, Any], text: str = "prompt") -> None:
-        fields = {"embedder": dict(embedder), "text": text, "code_version": CODE_VERSION}
+        fields = {"embedder": dict(embedder), "text": text, "code_version": EMBEDDER_VERSION}
         self._store = RowStore(store_root, _EMBEDDINGS, fields)
 
     def compute(

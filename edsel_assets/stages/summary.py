@@ -1,127 +1,155 @@
-"""The report: base, trials and win rates brought together as evidence, plots and text."""
+"""The report: base, trials and win rates brought together as evidence, plots and text, computed once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from edsel_assets.keys import parse_budget_trial
 from edsel_assets.report.evidence import Evidence, gather
-from edsel_assets.report.sheets import Rows, saved_sheet, score_sheet
+from edsel_assets.report.sheets import Rows, rows_sheet, saved_sheet, score_sheet
+from edsel_assets.report.statistics.trials import primary_metrics
 from edsel_assets.report.tables import LabelEfficiency, label_efficiency
 from edsel_assets.selection import STRATEGIES
+from edsel_assets.stages import held_out
 from edsel_assets.study import Study
+
+_Key = tuple[int, str, int]  # budget, strategy, seed
+_WIDTH = 150  # characters of the text for a terminal
 
 
 @dataclass(frozen=True)
 class Report:
     """What the asset ``label_efficiency`` holds and shows.
 
-    ``evidence`` is what every rendering is made of: ``report.formats`` and ``report.page``.
+    Attributes:
+        table: one row per task, strategy and budget.
+        plots: PNG files by name.
+        texts: the report by the suffix of its file: .txt, .md, .tex, .csv, .html.
     """
 
     table: pa.Table
     plots: dict[str, bytes]
-    markdown: str
-    evidence: Evidence
+    texts: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of one model: ``task, metric, value, stderr, n``, and arrays by held-out prompt or none."""
+
+    table: pa.Table
+    items: Mapping[str, np.ndarray]
 
 
 def summarise(
     study: Study,
-    base_scores: pa.Table,
-    benchmark_scores: Mapping[str, pa.Table],
+    base: Scores,
+    trials: Mapping[str, Scores],
     win_rates: Mapping[str, pa.Table],
     *,
-    items: pd.DataFrame | None = None,
-    spend: Rows = (),
     staleness: Rows = (),
     missing: Rows = (),
 ) -> Report:
     """The report of the trials there are.
 
+    Benchmark tasks and held-out prompts are compared apart: an accuracy and a loss have no mean. Where the
+    study has no control, or no trial of it is scored yet, the scores are shown without a comparison.
+
     Args:
-        benchmark_scores, win_rates: by partition key, ``00100|k_center.s0``.
-        items: scores by item, as ``label_efficiency`` takes them; sharper intervals.
-        spend, staleness, missing: rows of the report's sections of these names.
-
-    Raises:
-        ValueError: before any trial of the control is scored.
+        trials, win_rates: by partition key, ``00100|k_center.s0``.
+        staleness, missing: rows of the report's sections of these names.
     """
-    efficiency = compare_strategies(study, base_scores, benchmark_scores, items=items)
-    evidence = gather(
-        efficiency,
-        title=f"Label efficiency: {study.name}",
-        win_rates=_win_rate_frame(win_rates),
-        spend=spend,
-        staleness=staleness,
-        missing=missing,
-    )
-    text = "\n".join(f"    {line}" for line in report_text(efficiency, width=150).splitlines())
-    table = pa.Table.from_pandas(evidence.table, preserve_index=False).replace_schema_metadata(None)
-    return Report(table, evidence.plots, text, evidence)
+    title = f"Label efficiency: {study.name}"
+    compared = [
+        efficiency
+        for of_tasks in (True, False)
+        if (efficiency := _compare(study, base, trials, of_tasks)) is not None
+    ]
+    if not compared:
+        return _without_comparison(study, base, trials, [*missing])
+    rates = _win_rate_frame(win_rates)
+    first = gather(compared[0], title=title, win_rates=rates, staleness=staleness, missing=missing)
+    parts = [first, *(gather(efficiency, title=title) for efficiency in compared[1:])]
+    return _written(_joined(parts), _text(compared))
 
 
-def compare_strategies(
-    study: Study,
-    base_scores: pa.Table,
-    benchmark_scores: Mapping[str, pa.Table],
-    *,
-    items: pd.DataFrame | None = None,
-) -> LabelEfficiency:
-    """Scores and savings by strategy and budget."""
-    if not any(parse_cell(key)[1] == study.report.control for key in benchmark_scores):
-        raise ValueError(
-            f"No trial of the control {study.report.control!r} is scored yet, so there is nothing to compare "
-            "with. Make benchmark_scores of it first (edsel run does)."
-        )
-    frames = [_trial_frame(base_scores, 0, study.report.control, 0)]
-    for key, scores in benchmark_scores.items():
-        budget, strategy, seed = parse_cell(key)
-        frames.append(_trial_frame(scores, budget, strategy, seed))
-    wanted = {task.name for task in study.evaluation.tasks}
-    frame = pd.concat(frames, ignore_index=True)
-    frame = frame[frame["task"].isin(wanted)]
+def _compare(
+    study: Study, base: Scores, trials: Mapping[str, Scores], of_tasks: bool
+) -> LabelEfficiency | None:
+    """Scores and savings on the benchmark tasks, or on the held-out prompts; None where there are none."""
+    control = study.control
+    if control is None or not any(parse_budget_trial(key)[1] == control for key in trials):
+        return None
+    frame = _frame(study, base, trials, control)
+    held = frame["task"] == held_out.TASK
+    frame = frame[~held if of_tasks else held]
+    if not len(frame):
+        return None
     primary = {task.name: task.metric for task in study.evaluation.tasks if task.metric}
+    models: dict[_Key, Scores] = {(0, control, 0): base}
+    models |= {parse_budget_trial(key): scores for key, scores in trials.items()}
     return label_efficiency(
-        frame, items=items, primary=primary, control=study.report.control, one_subset=_one_subset(study)
+        frame,
+        items=_task_items(models, frame, primary) if of_tasks else _held_out_items(models),
+        primary=primary if of_tasks else {held_out.TASK: held_out.METRICS[0]},
+        control=control,
+        one_subset=_one_subset(study),
     )
+
+
+def _frame(study: Study, base: Scores, trials: Mapping[str, Scores], control: str) -> pd.DataFrame:
+    frames = [_trial_frame(base.table, 0, control, 0)]
+    for key, scores in trials.items():
+        frames.append(_trial_frame(scores.table, *parse_budget_trial(key)))
+    wanted = {task.name for task in study.evaluation.tasks} | {held_out.TASK}
+    frame = pd.concat(frames, ignore_index=True)
+    return frame[frame["task"].isin(wanted)]
+
+
+def _held_out_items(models: Mapping[_Key, Scores]) -> pd.DataFrame | None:
+    """The token mean by held-out prompt, as the linear parts of a ratio whose mean it is."""
+    frames = []
+    for key, scores in models.items():
+        if "held_out_nll" not in scores.items:
+            return None
+        nll, tokens = scores.items["held_out_nll"], scores.items["held_out_tokens"]
+        mean = -nll.sum() / tokens.sum()
+        value = mean + (-nll - mean * tokens) / tokens.mean()
+        frames.append(_item_frame(key, held_out.TASK, value))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _task_items(
+    models: Mapping[_Key, Scores], frame: pd.DataFrame, primary: Mapping[str, str]
+) -> pd.DataFrame | None:
+    """The primary metric by item, of the tasks whose score is the mean over items in every model."""
+    frames = []
+    for task, metric in primary_metrics(frame, primary).items():
+        rows = frame[(frame["task"] == task) & (frame["metric"] == metric)]
+        values = {
+            tuple(row[:3]): row[3]
+            for row in rows[["budget", "strategy", "seed", "value"]].itertuples(index=False)
+        }
+        found = {key: scores.items.get(f"{task}/{metric}") for key, scores in models.items()}
+        if all(v is not None and np.isclose(v.mean(), values[key], atol=1e-9) for key, v in found.items()):
+            frames += [_item_frame(key, task, value) for key, value in found.items()]
+    return pd.concat(frames, ignore_index=True) if frames else None
+
+
+def _item_frame(key: _Key, task: str, value: Any) -> pd.DataFrame:
+    budget, strategy, seed = key
+    frame = pd.DataFrame({"item": np.arange(len(value)), "value": value})
+    return frame.assign(budget=budget, strategy=strategy, seed=seed, task=task)
 
 
 def _one_subset(study: Study) -> list[str]:
     rows = {name: STRATEGIES.get(name) for name in study.selection.strategies}
     return [name for name, row in rows.items() if row and not row.stochastic and not row.iterative]
-
-
-def parse_cell(key: str) -> tuple[int, str, int]:
-    """(budget, strategy, seed) of ``00100|k_center.s0``."""
-    budget, trial = key.split("|")
-    strategy, _, seed = trial.rpartition(".s")
-    return int(budget), strategy, int(seed)
-
-
-def report_text(efficiency: LabelEfficiency, width: int = 120) -> str:
-    from edsel_assets.report.formats import render_text
-
-    task = efficiency.main_task
-    sheets = [sheet for sheet in (saved_sheet(efficiency, task), score_sheet(efficiency, task)) if sheet.rows]
-    return render_text(sheets, efficiency.unseen, width=width)
-
-
-def print_report(study: Study, store: Path) -> None:
-    """The report on the console, from the study's stored scores."""
-    from edsel_assets.store import read_table
-
-    base = read_table(store / "base_scores.parquet")
-    scores = {}
-    for path in sorted((store / "benchmark_scores").glob("*/*.parquet")):
-        budget, strategy, seed = parse_cell(f"{path.parent.name}|{path.stem}")
-        known = budget in study.selection.budgets and strategy in study.selection.strategies
-        if known and seed in study.seeds(strategy):
-            scores[f"{path.parent.name}|{path.stem}"] = read_table(path)
-    print(report_text(compare_strategies(study, base, scores)))
 
 
 def _trial_frame(scores: pa.Table, budget: int, strategy: str, seed: int) -> pd.DataFrame:
@@ -135,6 +163,74 @@ def _trial_frame(scores: pa.Table, budget: int, strategy: str, seed: int) -> pd.
 def _win_rate_frame(win_rates: Mapping[str, pa.Table]) -> pd.DataFrame:
     rows = []
     for key, table in win_rates.items():
-        budget, strategy, _ = parse_cell(key)
+        budget, strategy, _ = parse_budget_trial(key)
         rows.append({"strategy": strategy, "budget": budget, "win_rate": table["value"][0].as_py()})
     return pd.DataFrame(rows, columns=["strategy", "budget", "win_rate"])
+
+
+def _joined(parts: Sequence[Evidence]) -> Evidence:
+    """Several comparisons as one report; the plots of each further one carry its task's name."""
+    first = parts[0]
+    plots, captions = dict(first.plots), dict(first.captions)
+    for part in parts[1:]:
+        plots |= {f"{name}_{held_out.TASK}": png for name, png in part.plots.items()}
+        captions |= {f"{name}_{held_out.TASK}": text for name, text in part.captions.items()}
+    return replace(
+        first,
+        sheets=tuple(sheet for part in parts for sheet in part.sheets),
+        plots=plots,
+        captions=captions,
+        unseen=tuple(dict.fromkeys(sentence for part in parts for sentence in part.unseen)),
+        table=pd.concat([part.table for part in parts], ignore_index=True),
+    )
+
+
+def _text(compared: Sequence[LabelEfficiency]) -> str:
+    from edsel_assets.report.formats import render_text
+
+    sheets = [
+        sheet
+        for efficiency in compared
+        for sheet in (
+            saved_sheet(efficiency, efficiency.main_task),
+            score_sheet(efficiency, efficiency.main_task),
+        )
+        if sheet.rows
+    ]
+    unseen = dict.fromkeys(sentence for efficiency in compared for sentence in efficiency.unseen)
+    return render_text(sheets, unseen, width=_WIDTH)
+
+
+def _written(evidence: Evidence, text: str) -> Report:
+    from edsel_assets.report.formats import render_latex, render_markdown, to_csv
+    from edsel_assets.report.page import render_html
+
+    table = pa.Table.from_pandas(evidence.table, preserve_index=False).replace_schema_metadata(None)
+    texts = {
+        ".txt": text,
+        ".md": render_markdown(evidence),
+        ".tex": render_latex(evidence),
+        ".csv": to_csv(evidence),
+        ".html": render_html(evidence),
+    }
+    return Report(table, evidence.plots, texts)
+
+
+def _without_comparison(
+    study: Study, base: Scores, trials: Mapping[str, Scores], missing: list[Mapping[str, Any]]
+) -> Report:
+    """Means over seeds, and why nothing is compared."""
+    frame = _frame(study, base, trials, "base model").rename(columns={"value": "score"})
+    means = frame.groupby(["task", "metric", "strategy", "budget"])["score"].agg(["mean", "count"])
+    table = means.reset_index().rename(columns={"mean": "score", "count": "seeds"})
+    why = (
+        "The study has no control, so nothing is compared."
+        if study.control is None
+        else f"No trial of the control {study.control!r} is scored yet, so nothing is compared."
+    )
+    sheets = [rows_sheet("Scores", table.to_dict("records"))] if len(table) else []
+    sheets += [rows_sheet("Missing results", missing)] if missing else []
+    evidence = Evidence(f"Scores: {study.name}", tuple(sheets), {}, {}, (why,), table)
+    from edsel_assets.report.formats import render_text
+
+    return _written(evidence, render_text(sheets, (why,), width=_WIDTH))

@@ -42,7 +42,8 @@ class Scored:
 
     Attributes:
         table: ``task, metric, value, stderr, n``.
-        items: arrays by name: ``held_out_nll`` (nats) and ``held_out_tokens`` of each held-out prompt.
+        items: arrays by name: ``TASK/METRIC`` by item, and ``held_out_nll`` (nats) and ``held_out_tokens`` of
+            each held-out prompt.
         files: local data sets that the tasks read.
     """
 
@@ -65,6 +66,7 @@ def evaluate_study(
     settings, folder = study.evaluation, tasks_folder(study)
     scores: list[Any] = []
     paths: set[Path] = set()
+    values: dict[tuple[str, str], np.ndarray] = {}
     # lm-eval limits all the tasks of a call alike.
     for limit, share in dict.fromkeys((task.limit, task.share) for task in settings.tasks):
         tasks = [task for task in settings.tasks if (task.limit, task.share) == (limit, share)]
@@ -83,15 +85,16 @@ def evaluate_study(
             seed=settings.seed,
             batch_tokens=settings.batch_tokens,
             max_length=settings.max_length,
+            items=values,
             progress=progress,
         )
         paths |= set(data_paths(names, folder, settings.data_directory, shots))
     rows = [asdict(score) for score in scores]
-    items: dict[str, np.ndarray] = {}
+    items = {f"{task}/{metric}": found for (task, metric), found in values.items()}
     if held_out.num_rows:
         nll, tokens = losses(model, tokenizer, held_out, study.model.template, study.forward.batch_tokens)
         rows += loss_scores(nll, tokens)
-        items = {"held_out_nll": nll, "held_out_tokens": tokens}
+        items |= {"held_out_nll": nll, "held_out_tokens": tokens}
     return Scored(pa.Table.from_pylist(rows, schema=SCORES), items, sorted(paths))
 
 

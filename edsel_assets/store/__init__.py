@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         table_embeddings,
         write_arrays,
         write_table,
+        write_text,
     )
     from edsel_assets.store.fingerprints import fingerprint
     from edsel_assets.store.rows import MissingRows, RowStore
@@ -48,6 +49,7 @@ _MODULES = {
     "table_hashes": "content",
     "write_arrays": "files",
     "write_table": "files",
+    "write_text": "files",
 }
 
 __all__ = [
@@ -69,6 +71,7 @@ __all__ = [
     "table_hashes",
     "write_arrays",
     "write_table",
+    "write_text",
 ]
 
 

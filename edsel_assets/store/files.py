@@ -68,6 +68,14 @@ def _holds_floats(kind: pa.DataType) -> bool:
     return pa.types.is_floating(kind)
 
 
+def write_text(path: str | os.PathLike[str], text: str) -> Path:
+    """Write ``text`` as UTF-8, atomically."""
+    path = Path(path)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
 def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> pa.Table:
     """The Parquet file at ``path``, its checksums verified; ``columns`` in the order given.
 

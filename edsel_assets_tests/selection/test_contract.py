@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edsel_assets.selection import STRATEGIES, Signals, StrategyOptions, kmeans
+from edsel_assets.selection import STRATEGIES, Signals, Strategy, StrategyOptions, kmeans
 
 NAMES = sorted(STRATEGIES)
 EXAMPLES = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -200,6 +200,67 @@ def test_signals_a_strategy_does_not_name_are_not_read(name):
     )
     expected = STRATEGIES[name](signals, 5, OPTIONS).indices.tolist()
     assert STRATEGIES[name](bare, 5, OPTIONS).indices.tolist() == expected
+
+
+SWITCHES = {
+    "seed": [0, 1, 2, 3],
+    "gamma": [0.05, 0.5, 2.0, "auto"],
+    "gammas": [(0.001,), (0.001, 0.1)],
+    "normalise": [True, False],
+    "utility_weight": [0.0, 1.0, 50.0],
+    "seed_point": ["medoid", "random"],
+    "deita_threshold": [0.3, 0.9],
+    "qdit_alpha": [0.1, 0.9],
+    "quality_temperature": [None, 0.05],
+    "replacement": [False, True],
+    "engine": ["dense", "sparse"],
+    "memory_limit_gib": [None, 1],
+}
+
+
+def with_settings(settings_: dict) -> StrategyOptions:
+    """Options as a study's ``selection`` names them."""
+    named = {"quality_temperature": "temperature", "memory_limit_gib": "memory_limit"}
+    values = {named.get(name, name): value for name, value in settings_.items()}
+    if values.get("memory_limit"):
+        values["memory_limit"] *= 2**30
+    return replace(OPTIONS, **values)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_row_names_exactly_the_settings_that_change_its_ranking(name):
+    from edsel_assets.study import SelectionSettings
+
+    assert set(SWITCHES) == set(SelectionSettings.model_fields) - {"strategies", "budgets"}
+    rng = np.random.default_rng(4)
+    points = rng.normal(size=(90, 5)) * rng.uniform(0.3, 3, size=(90, 1))
+    signals = Signals(
+        np.arange(90).astype(str), points, -rng.random(90), kmeans(points, 5), rng.random(90), rng.random(90)
+    )
+    # Some settings matter only beside another.
+    beside = {"seed": {"seed_point": "random"}, "gammas": {"gamma": "auto"}}
+    matter = set()
+    for setting, values in SWITCHES.items():
+        rankings = set()
+        if setting == "engine" and name in ("fl_cosine", "fl_rbf"):
+            values = [*values, "apricot"]  # which takes no second term
+        for value in values:
+            options = with_settings({**beside.get(setting, {}), setting: value})
+            rankings.add(tuple(STRATEGIES[name](signals, 45, options).indices.tolist()))
+        if len(rankings) > 1:
+            matter.add(f"selection.{setting}")
+    assert matter == set(STRATEGIES[name].settings)
+
+
+def test_a_strategy_is_one_row(monkeypatch):
+    def newest(signals, budget, options):
+        from edsel_assets.selection import top_scores
+
+        return top_scores(np.arange(len(signals.prompt_ids)), budget, exclude=signals.selected)
+
+    row = Strategy(name="newest", select=newest, paper="none", summary="The last rows.")
+    monkeypatch.setitem(STRATEGIES, row.name, row)
+    assert STRATEGIES["newest"](pool(), 3).indices.tolist() == [11, 10, 9]
 
 
 def test_the_table():

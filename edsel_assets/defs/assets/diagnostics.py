@@ -3,7 +3,7 @@
 import dagster as dg
 
 from edsel_assets.defs.graph import Graph, partition_of
-from edsel_assets.defs.io_managers import StoredTable, Table, TableWithArrays
+from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 
 
@@ -30,7 +30,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext,
         pool: StoredTable,
         embeddings: StoredTable,
-        clusters: dict[str, TableWithArrays],
+        clusters: dict[str, TableWithFiles],
     ) -> dg.Output:
         """Silhouette and inertia by number of clusters (Yu et al. 2024, Figure 3): advice, not proof."""
         from edsel_assets.report.plots import cluster_counts
@@ -65,7 +65,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     def cluster_quality(
         context: dg.AssetExecutionContext,
         pool: StoredTable,
-        clusters: dict[str, TableWithArrays],
+        clusters: dict[str, TableWithFiles],
         quality_scores: Table,
     ) -> dg.Output:
         """Share of clusters of low mean quality, by number of clusters (Yu et al. 2024, Figure 4)."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from edsel_assets.defs.graph import Graph, partition_of
-from edsel_assets.defs.io_managers import Table, TableWithArrays
+from edsel_assets.defs.io_managers import Table, TableWithFiles
 from edsel_assets.defs.metadata import preview, timed, versioned_output
 from edsel_assets.defs.partitions import dimensions
 from edsel_assets.defs.resources import BaseModel
@@ -23,7 +23,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
 
     @dg.asset(**graph.declare("evaluation", "held_out", kinds={"parquet"}))
     def held_out(context: dg.AssetExecutionContext, orders: Table, purchases: Table) -> dg.Output:
-        """What trials are scored on: answered prompts that no strategy may take, and those bought to validate."""
+        """Answered prompts that no strategy may take, and those bought to validate: to score trials on."""
         from edsel_assets.stages.buying import validation_answers
         from edsel_assets.stages.held_out import held_out_table
         from edsel_assets.stages.pools import read_study_pool
@@ -37,7 +37,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         table = scored.table
         return versioned_output(
             context,
-            TableWithArrays(table, scored.items) if scored.items else table,
+            TableWithFiles(table, scored.items) if scored.items else table,
             {**_headline(table), "preview": preview(table), **seconds},
             data_sets=External(study, graph.home).data_sets(scored.files),
         )

@@ -5,43 +5,65 @@ from typing import Any
 import dagster as dg
 
 from edsel_assets.defs.graph import Graph
-from edsel_assets.defs.io_managers import Table
-from edsel_assets.defs.metadata import plot, preview, versioned_output
+from edsel_assets.defs.io_managers import Table, TableWithFiles
+from edsel_assets.defs.metadata import plot, versioned_output
 from edsel_assets.running.dagster_internals import ALLOW_MISSING
+
+_ROWS_SHOWN = 40
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
-    study = graph.study
+    study, cells = graph.study, graph.partitions
     some = dg.AssetIn(metadata={ALLOW_MISSING: True})
+    ins = {"benchmark_scores": some, **({"win_rates": some} if cells.compares else {})}
 
-    @dg.asset(
-        **graph.declare(
-            "report",
-            "label_efficiency",
-            ins={"benchmark_scores": some, "win_rates": some},
-            kinds={"pandas", "matplotlib"},
-        )
-    )
+    @dg.asset(**graph.declare("report", "label_efficiency", ins=ins, kinds={"pandas", "matplotlib"}))
     def label_efficiency(
         context: dg.AssetExecutionContext,
-        base_scores: Table,
+        base_scores: Any,
         benchmark_scores: dict[str, Table],
-        win_rates: dict[str, Table],
+        **win_rates: dict[str, Table],
     ) -> dg.Output:
         """Scores by strategy and budget, and the annotation each strategy saves against the control.
 
-        Of the trials there are: their number, and those missing, stand in the metadata.
+        Of the trials there are: those missing or stale are listed in the report.
         """
-        from edsel_assets.stages.summary import summarise
+        from edsel_assets.stages.summary import Scores, summarise
 
-        report = summarise(study, base_scores, benchmark_scores, win_rates)
-        missing = len(graph.partitions.budget_trial.get_partition_keys()) - len(benchmark_scores)
-        figures: dict[str, Any] = {"trials": len(benchmark_scores), "trials_missing": missing}
-        plots = {name: plot(png) for name, png in report.plots.items()}
+        def scores(value: Any) -> Scores:
+            return Scores(getattr(value, "table", value), getattr(value, "arrays", {}))
+
+        missing, stale = _unfinished(graph)
+        report = summarise(
+            study,
+            scores(base_scores),
+            {key: scores(value) for key, value in benchmark_scores.items()},
+            win_rates.get("win_rates", {}),
+            staleness=stale[:_ROWS_SHOWN],
+            missing=missing[:_ROWS_SHOWN],
+        )
+        figures = {"trials": len(benchmark_scores), "missing": len(missing), "stale": len(stale)}
+        shown = {name: plot(png) for name, png in report.plots.items()}
         tables = {
-            "by_strategy": dg.MetadataValue.md(report.markdown),
-            "preview": preview(report.table, rows=40),
+            "report": dg.MetadataValue.md(report.texts[".md"]),
+            "page": dg.MetadataValue.path(str(graph.store / "label_efficiency.html")),
         }
-        return versioned_output(context, report.table, {**figures, **plots, **tables})
+        value = TableWithFiles(report.table, texts=report.texts)
+        return versioned_output(context, value, {**tables, **figures, **shown})
 
     return [label_efficiency]
+
+
+def _unfinished(graph: Graph) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """Cells that were never made and cells that are stale, each with the reason, but for the report."""
+    from edsel_assets.running.freshness import Freshness, State
+    from edsel_assets.running.plan import plan
+
+    steps = plan(Freshness(graph.study, graph.lineage, graph.home)).certain
+    rows = [
+        (step.state, {"cell": str(step.cell), "why": "; ".join(step.reasons)})
+        for step in steps
+        if step.cell.asset != "label_efficiency"
+    ]
+    missing = [row for state, row in rows if state is State.MISSING]
+    return missing, [row for state, row in rows if state is not State.MISSING]

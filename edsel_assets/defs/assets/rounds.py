@@ -13,7 +13,7 @@ import dagster as dg
 
 from edsel_assets.defs.assets.finetuning import training_figures
 from edsel_assets.defs.graph import Graph, partition_of
-from edsel_assets.defs.io_managers import StoredTable, Table, TableWithArrays
+from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 from edsel_assets.defs.partitions import dimensions
 from edsel_assets.defs.resources import BaseModel
@@ -71,7 +71,7 @@ def _selection(graph: Graph, number: int) -> dg.AssetsDefinition:
         pool: StoredTable,
         annotations: StoredTable,
         orders: StoredTable,
-        clusters: TableWithArrays,
+        clusters: TableWithFiles,
         quality_scores: Table,
         **earlier: Any,
     ) -> dg.Output:
@@ -206,7 +206,7 @@ def _weights(graph: Graph, number: int) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         base_model: BaseModel,
         pool: StoredTable,
-        clusters: TableWithArrays,
+        clusters: TableWithFiles,
         training_set: Table,
         **inputs: Any,
     ) -> dg.Output:

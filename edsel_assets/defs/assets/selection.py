@@ -3,7 +3,7 @@
 import dagster as dg
 
 from edsel_assets.defs.graph import Graph, partition_of
-from edsel_assets.defs.io_managers import StoredTable, Table, TableWithArrays
+from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 from edsel_assets.defs.partitions import dimensions
 from edsel_assets.selection.strategies import STRATEGIES
@@ -33,7 +33,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         orders: StoredTable,
         embeddings: StoredTable,
         uncertainty_scores: Table | None,
-        clusters: TableWithArrays | None,
+        clusters: TableWithFiles | None,
         quality_scores: Table | None,
     ) -> dg.Output:
         """The order in which a strategy would annotate, to the largest budget: the expensive part."""

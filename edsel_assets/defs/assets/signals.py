@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from edsel_assets.defs.graph import DEVICE_POOL, Graph
-from edsel_assets.defs.io_managers import StoredTable, Table, TableWithArrays
+from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 from edsel_assets.defs.resources import BaseModel
 from edsel_assets.running.progress import progress_log
@@ -92,7 +92,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             table, found = cluster_pool(
                 study, pool.read(["prompt_id"]), embeddings.read(), int(context.partition_key)
             )
-        value = TableWithArrays(table, {"centroids": found.centroids})
+        value = TableWithFiles(table, {"centroids": found.centroids})
         sizes = table["cluster"].value_counts().field("counts").to_numpy()
         figures = {"inertia": found.inertia, "smallest": int(sizes.min()), "largest": int(sizes.max())}
         shown = {

@@ -54,6 +54,7 @@ def evaluate(
     allow_code_execution: bool = False,
     bootstrap_iters: int = 1000,
     samples_path: str | Path | None = None,
+    items: dict[tuple[str, str], np.ndarray] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Score]:
     """Score ``model`` (a causal model, or a peft model with its adapter) on lm-eval tasks.
@@ -73,6 +74,8 @@ def evaluate(
         max_length: of context and continuation in tokens; else the model's own.
         bootstrap_iters: resamplings for the standard error of metrics that have no closed form; 0 for none.
         samples_path: a folder for one JSONL file per task: each item's id, prompt, answer and metrics.
+        items: filled with the values by item: (name as in ``tasks``, metric as in ``Score``) to (n,)
+            float64, the items of a group one task after another in the order of their names.
         progress: called with (requests done, requests in all), once over for each kind of request.
 
     Returns: one score per task, metric and filter, groups included, in the order of their names.
@@ -108,9 +111,11 @@ def evaluate(
             samples=_sampled_ids(suite, limit, sample_share, sample_seed),
             limit=None if sample_share is not None else limit,
             bootstrap_iters=bootstrap_iters,
-            log_samples=samples_path is not None,
+            log_samples=samples_path is not None or items is not None,
             confirm_run_unsafe_code=allow_code_execution,
         )
+    if items is not None:
+        items.update(_item_values(results["samples"], suite))
     if samples_path is not None:
         _write_samples(Path(samples_path), results["samples"])
     return _scores(results)
@@ -177,6 +182,20 @@ def _scores(results: Mapping[str, Any]) -> list[Score]:
 
 def _items_of_group(group: str, members: Mapping[str, list[str]], counts: Mapping[str, int]) -> int:
     return sum(counts.get(name) or _items_of_group(name, members, counts) for name in members.get(group, []))
+
+
+def _item_values(
+    samples: Mapping[str, list[dict[str, Any]]], suite: Suite
+) -> dict[tuple[str, str], np.ndarray]:
+    found: dict[tuple[str, str], list[float]] = {}
+    for name in sorted(samples):
+        for sample in sorted(samples[name], key=lambda sample: (sample["filter"], sample["doc_id"])):
+            for metric in sample["metrics"]:
+                value = sample[metric]
+                if isinstance(value, (bool, int, float, np.number)):
+                    full = metric if sample["filter"] == "none" else f"{metric},{sample['filter']}"
+                    found.setdefault((suite.requested[name], full), []).append(float(value))
+    return {key: np.array(values) for key, values in found.items()}
 
 
 def _write_samples(folder: Path, samples: Mapping[str, list[dict[str, Any]]]) -> None:

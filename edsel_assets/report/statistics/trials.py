@@ -49,6 +49,9 @@ def primary_metrics(scores: pd.DataFrame, primary: Mapping[str, str]) -> dict[st
         present = sorted(set(rows["metric"]))
         preferred = [m for m in PREFERRED_METRICS if m in present]
         wanted = primary.get(str(task)) or (present[0] if len(present) == 1 else next(iter(preferred), None))
+        filtered = [m for m in present if m.partition(",")[0] == wanted]
+        if wanted not in present and len(filtered) == 1:
+            wanted = filtered[0]  # the metric after its only filter
         if wanted not in present:
             raise ValueError(
                 f"Task {task} has the metrics {', '.join(present)}; "

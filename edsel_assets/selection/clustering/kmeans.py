@@ -6,21 +6,20 @@ Symbols: N prompts, d dimensions, C clusters.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edsel_assets.selection.core import checks
+from edsel_assets.selection.core import checks, draws
 from edsel_assets.selection.core.embeddings import as_embeddings
 
 if TYPE_CHECKING:
     import torch
 
-SEEDING_ROWS = 16  # prompts per cluster that the seeding looks at
-WARM_UP = 3  # iterations before the first swap, for the clusters to take shape
-BETWEEN_SWAPS = 2  # iterations that a swap is given to settle
+STARTING_ROWS = 4  # prompts per cluster among which the start chooses
+FIRST_SWAP = 3  # iteration, when the clusters have taken shape
+SWAP_EVERY = 2  # iterations: a swap is given one more to settle
 LEAST_DROP = 1e-4  # of the inertia: swaps that promise less are over
 
 
@@ -33,7 +32,8 @@ class Clusters:
         centroids: (C, d) float32, the mean of each cluster's (normalised) embeddings.
         distances: (N,) float32, Euclidean distance of each prompt to its centroid.
         inertia: sum of squared distances, lower is tighter.
-        details: how it was made: seed, starts, iterations. Plain JSON values only.
+        details: how it was made: seed, nredo, niter, iterations, converged, faiss (its version) and device.
+            Plain JSON values only.
     """
 
     labels: np.ndarray
@@ -50,26 +50,30 @@ def kmeans(
     seed: int = 42,
     nredo: int = 1,
     niter: int = 50,
+    tolerance: float = 1e-5,
     tie_break: Sequence[object] | np.ndarray | None = None,
     normalise: bool = True,
     device: str | torch.device = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> Clusters:
-    """Lloyd's k-means from k-means++ seeds, with swaps; the best of ``nredo`` starts.
+    """Lloyd's k-means from k-means++ starts, with swaps; the best of ``nredo`` starts.
 
-    After a few iterations, clusters that are cheap to give up are joined to their neighbours and as many
-    costly ones split, as long as that pays: it reaches a lower inertia than a better seeding does.
-    Labels are exact: float32 products only rule out, and near ties are settled in float64.
+    faiss finds the nearest centroids. After a few iterations, clusters that are cheap to give up are
+    joined to their neighbours and as many costly ones split, as long as that pays: it reaches a lower
+    inertia than a better start does. Labels are exact: near ties are settled in float64.
 
     Args:
         embeddings: (N, d) array or tensor of float16, bfloat16, float32 or float64.
         clusters: C, at most the number of distinct embeddings.
-        seed: of the seeding; the same seed gives the same labels.
+        seed: of the starts and swaps, whose draws are keyed by ``tie_break``.
         nredo: starts, of which the one of least inertia is returned.
-        niter: most iterations of a start; it ends earlier when no label changes.
+        niter: most iterations of a start.
+        tolerance: a start ends when an iteration lowers the inertia by less than this share of it, or
+            when no label changes (0: only then).
         tie_break: (N,) unique keys that all work is ordered by, so that row order is no matter.
         normalise: scale rows to unit L2 norm first.
-        device: "auto", "cpu", "cuda" or another torch device.
+        device: "auto", "cpu", "cuda" or another torch device. A GPU is used where faiss has one
+            (the extra ``gpu``), else the CPU; ``details`` says which.
         progress: called with (iterations done, nredo x niter) after every iteration.
 
     Raises:
@@ -77,95 +81,150 @@ def kmeans(
 
     Time O(nredo niter N C d), memory O(N d + C d).
     """
+    import faiss
+
+    from edsel_assets.selection.clustering.assignment import gpu_count
+
     clusters = checks.whole_number("clusters", clusters, 1)
     nredo = checks.whole_number("nredo", nredo, 1)
     niter = checks.whole_number("niter", niter, 1)
     seed = checks.whole_number("seed", seed, 0)
-    pool = as_embeddings(embeddings, normalise=normalise, device=device)
+    if not tolerance >= 0:
+        raise ValueError(f"tolerance must be a share of at least 0; got {tolerance!r}.")
+    gpu = str(device) != "cpu" and gpu_count() > 0
+    pool = as_embeddings(embeddings, normalise=normalise, device="cpu")
     if clusters > pool.size:
         raise ValueError(f"clusters must not exceed the {pool.size} prompts; got {clusters}. Ask for fewer.")
     priority = checks.tie_order(tie_break, pool.size)
     order = np.argsort(priority)
     points = pool.matrix() if tie_break is None else pool.rows(order)
+    keys = draws.keys_of(tie_break, pool.size)[order]
     runs = []
     for redo in range(nredo):
-        report = None if progress is None else partial(_report, progress, redo * niter, nredo * niter)
-        runs.append(_start(points, clusters, np.random.default_rng((seed, redo)), niter, report))
-    labels, centroids, squares, iterations, converged = min(runs, key=lambda run: float(run[2].sum()))
-    details: dict[str, object] = {
+        words = draws.keyed_words(seed, keys, f"k-means {redo}")
+        report = None if progress is None else _part(progress, redo * niter, nredo * niter)
+        runs.append(_Start(points, words, gpu).run(clusters, niter, tolerance, report))
+    best = min(runs, key=lambda run: run.inertia)
+    details = {
         "seed": seed,
         "nredo": nredo,
         "niter": niter,
-        "iterations": iterations,
-        "converged": converged,
+        **best.details,
+        "faiss": faiss.__version__,
+        "device": "cuda" if gpu else "cpu",
     }
-    return Clusters(
-        labels[priority],
-        centroids,
-        np.sqrt(squares)[priority].astype(np.float32),
-        float(squares.sum()),
-        details,
-    )
+    return replace(best, labels=best.labels[priority], distances=best.distances[priority], details=details)
 
 
-def _report(progress: Callable[[int, int], None], before: int, total: int, done: int) -> None:
-    progress(before + done, total)
+def _part(progress: Callable[[int, int], None], before: int, total: int) -> Callable[[int], None]:
+    return lambda done: progress(before + done, total)
 
 
-def _start(
-    points: torch.Tensor,
-    clusters: int,
-    rng: np.random.Generator,
-    niter: int,
-    report: Callable[[int], None] | None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, bool]:
-    """Labels, centroids, float64 squared distances, iterations and whether no label changed in the last."""
-    # torch takes seconds to import: only who clusters pays for it.
-    import torch
+class _Start:
+    """One start of k-means on (N, d) float32 ``points`` with their (N,) random ``words``."""
 
-    from edsel_assets.selection.clustering.lloyd import Lloyd
-    from edsel_assets.selection.clustering.swaps import swap_clusters
-    from edsel_assets.selection.core.distances import pair_squares
+    def __init__(self, points: torch.Tensor, words: np.ndarray, gpu: bool) -> None:
+        self.points, self.words, self.gpu = points, words, gpu
 
-    state = Lloyd(points, _seeds(points, clusters, rng))
-    next_swap: int | None = WARM_UP if clusters > 1 else None
-    for iteration in range(1, niter + 1):
-        due = iteration == next_swap
-        changed = state.assign(everything=due)
-        if changed == 0 and next_swap is None:
-            break
-        state.update()
-        if due:
-            drop = swap_clusters(state, rng) if iteration < niter else 0.0
-            next_swap = iteration + 1 + BETWEEN_SWAPS if drop > LEAST_DROP * state.inertia else None
+    def run(
+        self, clusters: int, niter: int, tolerance: float, report: Callable[[int], None] | None
+    ) -> Clusters:
+        """Clusters in the order of ``points``."""
+        # torch takes seconds to import: only who clusters pays for it.
+        import torch
+
+        from edsel_assets.selection.clustering.assignment import assign, cluster_sums
+        from edsel_assets.selection.clustering.swaps import swap_clusters
+
+        centroids = self._plus_plus(clusters)
+        labels = np.full(len(self.points), -1)
+        before, converged = np.inf, False
+        next_swap: int | None = FIRST_SWAP if clusters > 1 else None
+        for iteration in range(1, niter + 1):
+            found = assign(self.points, centroids, gpu=self.gpu)
+            inertia = float(found.nearest.sum(dtype=np.float64))
+            filled = self._without_empty(found.labels, centroids)
+            converged = bool((filled == labels).all())
+            labels = filled
+            sums, sizes = cluster_sums(self.points, labels, clusters)
+            centroids = torch.from_numpy(sums / sizes[:, None]).float()
+            if report is not None:
+                report(iteration)
+            if next_swap is None and (converged or before - inertia < tolerance * inertia):
+                break
+            before = inertia
+            if iteration == next_swap and iteration < niter:
+                words = draws.mixed(self.words, iteration)
+                found = replace(found, labels=labels)
+                centroids, drop = swap_clusters(self.points, centroids, found, words)
+                next_swap = iteration + SWAP_EVERY if drop > LEAST_DROP * inertia else None
+                before = np.inf
         if report is not None:
-            report(iteration)
-    if report is not None:
-        report(niter)  # an end before the cap is an end all the same
-    everyone = torch.arange(len(points), device=points.device)
-    squares = pair_squares(points, everyone, state.centroids, state.labels)
-    return (
-        state.labels.cpu().numpy(),
-        state.centroids.cpu().numpy(),
-        squares.cpu().numpy(),
-        iteration,
-        changed == 0,
-    )
+            report(niter)  # an end before the cap is an end all the same
+        squares = self._squares(centroids, labels)
+        return Clusters(
+            labels,
+            centroids.numpy(),
+            np.sqrt(squares).astype(np.float32),
+            float(squares.sum()),
+            {"iterations": iteration, "converged": converged},
+        )
 
+    def _plus_plus(self, clusters: int) -> torch.Tensor:
+        """k-means++ on a sample (Arthur & Vassilvitskii 2007): (C, d) points, drawn by squared distance.
 
-def _seeds(points: torch.Tensor, clusters: int, rng: np.random.Generator) -> torch.Tensor:
-    """k-means++ on a sample (Arthur & Vassilvitskii 2007): (C, d) points, drawn by squared distance."""
-    import torch
+        Each point waits an exponential time that runs at the rate of its squared distance, and the first
+        to be through is the next centre: as exponential times have no memory, that draws by the rates
+        anew each time, with a single draw per point.
+        """
+        import torch
 
-    sample = rng.choice(len(points), min(len(points), SEEDING_ROWS * clusters), replace=False)
-    points = points[torch.from_numpy(np.sort(sample)).to(points.device)]
-    norms = points.square().sum(1)
-    picks = [int(rng.integers(len(points)))]
-    nearest = torch.full_like(norms, torch.inf)
-    while len(picks) < clusters:
-        squares = norms + norms[picks[-1]] - 2 * (points @ points[picks[-1]])
-        nearest = torch.minimum(nearest, squares.clamp_(min=0))
-        total = nearest.double().cumsum(0)
-        draw = torch.searchsorted(total, total[-1] * rng.random(), right=True)
-        picks.append(min(int(draw), len(points) - 1))
-    return points[torch.tensor(picks, device=points.device)].clone()
+        sample = draws.smallest(draws.uniforms(draws.mixed(self.words, 0)), STARTING_ROWS * clusters)
+        points = self.points[torch.from_numpy(sample)]
+        waits = torch.from_numpy(draws.exponentials(self.words[sample]))
+        rates = torch.ones_like(waits)  # uniform before there is a centre
+        norms = points.square().sum(1)
+        nearest = torch.full_like(norms, torch.inf)
+        picks: list[int] = []
+        while len(picks) < clusters:
+            times = waits / rates
+            pick = int(times.argmin())
+            waits -= rates * times[pick]
+            waits[pick] = torch.inf
+            picks.append(pick)
+            squares = norms + norms[pick] - 2 * (points @ points[pick])
+            nearest = torch.minimum(nearest, squares.clamp_(min=0))
+            rates = nearest.double()
+        return points[torch.tensor(picks)].clone()
+
+    def _squares(self, centroids: torch.Tensor, labels: np.ndarray) -> np.ndarray:
+        """(N,) float64 squared distances of the points to the centroids of their ``labels``."""
+        import torch
+
+        from edsel_assets.selection.core.distances import pair_squares
+
+        everyone = torch.arange(len(self.points))
+        return pair_squares(self.points, everyone, centroids, torch.from_numpy(labels)).numpy()
+
+    def _without_empty(self, labels: np.ndarray, centroids: torch.Tensor) -> np.ndarray:
+        """``labels``, but each empty cluster gets the point farthest from its centroid with company there."""
+        sizes = np.bincount(labels, minlength=len(centroids))
+        empty = np.flatnonzero(sizes == 0)
+        if not len(empty):
+            return labels
+        squares = self._squares(centroids, labels)
+        chosen: list[int] = []
+        for point in np.argsort(-squares, kind="stable"):
+            if len(chosen) == len(empty) or squares[point] == 0:
+                break
+            if sizes[labels[point]] > 1:
+                sizes[labels[point]] -= 1
+                chosen.append(int(point))
+        if len(chosen) < len(empty):
+            raise ValueError(
+                f"clusters must not exceed the {len(sizes) - len(empty) + len(chosen)} distinct embeddings; "
+                f"got {len(sizes)}. Ask for fewer."
+            )
+        filled = labels.copy()
+        filled[chosen] = empty
+        return filled

@@ -2,6 +2,9 @@
 
 A product entry p = x.y stands for the squared distance |x|^2 + |y|^2 - 2 p, off by at most ``error``;
 what lies within that of a decision is settled by float64 differences.
+
+The cache of compiled code is renewed when this file changes and knows of no other. So a kernel reads
+only its arguments and what stands in this file, never a name from another module of the package.
 """
 
 from __future__ import annotations
@@ -17,33 +20,6 @@ def _square(x, y):
         apart = np.float64(x[k]) - np.float64(y[k])
         total += apart * apart
     return total
-
-
-@numba.njit(cache=True, nogil=True)
-def two_nearest(products, rows, points, centroids, norms, centroid_norms, error, labels, nearest, second):
-    """Label, and nearest and second squared distance, of the points at ``rows``; the first of equals."""
-    count = centroid_norms.size
-    for r in range(rows.size):
-        product, row = products[r], rows[r]
-        best = runner = np.float32(np.inf)
-        label = 0
-        for c in range(count):
-            partial = centroid_norms[c] - 2 * product[c]
-            if partial < runner:
-                if partial < best:
-                    best, runner, label = partial, best, c
-                else:
-                    runner = partial
-        if runner - best <= 2 * error:
-            least = np.inf
-            for c in range(count):
-                if centroid_norms[c] - 2 * product[c] <= best + 2 * error:
-                    exact = _square(points[row], centroids[c])
-                    if exact < least:
-                        least, label = exact, c
-        labels[row] = label
-        nearest[row] = max(best + norms[row], np.float32(0))
-        second[row] = max(runner + norms[row], np.float32(0))
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
@@ -69,28 +45,13 @@ def lower(products, first, points, centres, norms, centre_norms, error, nearest)
 
 
 @numba.njit(cache=True, nogil=True)
-def add_rows(points, rows, labels, sums):
-    """Add points[rows] to the (C, d) float64 ``sums`` by their ``labels``, in order."""
-    for r in range(rows.size):
-        total, point = sums[labels[r]], points[rows[r]]
-        for k in range(point.size):
-            total[k] += point[k]
-
-
-@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _dot(x, y):
-    total = np.float32(0)
-    for k in range(x.size):
-        total += x[k] * y[k]
-    return total
-
-
-@numba.njit(cache=True, nogil=True)
-def beyond(points, first, labels, axes, middles, sides):
-    """Whether each point from ``first`` on lies beyond the middle of its cluster's axis."""
-    for r in range(sides.size):
-        label = labels[first + r]
-        sides[r] = _dot(points[first + r], axes[label]) > middles[label]
+def add_rows(points, labels, sums):
+    """Add the points to the (C, d) float64 ``sums`` by their ``labels``, in order; under 0: to none."""
+    for row in range(labels.size):
+        if labels[row] >= 0:
+            total, point = sums[labels[row]], points[row]
+            for k in range(point.size):
+                total[k] += point[k]
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})

@@ -1,17 +1,53 @@
-"""Which engine runs, by memory and device. Symbols: N prompts, d dimensions."""
+"""The job that an engine runs, and which engine it is, by memory and device.
+
+Symbols: N prompts, d dimensions.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from edsel_assets.selection.facility.dense import CHUNK_BYTES
+from edsel_assets.selection.facility.objective import Utility
+from edsel_assets.selection.facility.similarity import Kernel
 
 ENGINES = ("auto", "dense", "sparse", "blocked", "apricot")
 MEMORY_SHARE = 0.5  # of the machine's memory, when no limit is given
 PAIR_BYTES = 32  # of one pair at the most: as found, and in both rows
 FEWEST_PAIRS = 32  # a prompt: with less the sparse engine would spend its run on products
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to choose, all rows in priority order so that equal gains go to the lower row.
+
+    Attributes:
+        selected: (s,) int64 rows chosen already.
+        engine: one of the engines, not "auto".
+        limit: bytes the engine may use.
+        stochastic: epsilon and the (N,) uint64 random bits of the prompts, or None for the best of all
+            candidates.
+        progress: called with (done, total); the N rows of the similarity count beside the picks.
+    """
+
+    kernel: Kernel
+    utility: Utility
+    selected: np.ndarray
+    budget: int
+    engine: str
+    limit: int
+    stochastic: tuple[float, np.ndarray] | None
+    progress: Callable[[int, int], None] | None
+
+    def report(self, picked: int, rows: int | None = None) -> None:
+        size = self.kernel.size
+        if self.progress is not None:
+            self.progress((size if rows is None else rows) + picked, size + self.budget)
 
 
 def memory_of(device: torch.device) -> int:

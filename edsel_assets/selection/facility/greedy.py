@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import torch
 
 KERNELS = ("rbf", "cosine")
-LARGEST_TERM = 1e9  # of the utility: fixed-point gains of both parts together must fit int64
 
 
 def facility_location(
@@ -92,8 +91,7 @@ def facility_location(
     order = np.argsort(priority, kind="stable")
 
     # torch and the compiled parts take seconds to import: only who runs this pays for them.
-    from edsel_assets.selection.facility.engines import choose_engine, memory_of
-    from edsel_assets.selection.facility.job import Job
+    from edsel_assets.selection.facility.engines import Job, choose_engine, memory_of
     from edsel_assets.selection.facility.objective import Utility
     from edsel_assets.selection.facility.run import run
     from edsel_assets.selection.facility.similarity import make_kernel
@@ -172,6 +170,8 @@ def _utility(utility: Any, weight: float, size: int) -> tuple[float, np.ndarray 
             f"utility must not be negative, or log(1 + sum u) is undefined; rows {negative[:5].tolist()} are "
             f"({negative.size} in all). Shift it, as 1 - margin does for a margin."
         )
+    from edsel_assets.selection.facility.objective import LARGEST_TERM
+
     if not weight * np.log1p(values.sum()) < LARGEST_TERM:
         raise ValueError(
             f"utility_weight * log(1 + sum u) must stay under {LARGEST_TERM:.0e}; got weight {weight} "

@@ -1,4 +1,7 @@
-"""The utility term of Eq. 4, lambda log(1 + sum of u over S), in the fixed point of the kernel."""
+"""What the objective adds to coverage, in the fixed point of the similarity.
+
+The utility term of Eq. 4, lambda log(1 + sum of u over S), or a bonus per prompt.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import math
 import numpy as np
 
 from edsel_assets.selection.facility.similarity import UNIT
+
+LARGEST_TERM = 1e9  # of a term: fixed-point gains of both parts together must fit int64
 
 
 class Utility:
@@ -51,3 +56,33 @@ class Utility:
     def took(self, rows: np.ndarray, chosen: float) -> None:
         """Note ``rows``, picked over pairs, where the sum of u is kept up to ``chosen`` on the way."""
         self.chosen = chosen
+
+
+class Bonus(Utility):
+    """A modular term, the sum of a bonus over S: the same gain whatever is chosen.
+
+    Attributes:
+        chosen: the sum of the bonus over what is chosen.
+    """
+
+    def __init__(self, bonus: np.ndarray, selected: np.ndarray) -> None:
+        super().__init__(None, 0.0, selected)
+        self.bonus = bonus
+        self.units = np.rint(bonus * UNIT).astype(np.int64)
+        self.chosen = math.fsum(bonus[selected])
+
+    @property
+    def term(self) -> float:
+        return self.chosen
+
+    def gains(self, size: int) -> np.ndarray:
+        return self.units.copy()
+
+    def tangent(self, before: float, size: int) -> tuple[float, np.ndarray]:
+        return before, self.units + 1  # its own tangent; a unit over what rounding took
+
+    def choose(self, row: int) -> None:
+        self.chosen += float(self.bonus[row])
+
+    def took(self, rows: np.ndarray, chosen: float) -> None:
+        self.chosen += math.fsum(self.bonus[rows])

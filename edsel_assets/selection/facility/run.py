@@ -11,11 +11,13 @@ import numpy as np
 import torch
 
 from edsel_assets.selection.core import draws
+from edsel_assets.selection.core.embeddings import Embeddings
 from edsel_assets.selection.facility.apricot import run_apricot
 from edsel_assets.selection.facility.bounds import Certificate
 from edsel_assets.selection.facility.dense import Rows, State, TorchRows, run_greedy, start_state
-from edsel_assets.selection.facility.job import Job
-from edsel_assets.selection.facility.similarity import UNIT, Kernel
+from edsel_assets.selection.facility.engines import Job, choose_engine, memory_of
+from edsel_assets.selection.facility.objective import LARGEST_TERM, Bonus
+from edsel_assets.selection.facility.similarity import UNIT, Kernel, make_kernel
 
 
 @dataclass(frozen=True)
@@ -101,3 +103,29 @@ def _sampler(job: Job) -> Callable[[np.ndarray], int] | None:
         return int(sample[np.argmax(keys[sample])])
 
     return choose
+
+
+def greedy_with_bonus(
+    pool: Embeddings,
+    bonus: np.ndarray,
+    budget: int,
+    selected: np.ndarray,
+    order: np.ndarray,
+    engine: str,
+    memory_limit: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[Outcome, str]:
+    """Greedy on cosine facility location plus (N,) ``bonus`` >= 0; assumes checked input.
+
+    Rows of the outcome are in ``order``, that of priority. Also returns the engine that ran.
+    """
+    if not math.fsum(bonus) < LARGEST_TERM:
+        raise ValueError(
+            f"quality x alpha / (1 - alpha) must sum to less than {LARGEST_TERM:.0e}; got {bonus.sum():.3g}. "
+            "Scale quality down."
+        )
+    limit = memory_of(pool.device) if memory_limit is None else memory_limit
+    name = choose_engine(engine, pool.size, pool.dim, limit, pool.device, stochastic=False)
+    kernel = make_kernel(pool, "cosine", 1.0, order)
+    term = Bonus(bonus[order], selected)
+    return run(Job(kernel, term, selected, budget, name, limit, None, progress)), name

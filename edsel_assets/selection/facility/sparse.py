@@ -9,8 +9,7 @@ from edsel_assets.selection.facility.blocked import CpuRows, HalfPairs, near_pai
 from edsel_assets.selection.facility.bounds import Certificate
 from edsel_assets.selection.facility.dense import State, run_greedy, start_state
 from edsel_assets.selection.facility.dual_bound import dual_bound
-from edsel_assets.selection.facility.engines import most_pairs
-from edsel_assets.selection.facility.job import Job
+from edsel_assets.selection.facility.engines import Job, most_pairs
 from edsel_assets.selection.facility.pairs import Pairs, SparseRun, both_ways, cover
 from edsel_assets.selection.facility.similarity import UNIT, Kernel
 

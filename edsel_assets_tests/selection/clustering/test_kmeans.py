@@ -1,13 +1,16 @@
 """k-means: its fixed point, its inertia against scikit-learn's, and what must not change it."""
 
+import faiss
 import numpy as np
 import pytest
 import torch
 from sklearn.cluster import KMeans
 
 from edsel_assets.selection import kmeans
-from edsel_assets.selection.clustering.lloyd import Lloyd
+from edsel_assets.selection.clustering.assignment import assign, cluster_sums
+from edsel_assets.selection.clustering.kmeans import _Start
 from edsel_assets.selection.clustering.swaps import swap_clusters
+from edsel_assets.selection.core.draws import keyed_words
 from edsel_assets.selection.core.embeddings import as_embeddings
 from edsel_assets_tests.selection.pools import t0_embeddings
 
@@ -31,7 +34,7 @@ def test_two_pairs_by_hand():
 @pytest.mark.parametrize(("rows", "dim", "clusters"), [(60, 2, 1), (400, 3, 20), (1500, 32, 60), (50, 4, 50)])
 def test_converged_labels_are_nearest_and_centroids_are_means(rows, dim, clusters):
     points = blobs(rows, dim, 12, seed=rows)
-    found = kmeans(points, clusters, niter=200)
+    found = kmeans(points, clusters, niter=200, tolerance=0)
     assert found.details["converged"]
     unit = as_embeddings(points).matrix().numpy().astype(np.float64)
     squares = np.square(unit[:, None] - found.centroids.astype(np.float64)).sum(2)
@@ -85,60 +88,71 @@ def test_same_labels_on_any_number_of_threads():
     assert one.inertia == two.inertia
 
 
-def test_tensor_path_finds_the_same(monkeypatch):
-    """The path that a GPU takes, run on the CPU."""
-    from edsel_assets.selection.core import distance_kernels
-
-    points = blobs(1200, 24, 20, seed=4)
-    compiled = kmeans(points, 40)
-    monkeypatch.setattr(Lloyd, "_label_compiled", Lloyd._label)
-    tensors = kmeans(points, 40)
-    assert (tensors.labels == compiled.labels).all()
-    labels = torch.from_numpy(compiled.labels)
-    rows = torch.arange(1200).flip(0)
-    matrix = as_embeddings(points).matrix()
-    sums = torch.zeros((40, 24), dtype=torch.float64)
-    distance_kernels.add_rows(matrix.numpy(), rows.numpy(), labels[rows].numpy(), sums.numpy())
-    expected = torch.zeros_like(sums).index_add_(0, labels[rows], matrix[rows].double())
-    torch.testing.assert_close(sums, expected, rtol=1e-12, atol=1e-12)
+def test_assignment_is_exact_among_near_ties():
+    """Centroids that differ by less than float32 products can tell, on points far from the origin."""
+    rng = np.random.default_rng(5)
+    centroids = 100 + np.repeat(rng.normal(size=(10, 8)), 3, axis=0) + 1e-5 * rng.normal(size=(30, 8))
+    points = (centroids[rng.integers(30, size=500)] + 0.01 * rng.normal(size=(500, 8))).astype(np.float32)
+    centroids = centroids.astype(np.float32)
+    found = assign(torch.from_numpy(points), torch.from_numpy(centroids))
+    squares = np.square(points.astype(np.float64)[:, None] - centroids).sum(2)
+    assert found.labels.tolist() == squares.argmin(1).tolist()
 
 
-def test_bounds_never_keep_a_wrong_label():
-    """Every iteration labels as a full pass would, also right after a swap moved centroids far."""
-    points = torch.from_numpy(blobs(800, 8, 15, seed=5).astype(np.float32))
-    state = Lloyd(points, points[:30].clone())
-    rng = np.random.default_rng(0)
-    looked_at = []
-    for iteration in range(25):
-        state.assign(everything=iteration in (3, 6))
-        squares = (points.double()[:, None] - state.centroids).square().sum(2)
-        assert (squares.argmin(1) == state.labels).all()
-        state.update()
-        if iteration in (3, 6):
-            swap_clusters(state, rng)
-        looked_at.append(int((state.upper >= state.lower).sum()))
-    assert min(looked_at) < 200  # the bounds do decide most
+def test_sums_leave_out_what_has_no_cluster():
+    points = torch.tensor([[1.0, 2], [3, 4], [5, 6]])
+    sums, sizes = cluster_sums(points, np.array([1, -1, 1]), 3)
+    assert sums.tolist() == [[0, 0], [6, 8], [0, 0]]
+    assert sizes.tolist() == [0, 2, 0]
+
+
+def test_starts_are_drawn_by_squared_distance():
+    # Three points: the first centre is uniform; from 0 the next is at 1 or 3 with odds 1 : 9.
+    points = torch.tensor([[0.0], [1.0], [3.0]])
+    seen: dict[tuple[float, ...], int] = {}
+    draws = 6000
+    for seed in range(draws):
+        words = keyed_words(seed, range(3))
+        start = tuple(_Start(points, words, gpu=False)._plus_plus(2)[:, 0].tolist())
+        seen[start] = seen.get(start, 0) + 1
+    odds = {0: {1: 1, 3: 9}, 1: {0: 1, 3: 4}, 3: {0: 9, 1: 4}}
+    chances = {(a, b): d / sum(to.values()) / 3 for a, to in odds.items() for b, d in to.items()}
+    statistic = sum((seen[k] - draws * p) ** 2 / (draws * p) for k, p in chances.items())
+    assert statistic < 20.5  # chi-squared with 5 degrees of freedom, 0.1 %
+
+
+def test_a_grown_pool_keeps_most_of_the_start():
+    points = blobs(1100, 8, 30, seed=12).astype(np.float32)
+    starts = [
+        {
+            tuple(c)
+            for c in _Start(torch.from_numpy(p), keyed_words(3, range(len(p))), gpu=False)
+            ._plus_plus(20)
+            .tolist()
+        }
+        for p in (points[:1099], points)
+    ]
+    assert len(starts[0] & starts[1]) >= 18
 
 
 def test_swaps_leave_a_poor_optimum():
-    # Three seeds in one far blob and one for the three others: Lloyd alone stays there.
+    # Three centroids in one far blob and one for the three others: Lloyd alone stays there.
     rng = np.random.default_rng(6)
     centres = np.array([[0.0, 0], [10, 0], [0, 10], [100, 100]])
-    points = np.repeat(centres, 50, axis=0) + 0.1 * rng.normal(size=(200, 2))
-    state = Lloyd(
-        torch.from_numpy(points.astype(np.float32)),
-        torch.tensor([[5.0, 5], [100, 100], [100.1, 100], [100, 100.1]]),
+    points = torch.from_numpy(
+        (np.repeat(centres, 50, axis=0) + 0.1 * rng.normal(size=(200, 2))).astype(np.float32)
     )
-    state.assign(everything=True)
-    state.update()
-    before = state.inertia
-    assert swap_clusters(state, np.random.default_rng(0)) > 0
-    for _ in range(5):
-        state.assign(everything=True)
-        state.update()
-        swap_clusters(state, np.random.default_rng(0))
-    state.assign(everything=True)
-    assert state.inertia < 10 < before
+    centroids = torch.tensor([[5.0, 5], [100, 100], [100.1, 100], [100, 100.1]])
+    inertia, drops = [], []
+    for step in range(6):
+        found = assign(points, centroids)
+        inertia.append(found.nearest.sum())
+        sums, sizes = cluster_sums(points, found.labels, 4)
+        means = torch.from_numpy(sums / sizes[:, None]).float()
+        centroids, drop = swap_clusters(points, means, found, keyed_words(step, range(200)))
+        drops.append(drop)
+    assert drops[0] > 0
+    assert inertia[-1] < 10 < inertia[0]
 
 
 def test_duplicates_never_leave_a_cluster_empty():
@@ -152,6 +166,7 @@ def test_best_of_several_starts():
     starts = kmeans(points, 30, nredo=4, niter=15)
     assert starts.inertia <= kmeans(points, 30, nredo=1, niter=15).inertia
     assert starts.details["nredo"] == 4
+    assert starts.details["faiss"] == faiss.__version__
 
 
 def test_progress_counts_to_the_cap():
@@ -172,6 +187,7 @@ def test_progress_counts_to_the_cap():
         ({"embeddings": np.full((6, 2), np.inf)}, "must be finite"),
         ({"niter": 0}, "niter must be at least 1"),
         ({"nredo": 0}, "nredo must be at least 1"),
+        ({"tolerance": -1}, "tolerance must be"),
         ({"seed": -1}, "seed must be at least 0"),
         ({"tie_break": [1, 2]}, "one key per prompt"),
     ],

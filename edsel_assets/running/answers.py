@@ -1,0 +1,54 @@
+"""Which cells wait for answers: what was selected and nobody has answered yet cannot be trained on."""
+
+from pathlib import Path
+from typing import Any
+
+from edsel_assets.running.cells import Cell, cell_path, with_suffix
+from edsel_assets.store import StoreError
+
+WAITING = {"training_sets", "round_training_set"}
+"""Kinds of cells that need answers to all that was selected."""
+
+
+class Answers:
+    """The answered prompts of a store, and what each training set lacks."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._answered: set[str] | None = None
+
+    def lacking(self, cell: Cell, parents: tuple[Cell, ...]) -> int:
+        """How many prompts of a training set have no answer; 0 for other cells, and where it cannot be told.
+
+        Args:
+            parents: cells that it is made from; its selections are among them.
+        """
+        if cell.kind not in WAITING:
+            return 0
+        chosen = [p for p in parents if p.asset.endswith("selection") or p.asset.endswith("selections")]
+        tables = [self._column(p, "prompt_id") for p in chosen]
+        answered = self._known()
+        if answered is None or any(ids is None for ids in tables):
+            return 0
+        return len({p for ids in tables for p in ids or ()} - answered)
+
+    def _known(self) -> set[str] | None:
+        if self._answered is None:
+            pool, given = (self._column(Cell(a), "prompt_id", "response") for a in ("pool", "annotations"))
+            if pool is None or given is None:
+                return None
+            self._answered = {*pool, *given}
+        return self._answered
+
+    def _column(self, cell: Cell, name: str, present: str | None = None) -> list[str] | None:
+        """Values of a column, of rows whose column ``present`` is not null; None where nothing is stored."""
+        from edsel_assets.store import read_table
+
+        path = with_suffix(cell_path(self._root, cell), ".parquet")
+        try:
+            table: Any = read_table(path, [name, present] if present else [name])
+        except StoreError:
+            return None  # it is missing or damaged, and made first
+        if present:
+            table = table.filter(table[present].is_valid())
+        return table[name].to_pylist()
