@@ -86,7 +86,7 @@ def reference() -> str:
     parts = [
         "# Every setting of a study",
         "",
-        "Made from `edsel_assets/study.py` by `python -m edsel_assets.study_reference`. Do not edit it by hand.",
+        "Made from `edsel_assets/study.py` by `python -m edsel_assets.study_reference`. Not edited by hand.",
         "",
         "A study is a YAML file. What has a default can be left out. A text may use `${VARIABLE}` or",
         "`${VARIABLE:-default}` from the environment. A setting that is not listed here is an error.",
