@@ -1,4 +1,4 @@
-"""The README's example runs, its study loads, and its figures and map are right; see test_docs for the rest."""
+"""The README's example runs, its study loads, its figures and map are right; test_docs has the rest."""
 
 import re
 from pathlib import Path
