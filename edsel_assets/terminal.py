@@ -8,22 +8,57 @@ from typing import Any
 
 import typer
 
-from edsel_assets.running.cells import Cell
+from edsel_assets.running.cells import Cell, cell_path, with_suffix
 from edsel_assets.running.local import Listener, Outcome
 from edsel_assets.running.plan import Plan, Step
 from edsel_assets.running.progress import listening
 from edsel_assets.study import Study
 
+_PROMPTS_SHOWN = 5
+
 
 def show_end(study: Study, outcome: Outcome, home: Path, seconds: float, named: str) -> None:
+    """What was made, where it lies, and what to do next."""
     fresh = f"{len(outcome.fresh)} fresh"
+    store = home / "store" / study.name
     if outcome.made:
-        typer.echo(f"Made {len(outcome.made)} cells ({fresh}) in {seconds / 60:.1f} min; results in {home}.")
-    else:
+        typer.echo(f"Made {len(outcome.made)} cells ({fresh}) in {seconds / 60:.1f} min; results in {store}.")
+    elif not outcome.waiting:
         typer.echo(f"Nothing to do: {fresh}, checked in {seconds:.1f} s.")
-    if any(cell.asset == "label_efficiency" for cell in [*outcome.made, *outcome.fresh]):
+    cells = [*outcome.made, *outcome.fresh]
+    selections = sorted(cell for cell in cells if cell.asset in ("selections", "iterative_selections"))
+    if selections and not any(cell.asset == "label_efficiency" for cell in cells):
+        _show_selection(store, selections[0], len(selections))
+    if outcome.lacking:
+        _show_waiting(study, outcome, named)
+    if any(cell.asset == "label_efficiency" for cell in cells):
         _show_report(study, home)
     typer.echo(f"Open the UI: edsel ui --study {named} --home {home}")
+
+
+def _show_selection(store: Path, cell: Cell, count: int) -> None:
+    """Where selections lie, and the first prompts of one."""
+    from edsel_assets.store import read_table
+
+    file = with_suffix(cell_path(store, cell), ".parquet")
+    ids = read_table(file, ["prompt_id"])["prompt_id"].to_pylist()[:_PROMPTS_SHOWN]
+    pool = read_table(with_suffix(cell_path(store, Cell("pool")), ".parquet"), ["prompt_id", "prompt"])
+    prompts = dict(zip(pool["prompt_id"].to_pylist(), pool["prompt"].to_pylist(), strict=True))
+    typer.echo(f"{count} selections under {file.parent.parent}; the first prompts of {cell}:")
+    for prompt_id in ids:
+        text = " ".join(prompts.get(prompt_id, "(not in the pool any more)").split())
+        typer.echo(f"  {prompt_id[:12]}  {text[:90]}")
+
+
+def _show_waiting(study: Study, outcome: Outcome, named: str) -> None:
+    """Which training sets lack answers, and how to get them."""
+    lines = [f"{cell} lacks {count}" for cell, count in sorted(outcome.lacking.items())]
+    shown = "; ".join(lines[:_PROMPTS_SHOWN]) + ("; ..." if len(lines) > _PROMPTS_SHOWN else "")
+    typer.echo(f"{len(outcome.waiting)} cells wait for answers: {shown}.")
+    first = next(iter(sorted(outcome.lacking)))
+    strategy = (first.partition or "|").split("|")[1]
+    if strategy in study.selection.strategies:
+        typer.echo(f"Ask for them: edsel order --study {named} --strategy {strategy} --budget N")
 
 
 def show_plan(found: Plan, every: bool) -> None:
@@ -39,6 +74,9 @@ def show_plan(found: Plan, every: bool) -> None:
         time_ = f"{_duration(sum(known))}" if len(known) == len(steps) else "time unknown"
         word = first.state.value if first.certain else "perhaps"
         typer.echo(f"{word:8} {name}: {'; '.join(first.reasons)}  [{time_}]")
+    lacking = [f"{step.cell} lacks {step.lacking} answers" for step in found.waiting]
+    for line in lacking if every else lacking[:_PROMPTS_SHOWN]:
+        typer.echo(f"waits    {line}")
     certain, possible = found.certain, found.possible
     if not found.steps:
         typer.echo(f"Nothing to do: {len(found.fresh)} cells are fresh.")

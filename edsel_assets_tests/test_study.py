@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from edsel_assets.selection.strategies import STRATEGIES
-from edsel_assets.study import MEASURES, SelectionSettings, Study, StudyError, shipped_studies
+from edsel_assets.study import MEASURES, Study, StudyError, shipped_studies
 from edsel_assets_tests.defs.conftest import TINY, tiny_study
 
 
@@ -20,8 +20,14 @@ def test_shipped_studies_load(name, monkeypatch) -> None:
 
 
 def test_every_strategy_of_the_table_can_be_named_and_the_demo_names_all() -> None:
-    choices = SelectionSettings.model_fields["strategies"].annotation.__args__[0].__args__
-    assert set(choices) == set(STRATEGIES) == set(Study.load("demo").selection.strategies)
+    assert set(STRATEGIES) == set(Study.load("demo").selection.strategies)
+    assert tiny_study(selection={"strategies": list(STRATEGIES)}).selection.strategies == list(STRATEGIES)
+
+
+def test_a_study_without_the_control_has_none_unless_it_names_one() -> None:
+    study = tiny_study(selection={"strategies": ["k_center"]})
+    assert study.control is None
+    assert tiny_study().control == "random"
 
 
 def test_the_tables_measures_are_the_studys() -> None:
@@ -51,7 +57,7 @@ def test_random_has_twice_the_seeds_unless_told() -> None:
         ("selection", {"budgets": [0]}, "selection.budgets.0"),
         ("selection", {"budgets": [5, 5]}, "must not repeat a value"),
         ("selection", {"gamma": -1}, "selection.gamma"),
-        ("selection", {"strategies": ["k_center"]}, "report.control 'random' must be among"),
+        ("report", {"control": "min_entropy"}, "report.control 'min_entropy' must be among"),
         ("selection", {"budgets": [1]}, "cannot be spread over 2 rounds"),
         ("clustering", {"count": 5}, "must be one of clustering.counts"),
         ("model", {"template": "no place"}, "must contain {prompt} exactly once"),

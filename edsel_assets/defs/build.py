@@ -19,7 +19,7 @@ def build_definitions(study: Study, *, home: Path | None = None) -> dg.Definitio
 
     Imports neither torch nor transformers.
     """
-    from edsel_assets.defs import checks, jobs, schedules, sensors
+    from edsel_assets.defs import checks, jobs, order_jobs, schedules, sensors
     from edsel_assets.defs.assets import (
         annotation,
         diagnostics,
@@ -43,7 +43,7 @@ def build_definitions(study: Study, *, home: Path | None = None) -> dg.Definitio
     graph.definitions = dg.Definitions(
         assets=[asset for module in modules for asset in module.build(graph)],
         asset_checks=checks.build(graph),
-        jobs=every_job,
+        jobs=[*every_job, *order_jobs.build(graph)],
         schedules=schedules.build(select),
         sensors=sensors.build(graph, select),
         # One process a run: the next step finds the libraries and the model loaded.

@@ -11,12 +11,14 @@ from edsel_assets.running.cells import Scope
 
 PARTS = {
     "select": ("pool", "signals", "diagnostics", "selection"),
+    "train_on_answers": ("annotation",),
     "rounds": ("rounds",),
     "finetune_and_score": ("finetuning", "evaluation"),
     "report": ("report",),
 }
 _WORDS = {
     "select": "Choose prompts with every strategy and budget: pool, signals, diagnostics, selections.",
+    "train_on_answers": "Train on all that was answered, score it, and draw the curve against the money.",
     "rounds": "Run iterative kMQ: select, finetune, reweight, round by round.",
     "finetune_and_score": "Finetune and score every trial.",
     "report": "Bring the report up to date, with everything that it needs.",

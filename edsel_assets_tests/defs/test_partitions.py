@@ -22,7 +22,7 @@ def parents(graph: Any, asset: str, partition: str | None) -> set[str]:
     return {f"{p.asset_key.to_user_string()}[{p.partition_key or ''}]" for p in found.parent_partitions}
 
 
-UNPARTITIONED = {"pool[]", "annotations[]", "embeddings[]"}
+UNPARTITIONED = {"pool[]", "annotations[]", "orders[]", "embeddings[]"}
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,11 @@ def test_a_training_set_depends_on_one_selection(graph) -> None:
     }
 
 
-def test_scores_depend_on_their_trials_adapter_alone(graph) -> None:
-    assert parents(graph, "benchmark_scores", "00100|kmq.s1") == {"lora_adapters[00100|kmq.s1]"}
+def test_scores_depend_on_their_trials_adapter_and_the_held_out_prompts(graph) -> None:
+    assert parents(graph, "benchmark_scores", "00100|kmq.s1") == {
+        "held_out[]",
+        "lora_adapters[00100|kmq.s1]",
+    }
 
 
 def test_a_win_rate_depends_on_the_trial_and_its_control(graph) -> None:
@@ -72,8 +75,6 @@ def test_a_win_rate_depends_on_the_trial_and_its_control(graph) -> None:
         "held_out[]",
         "lora_adapters[00100|kmq.s1]",
         "lora_adapters[00100|random.s1]",
-        "training_sets[00100|kmq]",
-        "training_sets[00100|random]",
     }
 
 
@@ -81,6 +82,7 @@ def test_a_round_depends_on_the_round_before_it(graph) -> None:
     assert parents(graph, "round_2/selection", "00100|perplexity") == {
         "pool[]",
         "annotations[]",
+        "orders[]",
         "clusters[00048]",
         "quality_scores[likelihood]",
         "round_1/selection[00100|perplexity]",
@@ -114,7 +116,17 @@ def test_a_study_without_rounds_has_no_round_assets() -> None:
 
 
 def test_every_asset_is_described_grouped_and_versioned(graph) -> None:
-    groups = {"pool", "signals", "diagnostics", "selection", "rounds", "finetuning", "evaluation", "report"}
+    groups = {
+        "pool",
+        "annotation",
+        "signals",
+        "diagnostics",
+        "selection",
+        "rounds",
+        "finetuning",
+        "evaluation",
+        "report",
+    }
     for key in graph.materializable_asset_keys:
         node = graph.get(key)
         assert node.group_name in groups, key

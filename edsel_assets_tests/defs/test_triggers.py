@@ -40,7 +40,8 @@ def test_everything_that_starts_runs_is_off_until_switched_on() -> None:
 
 def test_jobs_are_named_for_what_a_person_wants() -> None:
     names = {job.name for job in build_definitions(tiny_study()).get_repository_def().get_all_jobs()}
-    assert {"select", "finetune_and_score", "rounds", "report"} == set(PARTS) <= names
+    assert {"select", "train_on_answers", "finetune_and_score", "rounds", "report"} == set(PARTS) <= names
+    assert {"order_prompts", "export_order", "import_answers"} <= names
 
 
 def small_study(pool_file: Path) -> Study:

@@ -16,6 +16,7 @@ from edsel_assets.study import Study
 from edsel_assets_tests.running.fake_store import fill, freshness_of, put
 
 NOTHING: set[str] = set()
+POOL = {"pool", "held_out"}
 #: Kinds of cells that read the base model's outputs as they are put to it.
 PROMPTED = {"embeddings", "token_probabilities"}
 SCORES = {"base_scores", "benchmark_scores"}
@@ -27,19 +28,19 @@ BY_QUALITY = {"rankings[kmq]", "round_selection"}
 
 #: Setting, another value, and the kinds or cells that it makes stale.
 CHANGES: list[tuple[str, Any, set[str]]] = [
-    ("pool.format", "jsonl", {"pool"}),
-    ("pool.columns", {"task": "task"}, {"pool"}),
-    ("pool.split", "test", {"pool"}),
-    ("pool.revision", "main", {"pool"}),
-    ("pool.limit", 900, {"pool"}),
-    ("pool.seed", 1, {"pool"}),
-    ("pool.annotated_only", True, {"pool"}),
+    ("pool.format", "jsonl", POOL),
+    ("pool.columns", {"task": "task"}, POOL),
+    ("pool.split", "test", POOL),
+    ("pool.revision", "main", POOL),
+    ("pool.limit", 900, POOL),
+    ("pool.seed", 1, POOL),
+    ("pool.annotated_only", True, POOL),
     ("model.revision", "main", READ_MODEL),
     ("model.dtype", "float32", READ_MODEL),
     ("model.device", "cpu", NOTHING),
     ("model.threads", 2, NOTHING),
     ("model.trust_remote_code", True, NOTHING),
-    ("model.template", "{prompt}", READ_MODEL - SCORES),
+    ("model.template", "{prompt}", READ_MODEL),
     ("forward.max_new_tokens", 3, {"token_probabilities"}),
     ("forward.max_prompt_tokens", 50, {*PROMPTED, "round_weights"}),
     ("forward.batch_tokens", 99, NOTHING),
@@ -108,7 +109,14 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
     ("evaluation.batch_tokens", 99, NOTHING),
     ("evaluation.max_length", 99, SCORES),
     ("evaluation.seed", 3, SCORES),
-    ("evaluation.win_rate_prompts", 20, {"held_out"}),
+    ("evaluation.held_out", 20, POOL),
+    ("evaluation.held_out_seed", 3, POOL),
+    ("annotation.price_by", "length", NOTHING),  # read when an order is placed, which never changes
+    ("annotation.price", 3.0, NOTHING),
+    ("annotation.per_thousand_prompt", 3.0, NOTHING),
+    ("annotation.per_thousand_response", 3.0, NOTHING),
+    ("annotation.expected_response", 3.0, NOTHING),
+    ("annotation.validation", 3, NOTHING),
     ("rounds.temperature", 3.0, {"round_weights"}),
     ("rounds.literal", True, {"round_weights"}),
     ("rounds.start", "continue", {"round_weights", "round_checkpoint"}),
@@ -188,7 +196,7 @@ def test_a_setting_makes_the_cells_stale_that_read_it_and_no_others(filled, sett
 @pytest.mark.parametrize(
     ("budgets", "expected"),
     [
-        ([100], {"rankings", "kernel_width", "held_out", "label_efficiency"}),
+        ([100], {"rankings", "kernel_width", "label_efficiency"}),
         ([100, 300, 200], {"rankings[km_random]", "rankings[km_closest]", "rankings[kmq]"}),
     ],
 )
@@ -293,8 +301,8 @@ def outside(tmp_path: Path) -> tuple[Study, Path, Lineage]:
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("pool/a.jsonl", {"pool"}),
-        ("pool/b.jsonl", {"pool"}),
+        ("pool/a.jsonl", POOL),
+        ("pool/b.jsonl", POOL),
         ("answers.csv", {"annotations"}),
         *(
             (f"model/{name}", READ_MODEL)

@@ -1,0 +1,83 @@
+"""Jobs of the paid loop, each with a form in the launchpad: order, export an order, import answers."""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from edsel_assets.defs.graph import Graph
+
+
+class OrderForm(dg.Config):
+    strategy: str = Field(description="Whose next picks to order: a strategy of the study.")
+    budget: int = Field(0, description="How many prompts to order; 0 with replace.")
+    replace: bool = Field(False, description="Order as many as were rejected, in their place.")
+
+
+class ExportForm(dg.Config):
+    order: str = Field(description="Name of the order, such as order-0001.")
+    format: str = Field("csv", description="jsonl, csv, label-studio or argilla.")
+    out: str = Field(description="File to write, on the machine that runs the job.")
+
+
+class ImportForm(dg.Config):
+    file: str = Field(description="Answers, in any format of an export, on the machine that runs the job.")
+    order: str = Field("", description="Only answers to this order; empty: to any.")
+    keep: str = Field("", description="first or last of several answers to one prompt; empty: refuse them.")
+    skip_unknown: bool = Field(False, description="Leave out ids that were never asked for.")
+
+
+def build(graph: Graph) -> list[dg.JobDefinition]:
+    def desk(context: dg.OpExecutionContext) -> Any:
+        from edsel_assets.running.ordering import Desk
+
+        assert graph.definitions is not None, "a job ran before its definitions were assembled"
+        return Desk(graph.study, graph.definitions, context.instance, graph.home)
+
+    @dg.op(name="place_order")
+    def place_order(context: dg.OpExecutionContext, config: OrderForm) -> None:
+        from edsel_assets.running import ordering
+
+        placed = ordering.place(desk(context), config.strategy, config.budget or None, replace=config.replace)
+        context.log.info(f"{placed.name}: {placed.prompts} prompts, expected to cost {placed.price:g}")
+        context.add_output_metadata(
+            {"order": placed.name, "prompts": placed.prompts, "price": placed.price, "file": str(placed.file)}
+        )
+
+    @dg.op(name="write_order")
+    def write_order(context: dg.OpExecutionContext, config: ExportForm) -> None:
+        from edsel_assets.running import ordering
+
+        files = ordering.export(desk(context), config.order, config.format, Path(config.out))
+        context.add_output_metadata({"files": [str(file) for file in files]})
+
+    @dg.op(name="take_answers_back")
+    def take_answers_back(context: dg.OpExecutionContext, config: ImportForm) -> None:
+        from edsel_assets.running import ordering
+
+        counts = ordering.take_back(
+            desk(context),
+            Path(config.file),
+            order=config.order or None,
+            keep=config.keep or None,
+            skip_unknown=config.skip_unknown,
+        )
+        context.log.info(", ".join(f"{count} {kind}" for kind, count in counts.items()))
+        context.add_output_metadata(dict(counts))
+
+    @dg.job(
+        description="Freeze the next picks of a strategy as an order.", executor_def=dg.in_process_executor
+    )
+    def order_prompts() -> None:
+        place_order()
+
+    @dg.job(description="Write the prompts of an order to a file.", executor_def=dg.in_process_executor)
+    def export_order() -> None:
+        write_order()
+
+    @dg.job(description="Take answers back and enter them once.", executor_def=dg.in_process_executor)
+    def import_answers() -> None:
+        take_answers_back()
+
+    return [order_prompts, export_order, import_answers]

@@ -1,0 +1,218 @@
+"""The paid loop without a model: what is ordered next, what is trained on, what the money brought."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from edsel_assets import annotation
+from edsel_assets.stages.buying import (
+    ANSWERED,
+    NothingToOrder,
+    advice,
+    answered_table,
+    bought_training_set,
+    next_order,
+    orders_table,
+    prices_of,
+    purchases_table,
+    record_orders,
+    spend_table,
+    validation_answers,
+)
+from edsel_assets.study import Study
+from edsel_assets_tests.defs.conftest import tiny_study
+
+IDS = [f"{i:032x}" for i in range(20)]
+
+
+def pool() -> pa.Table:
+    return pa.table(
+        {
+            "prompt_id": IDS,
+            "prompt": [f"Say {i}." for i in range(20)],
+            "response": pa.array([None] * 19 + ["nineteen"], pa.large_string()),
+            "task": ["a", "b"] * 10,
+            "price": [float(i) for i in range(20)],
+        }
+    )
+
+
+def ranking(ids: list[str]) -> pa.Table:
+    rows = len(ids)
+    return pa.table(
+        {"rank": list(range(rows)), "prompt_id": ids, "gain": [float(rows - i) for i in range(rows)]}
+    )
+
+
+def order(
+    store: Path, study: Study | None = None, ids: list[str] = IDS, budget: int = 4, **more
+) -> annotation.Order:
+    return next_order(
+        study or tiny_study(),
+        store,
+        ranking(ids),
+        pool(),
+        strategy="fl_rbf",
+        budget=budget,
+        cell="rankings[fl_rbf]",
+        manifest={"content": "x"},
+        **more,
+    )
+
+
+def answer(store: Path, prompts: dict[str, str]) -> None:
+    ledger = annotation.Ledger(store)
+    state = ledger.state()
+    ledger.append(
+        annotation.Event("answered", state[key].order, key, response=text) for key, text in prompts.items()
+    )
+
+
+def test_an_order_is_the_next_picks_and_no_prompt_is_asked_for_twice(tmp_path) -> None:
+    first, second = order(tmp_path), order(tmp_path)
+    assert annotation.order_table(tmp_path, first.name)["prompt_id"].to_pylist() == IDS[:4]
+    assert annotation.order_table(tmp_path, second.name)["prompt_id"].to_pylist() == IDS[4:8]
+    assert len(annotation.asked_prompts(tmp_path)) == 8
+    why = annotation.order_table(tmp_path, first.name)["why"].to_pylist()
+    assert why[0] == "fl_rbf, pick 1, gain 20"
+
+
+def test_when_all_picks_are_asked_for_nothing_is_ordered(tmp_path) -> None:
+    order(tmp_path, ids=IDS[:3])
+    with pytest.raises(NothingToOrder, match="All 3 picks of rankings"):
+        order(tmp_path, ids=IDS[:3])
+
+
+def test_a_validation_sample_is_bought_beside_the_picks_and_never_trained_on(tmp_path) -> None:
+    study = tiny_study(annotation={"validation": 3})
+    placed = order(tmp_path, study)
+    assert len(placed.validation) == 3
+    assert not set(placed.validation) & set(IDS[:4])
+    answer(tmp_path, {key: f"answer {key[-2:]}" for key in [*IDS[:4], *placed.validation]})
+    orders, purchases = orders_table(tmp_path), purchases_table(tmp_path)
+    answered = answered_table(ANSWERED.empty_table().drop_columns(["order"]), purchases)
+    trained = bought_training_set(placed.name, pool(), answered, orders)
+    assert sorted(trained["prompt_id"].to_pylist()) == IDS[:4]
+    held = validation_answers(orders, purchases)
+    assert sorted(held["prompt_id"].to_pylist()) == sorted(placed.validation)
+
+
+def test_training_uses_the_answers_up_to_an_order_and_those_of_a_file(tmp_path) -> None:
+    first, second = order(tmp_path), order(tmp_path)
+    answer(tmp_path, {IDS[0]: "zero", IDS[5]: "five"})
+    file = pa.table(
+        {
+            "prompt_id": [IDS[9], IDS[0]],
+            "response": ["nine", "other"],
+            "source": ["f", "f"],
+            "cost": [1.0, 1.0],
+        }
+    )
+    answered = answered_table(file, purchases_table(tmp_path))
+    assert dict(zip(answered["prompt_id"].to_pylist(), answered["response"].to_pylist(), strict=True)) == {
+        IDS[0]: "zero",  # what was bought counts before the file's
+        IDS[5]: "five",
+        IDS[9]: "nine",
+    }
+    orders = orders_table(tmp_path)
+    assert bought_training_set(first.name, pool(), answered, orders)["prompt_id"].to_pylist() == [
+        IDS[0],
+        IDS[9],
+    ]
+    assert bought_training_set(second.name, pool(), answered, orders).num_rows == 3
+
+
+def test_what_is_rejected_is_replaced_by_the_next_best(tmp_path) -> None:
+    first = order(tmp_path)
+    ledger = annotation.Ledger(tmp_path)
+    ledger.append([annotation.Event("rejected", first.name, IDS[1])])
+    second = order(tmp_path, budget=1, replaces=[IDS[1]])
+    state = ledger.state()
+    assert state[IDS[1]].status == "replaced"
+    assert annotation.order_table(tmp_path, second.name)["prompt_id"].to_pylist() == [IDS[4]]
+    record_orders(tmp_path)
+    assert ledger.state() == state, "recording again changes nothing"
+
+
+def test_an_order_that_the_ledger_missed_is_entered_later(tmp_path) -> None:
+    placed = order(tmp_path)
+    annotation.Ledger(tmp_path).path.unlink()
+    record_orders(tmp_path)
+    assert [p.order for p in annotation.Ledger(tmp_path).state().values()] == [placed.name] * 4
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ({"price": 0.5}, [0.5, 0.5]),
+        ({"price_by": "column"}, [0.0, 1.0]),
+        # 6 characters of a prompt at 1 per 1,000; 8 of the one answer, drawn to 200 by 5 such: (8 + 1000) / 6
+        ({"price_by": "length", "per_thousand_prompt": 1.0, "per_thousand_response": 0.0}, [0.006, 0.006]),
+        ({"price_by": "length", "per_thousand_response": 1.0}, [168 / 1000, None]),
+    ],
+)
+def test_prices_follow_the_studys_rule(rule, expected) -> None:
+    found = prices_of(tiny_study(annotation=rule), pool().to_pylist()[:2], pool())
+    for value, wanted in zip(found, expected, strict=True):
+        assert wanted is None or value == pytest.approx(wanted)
+
+
+def scores(value: float, error: float = 0.01) -> pa.Table:
+    return pa.table({"task": ["t"], "metric": ["acc"], "value": [value], "stderr": [error], "n": [10]})
+
+
+def test_spend_adds_up_what_was_answered_by_each_order(tmp_path) -> None:
+    study = tiny_study(annotation={"price": 2.0})
+    first, second = order(tmp_path, study), order(tmp_path, study)
+    answer(tmp_path, {IDS[0]: "a", IDS[1]: "b", IDS[4]: "c"})
+    table = spend_table(
+        orders_table(tmp_path),
+        purchases_table(tmp_path),
+        scores(0.1),
+        {second.name: scores(0.3), first.name: scores(0.2)},
+    )
+    rows = [(row["order"], row["answered"], row["spent"], row["value"]) for row in table.to_pylist()]
+    assert rows == [("", 0, 0.0, 0.1), (first.name, 2, 4.0, 0.2), (second.name, 3, 6.0, 0.3)]
+
+
+def spend(answered: list[int], values: list[float], error: float) -> pa.Table:
+    return pa.table(
+        {
+            "answered": answered,
+            "task": ["t"] * len(values),
+            "metric": ["acc"] * len(values),
+            "value": values,
+            "stderr": [error] * len(values),
+        }
+    )
+
+
+def test_advice_follows_the_line_through_the_points() -> None:
+    answered = [0, 9, 99]
+    values = [0.1 * math.log1p(n) for n in answered]
+    text = advice(spend(answered, values, 1e-6), 100)
+    gain = 0.1 * (math.log1p(199) - math.log1p(99))
+    assert f"{gain:+.4f} (" in text
+    assert "flattened" not in text
+    assert "flattened" in advice(spend(answered, [0.5, 0.5, 0.5], 0.05), 100)
+    assert "two orders with answers are needed" in advice(spend([0, 9], [0.1, 0.2], 0.1), 9)
+
+
+def test_held_out_prompts_are_spread_over_tasks_and_keyed_by_prompt() -> None:
+    from edsel_assets.stages.held_out import held_out_rows
+
+    ids = [f"{i:032x}" for i in range(90)]
+    table = pa.table({"prompt_id": ids, "task": ["a"] * 60 + ["b"] * 30, "response": ["x"] * 90})
+    marked = held_out_rows(table, 9, seed=0)
+    assert (marked[:60].sum(), marked[60:].sum()) == (6, 3)
+    shuffled = np.random.default_rng(0).permutation(90)
+    again = held_out_rows(table.take(pa.array(shuffled)), 9, seed=0)
+    assert {ids[i] for i in np.flatnonzero(marked)} == {ids[shuffled[i]] for i in np.flatnonzero(again)}
+    assert held_out_rows(table, 9, seed=1).tolist() != marked.tolist()
+    with pytest.raises(ValueError, match="asks for 90 of 90 answered prompts"):
+        held_out_rows(table, 90, seed=0)
+    unanswered = table.set_column(2, "response", pa.array([None] * 90, pa.string()))
+    assert not held_out_rows(unanswered, 9, seed=0).any()
