@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from edsel_assets.study import Study
+from edsel_assets_tests.defs.conftest import tiny_study
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -46,3 +47,12 @@ def test_every_room_is_on_the_map() -> None:
     rooms = {path.name for path in (ROOT / "edsel_assets").iterdir() if (path / "__init__.py").exists()}
     table = README[README.index("## Where things are") : README.index("## Development")]
     assert set(re.findall(r"`edsel_assets/(\w+)/`", table)) >= rooms
+
+
+def test_the_jobs_and_triggers_are_those_of_the_graph(tmp_path: Path) -> None:
+    from edsel_assets.defs.build import build_definitions
+
+    made = build_definitions(tiny_study(), home=tmp_path)
+    parts = [*(made.jobs or ()), *(made.schedules or ()), *(made.sensors or ())]
+    said = README[README.index("Jobs of the UI") : README.index("## Development")]
+    assert set(re.findall(r"`(\w+)`", said)) == {part.name for part in parts}
