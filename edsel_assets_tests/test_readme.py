@@ -1,15 +1,13 @@
-"""The README's example runs, its study loads, and its commands exist."""
+"""The README's example runs, its study loads, its figures and map are right; test_docs has the rest."""
 
 import re
 from pathlib import Path
 
 import pytest
 import yaml
-from typer.testing import CliRunner
 
-from edsel_assets import cli
-from edsel_assets.selection.strategies import STRATEGIES
 from edsel_assets.study import Study
+from edsel_assets_tests.defs.conftest import tiny_study
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -30,28 +28,31 @@ def test_the_study_loads() -> None:
     assert Study.model_validate(yaml.safe_load(text)).name == "mine"
 
 
-def test_every_command_and_option_exists() -> None:
-    commands = [line for block in blocks("bash") for line in block.splitlines() if "edsel " in line]
-    assert commands
-    for line in commands:
-        words = line.split("#")[0].split("edsel ", 1)[1].split()
-        shown = CliRunner().invoke(cli.app, [words[0], "--help"], env={"COLUMNS": "200"}).output
-        assert "Usage" in shown, line
-        for option in (word for word in words[1:] if word.startswith("--")):
-            assert option in shown, line
-
-
 def test_every_make_target_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"^make (\w+)", "\n".join(blocks("bash")), flags=re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
 
 
-def test_every_strategy_is_in_the_table() -> None:
-    table = README[README.index("## Strategies") : README.index("## Measured")]
-    assert set(re.findall(r"`([a-z_]+)`", table)) >= set(STRATEGIES)
+def test_the_headline_rows_are_rows_of_the_benchmarks_page() -> None:
+    table = README[README.index("## Measured") : README.index("## Where things are")]
+    rows = [row.split("|")[1:3] for row in table.splitlines() if row.startswith("| ") and "---" not in row]
+    page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert len(rows) == 4  # the head and three
+    for task, ours in rows:
+        assert f"|{task}|{ours}|" in page, task
 
 
-def test_every_path_of_the_map_is_there() -> None:
-    for path in re.findall(r"`((?:edsel_assets|benchmarks)/[\w/.]*)`", README):
-        assert (ROOT / path).exists(), path
+def test_every_room_is_on_the_map() -> None:
+    rooms = {path.name for path in (ROOT / "edsel_assets").iterdir() if (path / "__init__.py").exists()}
+    table = README[README.index("## Where things are") : README.index("## Development")]
+    assert set(re.findall(r"`edsel_assets/(\w+)/`", table)) >= rooms
+
+
+def test_the_jobs_and_triggers_are_those_of_the_graph(tmp_path: Path) -> None:
+    from edsel_assets.defs.build import build_definitions
+
+    made = build_definitions(tiny_study(), home=tmp_path)
+    parts = [*(made.jobs or ()), *(made.schedules or ()), *(made.sensors or ())]
+    said = README[README.index("Jobs of the UI") : README.index("## Development")]
+    assert set(re.findall(r"`(\w+)`", said)) == {part.name for part in parts}
