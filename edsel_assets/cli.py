@@ -68,6 +68,7 @@ def plan(
 ) -> None:
     """Say what a run would make, why, and what it is expected to take. Changes nothing."""
     from edsel_assets.defs.build import build_definitions
+    from edsel_assets.running import preflight
     from edsel_assets.running.dagster_internals import lineage_of
     from edsel_assets.running.freshness import Freshness
     from edsel_assets.running.ledger import check_store
@@ -78,7 +79,10 @@ def plan(
     check_store(root / "store" / experiment.name)
     lineage = lineage_of(build_definitions(experiment, home=root))
     scope = _scope(experiment, only, budget, strategy)
-    show_plan(planned(Freshness(experiment, lineage, root), scope), every)
+    found = planned(Freshness(experiment, lineage, root), scope)
+    show_plan(found, every)
+    for problem in preflight.problems(experiment, root, {step.cell.kind for step in found.certain}):
+        typer.echo(f"lacks    {problem}")
 
 
 @app.command()

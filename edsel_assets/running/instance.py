@@ -11,6 +11,7 @@ import dagster as dg
 
 from edsel_assets.running.dagster_internals import unfinished_runs
 from edsel_assets.running.leases import is_held, run_lease
+from edsel_assets.running.preflight import has_gpu
 
 _LEAST_FREE = 64 << 20  # bytes: SQLite's own words for a full disk help nobody
 
@@ -59,18 +60,13 @@ def dagster_home(home: Path, study: str, *, workers: int = 2) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not settings.exists():
-            limit = 1 if _has_gpu() else workers
+            limit = 1 if has_gpu() else workers
             settings.write_text(_SETTINGS.format(device_runs=limit, workers=workers), encoding="utf-8")
     except OSError as error:
         raise OSError(
             f"Cannot write in {home}: {error.strerror}. Name a folder to write in by --home or EDSEL_HOME."
         ) from error
     return folder
-
-
-def _has_gpu() -> bool:
-    """Whether this machine has an NVIDIA GPU, told without loading a library."""
-    return Path("/dev/nvidia0").exists() or Path("/dev/dxg").exists()
 
 
 def open_instance(home: Path, study: str) -> dg.DagsterInstance:

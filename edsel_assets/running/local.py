@@ -14,12 +14,14 @@ from typing import Protocol
 
 import dagster as dg
 
+from edsel_assets.running import preflight
 from edsel_assets.running.answers import WAITING, Answers
 from edsel_assets.running.cells import Cell, Lineage, Scope, cells_in
 from edsel_assets.running.dagster_internals import asset_key, carry_out, lineage_of
 from edsel_assets.running.freshness import Freshness, State
 from edsel_assets.running.instance import OWNER_TAG
 from edsel_assets.running.leases import hold, hold_cells, run_lease
+from edsel_assets.running.plan import plan
 from edsel_assets.study import Study
 
 #: The event log keeps everything; the terminal is for progress.
@@ -81,15 +83,18 @@ def materialize(
     (a trial's adapter and scores) share one. Without a ``pool`` they are made in this process, one by one.
 
     Raises:
+        NotReady: before anything is made, with all that can be known to be wrong by then.
         RunFailed: at the first cell that fails; what was made before it is kept.
         ValueError: for a scope that names what is not there.
     """
     listener = listener or Listener()
     lineage = lineage_of(definitions)
     cells = cells_in(lineage, scope)
+    freshness = Freshness(study, lineage, home)
+    preflight.check(study, home, {step.cell.kind for step in plan(freshness, scope).certain})
     listener.planned(len(cells))
     pool = pool or _Here(Runner(study, definitions, instance, home, lineage))
-    return _Schedule(cells, Freshness(study, lineage, home), pool, listener).run()
+    return _Schedule(cells, freshness, pool, listener).run()
 
 
 class _Schedule:

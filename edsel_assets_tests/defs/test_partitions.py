@@ -46,47 +46,47 @@ def test_a_ranking_depends_on_the_signals_its_strategy_reads_and_no_others(graph
 
 
 def test_a_selection_depends_on_its_strategys_ranking(graph) -> None:
-    assert parents(graph, "selections", "00100|k_center") == {"pool[]", "rankings[k_center]"}
+    assert parents(graph, "selections", "00060|k_center") == {"pool[]", "rankings[k_center]"}
 
 
 def test_an_adapter_depends_on_one_training_set_and_not_on_the_pool(graph) -> None:
     for trial, strategy in (("k_center.s1", "k_center"), ("iterative_kmq_perplexity.s0", None)):
         name = strategy or "iterative_kmq_perplexity"
-        assert parents(graph, "lora_adapters", f"00100|{trial}") == {f"training_sets[00100|{name}]"}
+        assert parents(graph, "lora_adapters", f"00060|{trial}") == {f"training_sets[00060|{name}]"}
 
 
 def test_a_training_set_depends_on_one_selection(graph) -> None:
     shared = {"pool[]", "annotations[]"}
-    assert parents(graph, "training_sets", "00100|k_center") == shared | {"selections[00100|k_center]"}
-    assert parents(graph, "training_sets", "00300|iterative_kmq_perplexity") == shared | {
-        "iterative_selections[00300|perplexity]"
+    assert parents(graph, "training_sets", "00060|k_center") == shared | {"selections[00060|k_center]"}
+    assert parents(graph, "training_sets", "00180|iterative_kmq_perplexity") == shared | {
+        "iterative_selections[00180|perplexity]"
     }
 
 
 def test_scores_depend_on_their_trials_adapter_and_the_held_out_prompts(graph) -> None:
-    assert parents(graph, "benchmark_scores", "00100|kmq.s1") == {
+    assert parents(graph, "benchmark_scores", "00060|kmq.s1") == {
         "held_out[]",
-        "lora_adapters[00100|kmq.s1]",
+        "lora_adapters[00060|kmq.s1]",
     }
 
 
 def test_a_win_rate_depends_on_the_trial_and_its_control(graph) -> None:
-    assert parents(graph, "win_rates", "00100|kmq.s1") == {
+    assert parents(graph, "win_rates", "00060|kmq.s1") == {
         "held_out[]",
-        "lora_adapters[00100|kmq.s1]",
-        "lora_adapters[00100|random.s1]",
+        "lora_adapters[00060|kmq.s1]",
+        "lora_adapters[00060|random.s1]",
     }
 
 
 def test_a_round_depends_on_the_round_before_it(graph) -> None:
-    assert parents(graph, "round_2/selection", "00100|perplexity") == {
+    assert parents(graph, "round_2/selection", "00060|perplexity") == {
         "pool[]",
         "annotations[]",
         "orders[]",
         "clusters[00048]",
         "quality_scores[likelihood]",
-        "round_1/selection[00100|perplexity]",
-        "round_1/weights[00100|perplexity]",
+        "round_1/selection[00060|perplexity]",
+        "round_1/weights[00060|perplexity]",
     }
 
 
@@ -105,7 +105,7 @@ def test_the_graph_has_no_cycle(graph) -> None:
 
 def test_dimensions_are_in_alphabetical_order_and_budgets_padded(graph) -> None:
     definition = graph.get(dg.AssetKey("lora_adapters")).partitions_def
-    assert definition.get_partition_keys()[0] == "00100|random.s0"
+    assert definition.get_partition_keys()[0] == "00060|random.s0"
     assert all(len(key.split("|")[0]) == 5 for key in definition.get_partition_keys())
 
 

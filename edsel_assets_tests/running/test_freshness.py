@@ -196,8 +196,8 @@ def test_a_setting_makes_the_cells_stale_that_read_it_and_no_others(filled, sett
 @pytest.mark.parametrize(
     ("budgets", "expected"),
     [
-        ([100], {"rankings", "kernel_width", "label_efficiency"}),
-        ([100, 300, 200], {"rankings[km_random]", "rankings[km_closest]", "rankings[kmq]"}),
+        ([60], {"rankings", "kernel_width", "label_efficiency"}),
+        ([60, 180, 120], {"rankings[km_random]", "rankings[km_closest]", "rankings[kmq]"}),
     ],
 )
 def test_budgets_make_rankings_stale_where_the_largest_changed_or_each_has_one(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from edsel_assets.store.atomic import atomic_path
 
 from .tasks import Suite, check_tasks, in_directory, load_tasks, path_text, quiet, shots_by_task
 
@@ -199,12 +200,10 @@ def _item_values(
 
 
 def _write_samples(folder: Path, samples: Mapping[str, list[dict[str, Any]]]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     for task, items in samples.items():
-        unfinished = folder / f".{task}.jsonl.partial"
         lines = [json.dumps(item, ensure_ascii=False, default=str, sort_keys=True) for item in items]
-        unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        os.replace(unfinished, folder / f"{task}.jsonl")
+        with atomic_path(folder / f"{task}.jsonl") as unfinished:
+            unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 @contextmanager

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from edsel_assets.store.atomic import atomic_path
 
 from . import processes
 from .examples import TokenSequence
@@ -52,9 +53,8 @@ def save_checkpoint(
             )
     if processes.rank() > 0:
         return
-    unfinished = path.with_suffix(".partial")
-    save_file(tensors, unfinished, metadata={"run": run, "log": json.dumps(log)})
-    os.replace(unfinished, path)
+    with atomic_path(path) as unfinished:
+        save_file(tensors, unfinished, metadata={"run": run, "log": json.dumps(log)})
 
 
 def load_checkpoint(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
+
+from edsel_assets.store.atomic import atomic_path
 
 from ..models.tokens import max_positions
 from . import processes
@@ -49,7 +49,7 @@ def run_finetuning(
         trained = train(learner, encoded.sequences, settings, seed, checkpoint, progress)
         state = processes.full_state(learner) if wrapper is None else None
         if processes.rank() == 0:
-            with _written_atomically(folder) as unfinished:
+            with atomic_path(folder, directory=True) as unfinished:
                 if state is None:
                     save_adapter(wrapper, unfinished)
                 else:
@@ -71,24 +71,6 @@ def run_finetuning(
         peak_share=trained.peak_share,
         resumed_at=trained.resumed_at,
     )
-
-
-@contextmanager
-def _written_atomically(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which is renamed to ``folder`` when the block ends; an older one is replaced."""
-    unfinished = folder.parent / f".{folder.name}.partial"
-    former = folder.parent / f".{folder.name}.former"
-    for left_over in (unfinished, former):  # of a run that was killed while it wrote
-        shutil.rmtree(left_over, ignore_errors=True)
-    unfinished.mkdir()
-    try:
-        yield unfinished
-        if folder.exists():
-            folder.rename(former)
-        unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.rmtree(former, ignore_errors=True)
 
 
 def _write_log(folder: Path, trained: Trained, settings: FinetuneSettings, seed: int) -> None:

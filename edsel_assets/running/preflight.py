@@ -1,0 +1,126 @@
+"""What can be known before the first model is loaded: settings against each other, the machine, and files."""
+
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from edsel_assets.running import external
+from edsel_assets.running.cells import Cell
+from edsel_assets.running.ledger import read_ledger
+from edsel_assets.study import Study
+
+_TRAINED = {"lora_adapters", "round_checkpoint", "purchased_adapter"}
+_SCORED = {"base_scores", "benchmark_scores", "purchased_scores"}
+_ENDPOINT_KEYS = {"openai": "OPENAI_API_KEY", "cohere": "COHERE_API_KEY"}
+
+
+class NotReady(ValueError):
+    """A study that cannot run here as it is: every problem at once."""
+
+
+def check(study: Study, home: Path, kinds: Collection[str]) -> None:
+    """Raise NotReady where cells of these kinds cannot be made; loads no model.
+
+    Args:
+        kinds: of the cells that are to be made.
+    """
+    found = list(problems(study, home, kinds))
+    if found:
+        raise NotReady(" ".join(f"({number}) {text}" for number, text in enumerate(found, start=1)))
+
+
+def problems(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
+    """Each thing that is missing or wrong, with its remedy."""
+    if "pool" in kinds:
+        yield from _files(study, home)
+    yield from _sizes(study, home, kinds)
+    reads_model = [
+        kind for kind in kinds if external.reads.MODEL_FILES in external.reads.external_of(study, kind)
+    ]
+    if reads_model:
+        yield from _model(study)
+    if "embeddings" in kinds:
+        yield from _key(study)
+    if _TRAINED & set(kinds):
+        yield from _training(study)
+    if _SCORED & set(kinds):
+        yield from _tasks(study)
+
+
+def _files(study: Study, home: Path) -> Iterator[str]:
+    seen = external.External(study, home)
+    for kind in ("pool", "annotations"):
+        try:
+            seen.of(kind)
+        except (ValueError, OSError) as error:
+            yield f"pool: {' '.join(str(error).split())}"
+
+
+def _sizes(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
+    """Budgets and cluster counts against the pool, where it was read already."""
+    ledger = read_ledger(home / "store" / study.name, Cell("pool"))
+    if ledger is None or ledger.rows is None or "pool" in kinds:
+        return
+    if "rankings" in kinds and max(study.selection.budgets) > ledger.rows:
+        yield (
+            f"selection.budgets: {max(study.selection.budgets)} exceeds the {ledger.rows} prompts of the pool. "
+            "Lower it."
+        )
+    if "clusters" in kinds and max(study.clustering.counts) > ledger.rows:
+        yield (
+            f"clustering.counts: {max(study.clustering.counts)} exceeds the {ledger.rows} prompts of the pool. "
+            "Lower it."
+        )
+
+
+def _model(study: Study) -> Iterator[str]:
+    path = Path(external.model_path(study))
+    if path.is_dir():
+        for name in ("config.json", "tokenizer_config.json"):
+            if not (path / name).is_file():
+                yield f"model.path: {path} has no {name}. Name the folder of a whole model."
+    elif "/" not in study.model.path or study.model.path.startswith((".", "/", "~")):
+        yield f"model.path: there is no folder {study.model.path}; a model of the hub is named OWNER/NAME."
+    if study.model.device.startswith("cuda") and not has_gpu():
+        yield f"model.device: {study.model.device}, but this machine shows no NVIDIA GPU. Set it to auto or cpu."
+
+
+def _key(study: Study) -> Iterator[str]:
+    settings = study.embeddings
+    variable = settings.key_variable or _ENDPOINT_KEYS.get(settings.source)
+    if variable and settings.base_url is None and not os.environ.get(variable):
+        yield f"embeddings.source: {settings.source} needs a key in the environment variable {variable}. Set it."
+
+
+def _training(study: Study) -> Iterator[str]:
+    tuning = study.finetuning
+    if tuning.method == "qlora" and not has_gpu():
+        yield "finetuning.method: qlora needs an NVIDIA GPU, and this machine shows none. Use lora."
+    if tuning.launcher is None and (tuning.processes > 1 or tuning.fsdp):
+        yield (
+            f"finetuning.processes: {tuning.processes}, fsdp: {tuning.fsdp} need finetuning.launcher: accelerate."
+        )
+    if tuning.fsdp and tuning.method != "full":
+        yield f"finetuning.fsdp shards a full finetuning; the method is {tuning.method}. Set fsdp to false."
+    if tuning.max_length < 8:
+        yield f"finetuning.max_length: {tuning.max_length} tokens leave no room for a response. Raise it."
+
+
+def _tasks(study: Study) -> Iterator[str]:
+    settings = study.evaluation
+    if settings.data_directory and not Path(settings.data_directory).is_dir():
+        yield f"evaluation.data_directory: there is no folder {settings.data_directory}. Check the path."
+    if not settings.tasks:
+        return
+    from edsel_assets.llm.scoring.tasks import check_tasks
+    from edsel_assets.stages.trials import tasks_folder
+
+    try:
+        check_tasks([task.name for task in settings.tasks], tasks_folder(study))
+    except ValueError as error:
+        yield f"evaluation.tasks: {' '.join(str(error).split())}"
+
+
+def has_gpu() -> bool:
+    """Whether this machine has an NVIDIA GPU, told without loading a library."""
+    return Path("/dev/nvidia0").exists() or Path("/dev/dxg").exists()
