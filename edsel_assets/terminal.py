@@ -29,6 +29,8 @@ def show_end(study: Study, outcome: Outcome, home: Path, seconds: float, named: 
     selections = sorted(cell for cell in cells if cell.asset in ("selections", "iterative_selections"))
     if selections and not any(cell.asset == "label_efficiency" for cell in cells):
         _show_selection(store, selections[0], len(selections))
+    if any(cell.asset == "spend_curve" for cell in cells):
+        _show_spend(store)
     if outcome.lacking:
         _show_waiting(study, outcome, named)
     if any(cell.asset == "label_efficiency" for cell in cells):
@@ -50,6 +52,23 @@ def _show_selection(store: Path, cell: Cell, count: int) -> None:
         typer.echo(f"  {prompt_id[:12]}  {text[:90]}")
 
 
+def _show_spend(store: Path) -> None:
+    """The scores after each order, and what the next one is expected to bring."""
+    from edsel_assets.stages.buying import advice
+    from edsel_assets.store import read_table
+
+    table = read_table(store / "spend_curve.parquet")
+    rows = table.to_pylist()
+    for row in rows:
+        error = "" if row["stderr"] is None else f" ± {row['stderr']:.4f}"
+        typer.echo(
+            f"  {row['order'] or 'base model':12} {row['answered']:6} answered {row['spent']:10g} spent  "
+            f"{row['task']} {row['metric']} {row['value']:.4f}{error}"
+        )
+    orders = read_table(store / "orders.parquet", ["order"])["order"].to_pylist()
+    typer.echo(advice(table, orders.count(max(orders))))
+
+
 def _show_waiting(study: Study, outcome: Outcome, named: str) -> None:
     """Which training sets lack answers, and how to get them."""
     lines = [f"{cell} lacks {count}" for cell, count in sorted(outcome.lacking.items())]
@@ -64,7 +83,7 @@ def _show_waiting(study: Study, outcome: Outcome, named: str) -> None:
 def show_plan(found: Plan, every: bool) -> None:
     """The steps, those of one asset for the same reasons on one line unless ``every``."""
     rows: dict[tuple[Any, ...], list[Step]] = {}
-    for step in found.steps:
+    for step in [*found.certain, *found.possible]:
         alike = (step.cell.asset, step.state, step.certain, step.reasons)
         rows.setdefault((step.cell,) if every else alike, []).append(step)
     for steps in rows.values():
@@ -74,16 +93,18 @@ def show_plan(found: Plan, every: bool) -> None:
         time_ = f"{_duration(sum(known))}" if len(known) == len(steps) else "time unknown"
         word = first.state.value if first.certain else "perhaps"
         typer.echo(f"{word:8} {name}: {'; '.join(first.reasons)}  [{time_}]")
-    lacking = [f"{step.cell} lacks {step.lacking} answers" for step in found.waiting]
+    lacking = [f"{step.cell} lacks {step.lacking} answers" for step in found.waiting if step.lacking]
     for line in lacking if every else lacking[:_PROMPTS_SHOWN]:
         typer.echo(f"waits    {line}")
+    if found.waiting:
+        typer.echo(f"{len(found.waiting)} cells wait for answers to {len(lacking)} training sets.")
     certain, possible = found.certain, found.possible
     if not found.steps:
         typer.echo(f"Nothing to do: {len(found.fresh)} cells are fresh.")
         return
     more = f", and up to {len(possible)} more where these come out with other content" if possible else ""
     typer.echo(f"To make: {len(certain)} cells{more}; {len(found.fresh)} are fresh.")
-    seconds = [step.seconds for step in found.steps]
+    seconds = [step.seconds for step in [*certain, *possible]]
     known = [s for s in seconds if s is not None]
     least = f"for {len(known)} of {len(seconds)} cells " if len(known) < len(seconds) else ""
     if known:

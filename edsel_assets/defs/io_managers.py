@@ -67,6 +67,11 @@ class TableWithFiles:
     texts: dict[str, str] = field(default_factory=dict)
 
 
+def table_of(value: Any) -> Any:
+    """The table of a value, whatever lies beside it."""
+    return getattr(value, "table", value)
+
+
 def study_store(study: Study, home: Path) -> dg.IOManagerDefinition:
     """The IO manager of a study: while a run uses it, the run holds the leases of its cells."""
 

@@ -6,7 +6,7 @@ from typing import Any
 from edsel_assets.running.cells import Cell, cell_path, with_suffix
 from edsel_assets.store import StoreError
 
-WAITING = {"training_sets", "round_training_set"}
+WAITING = {"training_sets", "round_training_set", "purchased_training_set"}
 """Kinds of cells that need answers to all that was selected."""
 
 
@@ -20,9 +20,13 @@ class Answers:
     def lacking(self, cell: Cell, parents: tuple[Cell, ...]) -> int:
         """How many prompts of a training set have no answer; 0 for other cells, and where it cannot be told.
 
+        A training set of what was bought waits for the first answer to its order, an experiment's for all.
+
         Args:
             parents: cells that it is made from; its selections are among them.
         """
+        if cell.kind == "purchased_training_set":
+            return self._unanswered_order(cell.partition or "")
         if cell.kind not in WAITING:
             return 0
         chosen = [p for p in parents if p.asset.endswith("selection") or p.asset.endswith("selections")]
@@ -31,6 +35,12 @@ class Answers:
         if answered is None or any(ids is None for ids in tables):
             return 0
         return len({p for ids in tables for p in ids or ()} - answered)
+
+    def _unanswered_order(self, order: str) -> int:
+        """Prompts of an order of which none is answered; 0 once one is."""
+        asked = self._column(Cell("purchases"), "order")
+        answered = self._column(Cell("purchases"), "order", "response")
+        return 0 if asked is None or answered is None or order in answered else asked.count(order)
 
     def _known(self) -> set[str] | None:
         if self._answered is None:

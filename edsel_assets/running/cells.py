@@ -14,6 +14,9 @@ _ONE_DIMENSION = {
     "uncertainty_scores": "measure",
     "clusters": "cluster_count",
     "quality_scores": "scorer",
+    "purchased_training_set": "order",
+    "purchased_adapter": "order",
+    "purchased_scores": "order",
 }
 
 
@@ -171,6 +174,9 @@ def cells_in(lineage: Lineage, scope: Scope) -> list[Cell]:
         raise ValueError(
             "Nothing is both in the study and asked for; check --only, --budget and --strategy against it."
         )
+    if scope.assets and not scope.budgets and not scope.strategies:
+        # Who asks for a report by name wants all that it would hold.
+        wanted |= {parent for cell in wanted for parent in lineage.parents(cell)}
     frontier: set[Cell] = wanted
     while frontier:
         frontier = {parent for cell in frontier for parent in lineage.required(cell)} - wanted

@@ -17,7 +17,8 @@ class Step:
         reasons: why, in words.
         certain: False where it is made only if one of its inputs comes out with another content.
         seconds: what it is expected to take, from ledgers; None where nothing like it was made yet.
-        lacking: answers without which it cannot be made now.
+        lacking: answers that it lacks itself.
+        waits: whether it, or what it needs, lacks answers; it is not made now.
     """
 
     cell: Cell
@@ -26,6 +27,7 @@ class Step:
     certain: bool
     seconds: float | None
     lacking: int = 0
+    waits: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,16 +39,16 @@ class Plan:
 
     @property
     def certain(self) -> tuple[Step, ...]:
-        return tuple(step for step in self.steps if step.certain)
+        return tuple(step for step in self.steps if step.certain and not step.waits)
 
     @property
     def possible(self) -> tuple[Step, ...]:
-        return tuple(step for step in self.steps if not step.certain)
+        return tuple(step for step in self.steps if not step.certain and not step.waits)
 
     @property
     def waiting(self) -> tuple[Step, ...]:
-        """Training sets that lack answers."""
-        return tuple(step for step in self.steps if step.lacking)
+        """What lacks answers, and what needs it."""
+        return tuple(step for step in self.steps if step.waits)
 
 
 def plan(freshness: Freshness, scope: Scope | None = None) -> Plan:
@@ -59,11 +61,13 @@ def plan(freshness: Freshness, scope: Scope | None = None) -> Plan:
     cells = cells_in(lineage, scope or Scope())
     times, answers = _Times(freshness, lineage), Answers(freshness.root)
     remade: dict[Cell, bool] = {}  # cell -> whether it is certain
+    waiting_for_answers: set[Cell] = set()
     steps, fresh = [], []
     for cell in cells:
         verdict = freshness.verdict(cell)
-        waiting = [p for p in lineage.parents(cell) if p in remade]
-        if verdict.state is State.FRESH and not waiting:
+        waiting = [p for p in lineage.parents(cell) if p in remade and p not in waiting_for_answers]
+        blocked = any(p in waiting_for_answers for p in lineage.required(cell))
+        if verdict.state is State.FRESH and not waiting and not blocked:
             fresh.append(cell)
             continue
         verdict = _without_echo(verdict, waiting)
@@ -73,7 +77,10 @@ def plan(freshness: Freshness, scope: Scope | None = None) -> Plan:
         state = verdict.state if certain else State.STALE
         remade[cell] = certain
         lacking = answers.lacking(cell, lineage.parents(cell))
-        steps.append(Step(cell, state, reasons, certain, times.of(cell), lacking))
+        waits = bool(lacking) or blocked
+        if waits:
+            waiting_for_answers.add(cell)
+        steps.append(Step(cell, state, reasons, certain, times.of(cell), lacking, waits))
     return Plan(tuple(steps), tuple(fresh))
 
 

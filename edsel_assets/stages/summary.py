@@ -222,7 +222,7 @@ def _without_comparison(
     """Means over seeds, and why nothing is compared."""
     frame = _frame(study, base, trials, "base model").rename(columns={"value": "score"})
     means = frame.groupby(["task", "metric", "strategy", "budget"])["score"].agg(["mean", "count"])
-    table = means.reset_index().rename(columns={"mean": "score", "count": "seeds"})
+    table = means.reset_index().rename(columns={"mean": "score", "count": "n"})
     why = (
         "The study has no control, so nothing is compared."
         if study.control is None

@@ -1,12 +1,13 @@
 """Group ``annotation``: what was asked, answered and paid, and the model that all of it yields."""
 
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
 from edsel_assets.defs.assets.finetuning import training_figures
 from edsel_assets.defs.graph import Graph
-from edsel_assets.defs.io_managers import StoredTable, Table
+from edsel_assets.defs.io_managers import StoredTable, Table, table_of
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 from edsel_assets.defs.resources import BaseModel
 from edsel_assets.running.cells import Cell, cell_path
@@ -131,14 +132,14 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext,
         orders: Table,
         purchases: Table,
-        base_scores: Table,
+        base_scores: Any,
         purchased_scores: dict[str, Table],
     ) -> dg.Output:
         """Scores after each order against the money spent, and what the next order is expected to bring."""
         from edsel_assets.report.purchase_plots import score_by_spend
         from edsel_assets.stages.buying import advice, spend_table
 
-        table = spend_table(orders, purchases, base_scores, purchased_scores)
+        table = spend_table(orders, purchases, table_of(base_scores), purchased_scores)
         last = max(orders["order"].to_pylist())
         batch = orders["order"].to_pylist().count(last)
         shown = {"advice": advice(table, batch), "preview": preview(table, rows=40)}

@@ -1,11 +1,12 @@
 """Group ``report``: what each strategy saves against the control."""
 
+from collections import Counter
 from typing import Any
 
 import dagster as dg
 
 from edsel_assets.defs.graph import Graph
-from edsel_assets.defs.io_managers import Table, TableWithFiles
+from edsel_assets.defs.io_managers import Table, TableWithFiles, table_of
 from edsel_assets.defs.metadata import plot, versioned_output
 from edsel_assets.running.dagster_internals import ALLOW_MISSING
 
@@ -31,7 +32,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         from edsel_assets.stages.summary import Scores, summarise
 
         def scores(value: Any) -> Scores:
-            return Scores(getattr(value, "table", value), getattr(value, "arrays", {}))
+            return Scores(table_of(value), getattr(value, "arrays", {}))
 
         missing, stale = _unfinished(graph)
         report = summarise(
@@ -42,7 +43,11 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             staleness=stale[:_ROWS_SHOWN],
             missing=missing[:_ROWS_SHOWN],
         )
-        figures = {"trials": len(benchmark_scores), "missing": len(missing), "stale": len(stale)}
+        figures = {
+            "trials": len(benchmark_scores),
+            "missing": sum(row["cells"] for row in missing),
+            "stale": sum(row["cells"] for row in stale),
+        }
         shown = {name: plot(png) for name, png in report.plots.items()}
         tables = {
             "report": dg.MetadataValue.md(report.texts[".md"]),
@@ -54,16 +59,16 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     return [label_efficiency]
 
 
-def _unfinished(graph: Graph) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """Cells that were never made and cells that are stale, each with the reason, but for the report."""
+def _unfinished(graph: Graph) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Cells never made and cells that are stale, counted by asset and reason; the report is left out."""
     from edsel_assets.running.freshness import Freshness, State
     from edsel_assets.running.plan import plan
 
-    steps = plan(Freshness(graph.study, graph.lineage, graph.home)).certain
-    rows = [
-        (step.state, {"cell": str(step.cell), "why": "; ".join(step.reasons)})
-        for step in steps
+    found = plan(Freshness(graph.study, graph.lineage, graph.home))
+    counts = Counter(
+        (step.state is State.MISSING, step.cell.asset, "; ".join(step.reasons))
+        for step in [*found.certain, *found.waiting]
         if step.cell.asset != "label_efficiency"
-    ]
-    missing = [row for state, row in rows if state is State.MISSING]
-    return missing, [row for state, row in rows if state is not State.MISSING]
+    )
+    rows = [(gone, {"asset": a, "cells": n, "why": why}) for (gone, a, why), n in counts.items()]
+    return [row for gone, row in rows if gone], [row for gone, row in rows if not gone]
