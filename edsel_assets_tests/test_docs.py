@@ -168,6 +168,15 @@ def test_the_figures_are_those_of_the_results() -> None:
     assert {figure for figure in figures if figure not in results} == set()
 
 
+def test_the_demos_figures_on_the_page_are_those_of_the_readme() -> None:
+    text = text_of("docs/strategies.md")
+    said = re.findall(r"`(\w+)` (0\.\d{3})", text[text.index("## What we measured") :])
+    assert len(said) == 3
+    for strategy, figure in said:
+        (row,) = re.findall(rf"^│ {strategy} +│.*│ +(0\.\d+) ±[^│]*│$", text_of("README.md"), re.MULTILINE)
+        assert f"{float(row):.3f}" == figure, strategy
+
+
 # -- extending.md
 
 
