@@ -15,7 +15,7 @@ import typer
 from edsel_assets.study import Study
 
 if TYPE_CHECKING:
-    from edsel_assets.running.cells import Scope
+    from edsel_assets.planning.cells import Scope
     from edsel_assets.running.ordering import Desk
 
 app = typer.Typer(
@@ -68,11 +68,11 @@ def plan(
 ) -> None:
     """Say what a run would make, why, and what it is expected to take. Changes nothing."""
     from edsel_assets.defs.build import build_definitions
-    from edsel_assets.running import preflight
+    from edsel_assets.planning import preflight
+    from edsel_assets.planning.freshness import Freshness
+    from edsel_assets.planning.ledger import check_store
+    from edsel_assets.planning.plan import plan as planned
     from edsel_assets.running.dagster_internals import lineage_of
-    from edsel_assets.running.freshness import Freshness
-    from edsel_assets.running.ledger import check_store
-    from edsel_assets.running.plan import plan as planned
     from edsel_assets.terminal import show_plan
 
     experiment, root = Study.load(study), _home(home)
@@ -89,8 +89,8 @@ def plan(
 def verify(study: StudyOption = "demo", home: HomeOption = None) -> None:
     """Compare every artifact with the checksums in its ledger; exit 1 where one is damaged."""
     from edsel_assets.defs.build import build_definitions
+    from edsel_assets.planning.ledger import check_store, damage, read_ledger
     from edsel_assets.running.dagster_internals import lineage_of
-    from edsel_assets.running.ledger import check_store, damage, read_ledger
 
     experiment, root = Study.load(study), _home(home)
     store = root / "store" / experiment.name
@@ -122,8 +122,8 @@ def ui(
 ) -> None:
     """Start the Dagster UI and daemon on a study; Ctrl-C stops both."""
     name = Study.load(study).name
+    from edsel_assets.planning.ledger import check_store
     from edsel_assets.running.instance import dagster_home, fail_orphaned_runs, open_instance
-    from edsel_assets.running.ledger import check_store
 
     root = _home(home)
     check_store(root / "store" / name)
@@ -251,8 +251,8 @@ def _home(home: Path | None) -> Path:
 def _desk(study: Study, home: Path) -> Iterator["Desk"]:
     """What commands about orders work on."""
     from edsel_assets.defs.build import build_definitions
+    from edsel_assets.planning.ledger import check_store
     from edsel_assets.running.instance import open_instance
-    from edsel_assets.running.ledger import check_store
     from edsel_assets.running.ordering import Desk
 
     check_store(home / "store" / study.name)
@@ -262,7 +262,7 @@ def _desk(study: Study, home: Path) -> Iterator["Desk"]:
 
 def _scope(study: Study, only: str, budgets: list[int] | None, strategies: list[str] | None) -> "Scope":
     """What a person asked for; names that the study does not have are caught before anything is loaded."""
-    from edsel_assets.running.cells import Scope
+    from edsel_assets.planning.cells import Scope
 
     scope = Scope(
         assets=frozenset(name.strip() for name in only.split(",") if name.strip()),
@@ -283,8 +283,8 @@ def _scope(study: Study, only: str, budgets: list[int] | None, strategies: list[
 
 def _make(study: Study, scope: "Scope", home: Path, workers: int, named: str) -> None:
     from edsel_assets.defs.build import build_definitions
+    from edsel_assets.planning.ledger import check_store
     from edsel_assets.running.instance import fail_orphaned_runs, open_instance
-    from edsel_assets.running.ledger import check_store
     from edsel_assets.running.local import materialize
     from edsel_assets.running.workers import WorkerPool, greeting
     from edsel_assets.terminal import progress, show_end

@@ -8,9 +8,9 @@ from typing import Any
 
 import typer
 
-from edsel_assets.running.cells import Cell, cell_path, with_suffix
+from edsel_assets.planning.cells import Cell, cell_path, with_suffix
+from edsel_assets.planning.plan import Plan, Step
 from edsel_assets.running.local import Listener, Outcome
-from edsel_assets.running.plan import Plan, Step
 from edsel_assets.running.progress import listening
 from edsel_assets.study import Study
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from edsel_assets.running.cells import Cell
+from edsel_assets.planning.cells import Cell
 from edsel_assets.running.local import RunFailed, Runner
 from edsel_assets.study import Study
 

@@ -213,7 +213,7 @@ def test_the_new_strategy_keeps_what_the_page_asks_for() -> None:
 
 def test_the_new_strategy_shows_in_the_graph(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from edsel_assets.defs.build import build_definitions
-    from edsel_assets.running.cells import Cell
+    from edsel_assets.planning.cells import Cell
     from edsel_assets.running.dagster_internals import lineage_of
 
     row = example(0)["ROW"]
@@ -264,7 +264,7 @@ def test_the_new_task_loads_its_local_data(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_the_ledger_on_the_page_is_one() -> None:
-    from edsel_assets.running.ledger import Ledger
+    from edsel_assets.planning.ledger import Ledger
 
     (block,) = blocks(text_of("docs/operating.md"), "json")
     ledger = Ledger.model_validate_json(block)

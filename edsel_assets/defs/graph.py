@@ -9,9 +9,9 @@ from typing import Any
 import dagster as dg
 
 from edsel_assets.defs.partitions import Partitions
-from edsel_assets.running.cells import Lineage
+from edsel_assets.planning.cells import Lineage
+from edsel_assets.planning.reads import code_version
 from edsel_assets.running.dagster_internals import lineage_of
-from edsel_assets.running.reads import code_version
 from edsel_assets.study import Study
 
 #: Concurrency pool of the assets that want the device for themselves.
@@ -43,7 +43,7 @@ class Graph:
 
     @cached_property
     def partitions(self) -> Partitions:
-        from edsel_assets.running.external import order_names
+        from edsel_assets.planning.external import order_names
 
         return Partitions(self.study, order_names(self.store))
 
@@ -62,7 +62,7 @@ class Graph:
 
         Args:
             group: the stage, as in the table of the README.
-            kind: the asset's name in ``running.reads.READS``.
+            kind: the asset's name in ``planning.reads.READS``.
             device: it wants the accelerator for itself.
         """
         return {

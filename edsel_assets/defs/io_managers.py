@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, cast, get_args, get_origin
 import dagster as dg
 from dagster import InitResourceContext, InputContext, OutputContext
 
-from edsel_assets.running.cells import Cell
+from edsel_assets.planning.cells import Cell
 from edsel_assets.running.dagster_internals import ALLOW_MISSING, cells_of_run
 from edsel_assets.study import Study
 
 if TYPE_CHECKING:
     from pyarrow import Table
 
-    from edsel_assets.running.ledger import InputRead, Ledger
-    from edsel_assets.running.recording import StepRecord
+    from edsel_assets.planning.ledger import InputRead, Ledger
+    from edsel_assets.planning.recording import StepRecord
 else:
     # Dagster reads annotations as the definitions load, and pyarrow takes as long to import as they do.
     Table = Any
@@ -76,9 +76,9 @@ def study_store(study: Study, home: Path) -> dg.IOManagerDefinition:
     """The IO manager of a study: while a run uses it, the run holds the leases of its cells."""
 
     def opened(context: InitResourceContext) -> Iterator[StudyStore]:
+        from edsel_assets.planning.ledger import check_store
+        from edsel_assets.planning.recording import forget_run
         from edsel_assets.running.leases import hold, hold_cells, run_lease
-        from edsel_assets.running.ledger import check_store
-        from edsel_assets.running.recording import forget_run
 
         root = home / "store" / study.name
         check_store(root)
@@ -107,7 +107,7 @@ class StudyStore(dg.IOManager):
     """
 
     def __init__(self, study: Study, home: Path, cells: Sequence[Cell] = ()) -> None:
-        from edsel_assets.running.external import External
+        from edsel_assets.planning.external import External
 
         self.root = home / "store" / study.name
         self._study, self._external = study, External(study, home)
@@ -116,7 +116,7 @@ class StudyStore(dg.IOManager):
         }
 
     def handle_output(self, context: OutputContext, obj: Any) -> None:
-        from edsel_assets.running.ledger import (
+        from edsel_assets.planning.ledger import (
             artifact_files,
             cell_path,
             mark_store,
@@ -125,7 +125,7 @@ class StudyStore(dg.IOManager):
             withdraw_ledger,
             write_ledger,
         )
-        from edsel_assets.running.recording import make_ledger, step_record
+        from edsel_assets.planning.recording import make_ledger, step_record
         from edsel_assets.store import write_arrays, write_table, write_text
 
         cell = _cell(context.asset_key, context.partition_key if context.has_partition_key else None)
@@ -172,13 +172,13 @@ class StudyStore(dg.IOManager):
         return {key: self._load(context, key) for key in keys}
 
     def _is_there(self, cell: Cell) -> bool:
-        from edsel_assets.running.ledger import ledger_file
+        from edsel_assets.planning.ledger import ledger_file
 
         return ledger_file(self.root, cell).exists()
 
     def _load(self, context: InputContext, partition_key: str | None) -> Any:
-        from edsel_assets.running.cells import cell_path, with_suffix
-        from edsel_assets.running.recording import step_record
+        from edsel_assets.planning.cells import cell_path, with_suffix
+        from edsel_assets.planning.recording import step_record
 
         cell = _cell(context.asset_key, partition_key)
         step = context.step_context
@@ -191,7 +191,7 @@ class StudyStore(dg.IOManager):
         return value
 
     def _lazily(self, cell: Cell, path: Path, record: "StepRecord") -> StoredTable:
-        from edsel_assets.running.ledger import InputRead, read_ledger
+        from edsel_assets.planning.ledger import InputRead, read_ledger
 
         ledger = read_ledger(self.root, cell)
         if ledger is not None:
@@ -226,8 +226,8 @@ class StudyStore(dg.IOManager):
 
     def _verified(self, cell: Cell) -> "Ledger":
         """The ledger of a cell whose files are as it says."""
+        from edsel_assets.planning.ledger import damage, read_ledger
         from edsel_assets.running.leases import cell_lease, held_elsewhere
-        from edsel_assets.running.ledger import damage, read_ledger
         from edsel_assets.store import StoreError
 
         ledger = read_ledger(self.root, cell)
@@ -242,7 +242,7 @@ class StudyStore(dg.IOManager):
         return ledger
 
     def _value(self, cell: Cell) -> Any:
-        from edsel_assets.running.cells import cell_path, with_suffix
+        from edsel_assets.planning.cells import cell_path, with_suffix
         from edsel_assets.store import read_arrays, read_table
 
         path = cell_path(self.root, cell)
@@ -254,7 +254,7 @@ class StudyStore(dg.IOManager):
 
 
 def _read(ledger: "Ledger") -> "InputRead":
-    from edsel_assets.running.ledger import InputRead
+    from edsel_assets.planning.ledger import InputRead
 
     return InputRead(content=ledger.content, rows=ledger.rows)
 

@@ -7,7 +7,7 @@ step does what ``edsel run`` does; every cell is a run of its own, under the job
 import dagster as dg
 
 from edsel_assets.defs.graph import Graph
-from edsel_assets.running.cells import Scope
+from edsel_assets.planning.cells import Scope
 
 PARTS = {
     "select": ("pool", "signals", "diagnostics", "selection"),

@@ -28,7 +28,7 @@ def versioned_output(
         seed: of the random draws that made it.
         data_sets: files outside that were found to be read only while it was made, by name, as hashes.
     """
-    from edsel_assets.running.recording import content_of, step_record
+    from edsel_assets.planning.recording import content_of, step_record
 
     asset = (asset_key or context.asset_key).to_user_string()
     step = context.op_execution_context.get_step_execution_context().step

@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from edsel_assets.running.external import model_path
+from edsel_assets.planning.external import model_path
 from edsel_assets.study import Study
 
 _LOADED: dict[str, Any] = {}

@@ -19,8 +19,8 @@ def build(graph: Graph, select: dg.JobDefinition) -> list[dg.SensorDefinition]:
     )
     def stale_selections(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         """What was never made is left to a person; only what is stale starts a run."""
-        from edsel_assets.running.freshness import Freshness, State
-        from edsel_assets.running.plan import plan
+        from edsel_assets.planning.freshness import Freshness, State
+        from edsel_assets.planning.plan import plan
         from edsel_assets.store import fingerprint
 
         steps = plan(Freshness(graph.study, graph.lineage, graph.home), scope_of(graph, "select")).certain

@@ -1,7 +1,6 @@
-"""WHAT is made, when and by whom: cells, their ledgers, the planner, leases and runners.
+"""WHO makes it: leases, runners and workers, and Dagster's own log, which decides nothing.
 
-``cells`` names what can be made. ``ledger`` is the record beside each artifact. ``freshness`` compares
-a ledger with the study and the store; ``plan`` lists what has to be made and why. ``local`` makes cells
-in this process and ``workers`` in several. ``instance`` opens Dagster's own log, which shows history
-and decides nothing. No asset is declared here.
+``local`` makes cells in this process as the planner says, and ``workers`` in several. ``launcher`` hands the
+UI's runs to such workers. ``ordering`` places orders and takes answers back. ``instance`` opens Dagster's
+log, and ``dagster_internals`` holds every use of Dagster's private modules. No asset is declared here.
 """

@@ -20,7 +20,7 @@ from dagster._core.launcher.base import (
 )
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
-from edsel_assets.running.cells import Cell, Lineage, Node, dimension_of
+from edsel_assets.planning.cells import Cell, Lineage, Node, dimension_of
 
 __all__ = [
     "ALLOW_MISSING",

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import dagster as dg
 
+from edsel_assets.planning.preflight import has_gpu
 from edsel_assets.running.dagster_internals import unfinished_runs
 from edsel_assets.running.leases import is_held, run_lease
-from edsel_assets.running.preflight import has_gpu
 
 _LEAST_FREE = 64 << 20  # bytes: SQLite's own words for a full disk help nobody
 

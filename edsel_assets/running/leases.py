@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from edsel_assets.running.cells import Cell
+from edsel_assets.planning.cells import Cell
 
 _POLL_SECONDS = 0.2
 _HELD: dict[Path, int] = {}  # leases of this process, with how often each is held

@@ -14,14 +14,14 @@ from typing import Protocol
 
 import dagster as dg
 
-from edsel_assets.running import preflight
-from edsel_assets.running.answers import WAITING, Answers
-from edsel_assets.running.cells import Cell, Lineage, Scope, cells_in
+from edsel_assets.planning import preflight
+from edsel_assets.planning.answers import WAITING, Answers
+from edsel_assets.planning.cells import Cell, Lineage, Scope, cells_in
+from edsel_assets.planning.freshness import Freshness, State
+from edsel_assets.planning.plan import plan
 from edsel_assets.running.dagster_internals import asset_key, carry_out, lineage_of
-from edsel_assets.running.freshness import Freshness, State
 from edsel_assets.running.instance import OWNER_TAG
 from edsel_assets.running.leases import hold, hold_cells, run_lease
-from edsel_assets.running.plan import plan
 from edsel_assets.study import Study
 
 #: The event log keeps everything; the terminal is for progress.

@@ -8,9 +8,9 @@ from typing import Any
 import dagster as dg
 
 from edsel_assets.keys import ITERATIVE_PREFIX, budget_key
-from edsel_assets.running.cells import Cell, Lineage, Scope, cell_path, with_suffix
+from edsel_assets.planning.cells import Cell, Lineage, Scope, cell_path, with_suffix
+from edsel_assets.planning.ledger import read_ledger
 from edsel_assets.running.dagster_internals import lineage_of
-from edsel_assets.running.ledger import read_ledger
 from edsel_assets.running.local import Listener, Outcome, materialize
 from edsel_assets.selection.strategies import STRATEGIES
 from edsel_assets.study import Study

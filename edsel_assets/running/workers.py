@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any
 
-from edsel_assets.running.cells import Cell
+from edsel_assets.planning.cells import Cell
 from edsel_assets.running.local import RunFailed
 from edsel_assets.study import Study
 

@@ -8,9 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from edsel_assets.llm.models.templates import format_prompt
+from edsel_assets.selection import Clusters, kmeans
+from edsel_assets.stages.inputs import embedding_matrix
 from edsel_assets.stages.kept_rows import PassSettings, PoolEmbeddings, PoolSignals
 from edsel_assets.store import content_hash, embeddings_table
 from edsel_assets.study import EmbeddingSettings, Study
@@ -150,3 +153,29 @@ def open_embedder(settings: EmbeddingSettings, device: str) -> Any:
         batch_size=settings.batch_size,
         requests_per_minute=settings.requests_per_minute,
     )
+
+
+def cluster_pool(study: Study, pool: pa.Table, embeddings: pa.Table, count: int) -> tuple[pa.Table, Clusters]:
+    """``prompt_id, cluster, distance`` and the clustering itself."""
+    settings = study.clustering
+    if count > pool.num_rows:
+        raise ValueError(
+            f"clustering.counts has {count} clusters for a pool of {pool.num_rows} prompts; lower it."
+        )
+    found = kmeans(
+        embedding_matrix(embeddings, pool["prompt_id"]),
+        count,
+        seed=settings.seed,
+        nredo=settings.restarts,
+        niter=settings.iterations,
+        tie_break=pool["prompt_id"].to_numpy().astype(str),
+        device=study.model.device,
+    )
+    table = pa.table(
+        {
+            "prompt_id": pool["prompt_id"],
+            "cluster": found.labels.astype(np.int32),
+            "distance": found.distances.astype(np.float32),
+        }
+    )
+    return table, found

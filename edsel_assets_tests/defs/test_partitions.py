@@ -139,7 +139,7 @@ def test_a_strategy_added_to_the_table_is_in_the_graph(monkeypatch) -> None:
     """One row in one file: partitions, lineage and what makes it stale follow from it."""
     from dataclasses import replace
 
-    from edsel_assets.running.reads import settings_of
+    from edsel_assets.planning.reads import settings_of
     from edsel_assets.selection.strategies import STRATEGIES
 
     mine = replace(STRATEGIES["min_margin"], name="mine", settings=("selection.gamma",))

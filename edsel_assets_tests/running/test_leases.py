@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from edsel_assets.running.cells import Cell
+from edsel_assets.planning.cells import Cell
 from edsel_assets.running.leases import Busy, cell_lease, held_elsewhere, hold_cells, is_held
 
 CELL = Cell("rankings", "kmq")
 HOLDER = """
 import sys, time
 from pathlib import Path
-from edsel_assets.running.cells import Cell
+from edsel_assets.planning.cells import Cell
 from edsel_assets.running.leases import hold_cells
 with hold_cells(Path(sys.argv[1]), [Cell("rankings", "kmq")]):
     print("held", flush=True)

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from edsel_assets.defs.build import build_definitions
-from edsel_assets.running.cells import Cell, Scope
+from edsel_assets.planning.cells import Cell, Scope
+from edsel_assets.planning.ledger import read_ledger
 from edsel_assets.running.instance import open_instance
-from edsel_assets.running.ledger import read_ledger
 from edsel_assets.running.local import Outcome, RunFailed, materialize
 from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import tiny_study

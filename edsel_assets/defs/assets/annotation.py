@@ -10,9 +10,9 @@ from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.io_managers import StoredTable, Table, table_of
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 from edsel_assets.defs.resources import BaseModel
-from edsel_assets.running.cells import Cell, cell_path
+from edsel_assets.planning.cells import Cell, cell_path
+from edsel_assets.planning.external import External
 from edsel_assets.running.dagster_internals import ALLOW_MISSING
-from edsel_assets.running.external import External
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:

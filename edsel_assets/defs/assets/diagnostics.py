@@ -16,7 +16,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     ) -> dg.Output:
         """Gain of each further prompt for several kernel widths (Bhatt et al. 2024, Figure 3)."""
         from edsel_assets.report.plots import gain_curves
-        from edsel_assets.stages.kernel import gain_table, widths
+        from edsel_assets.stages.diagnostics import gain_table, widths
 
         with timed() as time:
             curves, usable, chosen = widths(study, pool.read(["prompt_id"]), embeddings.read())
@@ -34,7 +34,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     ) -> dg.Output:
         """Silhouette and inertia by number of clusters (Yu et al. 2024, Figure 3): advice, not proof."""
         from edsel_assets.report.plots import cluster_counts
-        from edsel_assets.stages.clustering import compare_counts
+        from edsel_assets.stages.diagnostics import compare_counts
 
         with timed() as time:
             table = compare_counts(
@@ -70,7 +70,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     ) -> dg.Output:
         """Share of clusters of low mean quality, by number of clusters (Yu et al. 2024, Figure 4)."""
         from edsel_assets.report.plots import low_quality_share
-        from edsel_assets.stages.clustering import poor_clusters
+        from edsel_assets.stages.diagnostics import poor_clusters
 
         found = {int(k): v for k, v in clusters.items()}
         table = poor_clusters(pool.read(["prompt_id"]), found, quality_scores, study.quality.threshold)

@@ -10,7 +10,7 @@ from edsel_assets.defs.io_managers import Table, TableWithFiles
 from edsel_assets.defs.metadata import preview, timed, versioned_output
 from edsel_assets.defs.partitions import dimensions
 from edsel_assets.defs.resources import BaseModel
-from edsel_assets.running.external import External
+from edsel_assets.planning.external import External
 
 if TYPE_CHECKING:
     from edsel_assets.stages.trials import Scored

@@ -10,7 +10,7 @@ from edsel_assets.defs.metadata import directory_size, plot, preview, versioned_
 from edsel_assets.defs.partitions import dimensions
 from edsel_assets.defs.resources import BaseModel
 from edsel_assets.keys import parse_trial
-from edsel_assets.running.cells import Cell, cell_path
+from edsel_assets.planning.cells import Cell, cell_path
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:

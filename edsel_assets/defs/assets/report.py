@@ -61,8 +61,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
 
 def _unfinished(graph: Graph) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Cells never made and cells that are stale, counted by asset and reason; the report is left out."""
-    from edsel_assets.running.freshness import Freshness, State
-    from edsel_assets.running.plan import plan
+    from edsel_assets.planning.freshness import Freshness, State
+    from edsel_assets.planning.plan import plan
 
     found = plan(Freshness(graph.study, graph.lineage, graph.home))
     counts = Counter(

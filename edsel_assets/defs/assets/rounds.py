@@ -18,7 +18,7 @@ from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 from edsel_assets.defs.partitions import dimensions
 from edsel_assets.defs.resources import BaseModel
 from edsel_assets.keys import ITERATIVE_PREFIX
-from edsel_assets.running.cells import Cell, cell_path
+from edsel_assets.planning.cells import Cell, cell_path
 from edsel_assets.selection.strategies import STRATEGIES
 
 

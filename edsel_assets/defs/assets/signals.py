@@ -8,8 +8,8 @@ from edsel_assets.defs.graph import DEVICE_POOL, Graph
 from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 from edsel_assets.defs.resources import BaseModel
+from edsel_assets.planning.reads import code_version
 from edsel_assets.running.progress import progress_log
-from edsel_assets.running.reads import code_version
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
@@ -86,7 +86,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     def clusters(context: dg.AssetExecutionContext, pool: StoredTable, embeddings: StoredTable) -> dg.Output:
         """k-means over the embeddings: each prompt's cluster and distance, and the centroids."""
         from edsel_assets.report.plots import histogram
-        from edsel_assets.stages.clustering import cluster_pool
+        from edsel_assets.stages.signals import cluster_pool
 
         with timed() as time:
             table, found = cluster_pool(

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edsel_assets.running.cells import Cell
-from edsel_assets.running.ledger import InputRead, Ledger, StoredFile, now
-from edsel_assets.running.reads import READS, libraries_of, settings_of
+from edsel_assets.planning.cells import Cell
+from edsel_assets.planning.ledger import InputRead, Ledger, StoredFile, now
+from edsel_assets.planning.reads import READS, libraries_of, settings_of
 from edsel_assets.study import Study
 
 

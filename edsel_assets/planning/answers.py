@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from edsel_assets.running.cells import Cell, cell_path, with_suffix
+from edsel_assets.planning.cells import Cell, cell_path, with_suffix
 from edsel_assets.store import StoreError
 
 WAITING = {"training_sets", "round_training_set", "purchased_training_set"}

@@ -4,9 +4,9 @@ import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from edsel_assets.running import external
-from edsel_assets.running.cells import Cell
-from edsel_assets.running.ledger import read_ledger
+from edsel_assets.planning import external
+from edsel_assets.planning.cells import Cell
+from edsel_assets.planning.ledger import read_ledger
 from edsel_assets.study import Study
 
 _TRAINED = {"lora_adapters", "round_checkpoint", "purchased_adapter"}
@@ -63,13 +63,13 @@ def _sizes(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
         return
     if "rankings" in kinds and max(study.selection.budgets) > ledger.rows:
         yield (
-            f"selection.budgets: {max(study.selection.budgets)} exceeds the {ledger.rows} prompts of the pool. "
-            "Lower it."
+            f"selection.budgets: {max(study.selection.budgets)} exceeds the {ledger.rows} prompts of the "
+            "pool. Lower it."
         )
     if "clusters" in kinds and max(study.clustering.counts) > ledger.rows:
         yield (
-            f"clustering.counts: {max(study.clustering.counts)} exceeds the {ledger.rows} prompts of the pool. "
-            "Lower it."
+            f"clustering.counts: {max(study.clustering.counts)} exceeds the {ledger.rows} prompts of the "
+            "pool. Lower it."
         )
 
 
@@ -82,14 +82,14 @@ def _model(study: Study) -> Iterator[str]:
     elif "/" not in study.model.path or study.model.path.startswith((".", "/", "~")):
         yield f"model.path: there is no folder {study.model.path}; a model of the hub is named OWNER/NAME."
     if study.model.device.startswith("cuda") and not has_gpu():
-        yield f"model.device: {study.model.device}, but this machine shows no NVIDIA GPU. Set it to auto or cpu."
+        yield f"model.device: {study.model.device}, but there is no NVIDIA GPU here. Set it to auto or cpu."
 
 
 def _key(study: Study) -> Iterator[str]:
     settings = study.embeddings
     variable = settings.key_variable or _ENDPOINT_KEYS.get(settings.source)
     if variable and settings.base_url is None and not os.environ.get(variable):
-        yield f"embeddings.source: {settings.source} needs a key in the environment variable {variable}. Set it."
+        yield f"embeddings.source: {settings.source} needs a key in the environment: set {variable}."
 
 
 def _training(study: Study) -> Iterator[str]:
@@ -98,7 +98,8 @@ def _training(study: Study) -> Iterator[str]:
         yield "finetuning.method: qlora needs an NVIDIA GPU, and this machine shows none. Use lora."
     if tuning.launcher is None and (tuning.processes > 1 or tuning.fsdp):
         yield (
-            f"finetuning.processes: {tuning.processes}, fsdp: {tuning.fsdp} need finetuning.launcher: accelerate."
+            f"finetuning.processes: {tuning.processes}, fsdp: {tuning.fsdp} need the setting "
+            "finetuning.launcher: accelerate."
         )
     if tuning.fsdp and tuning.method != "full":
         yield f"finetuning.fsdp shards a full finetuning; the method is {tuning.method}. Set fsdp to false."

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edsel_assets.demo import DEMO, local_path
-from edsel_assets.running import reads
+from edsel_assets.planning import reads
 from edsel_assets.study import Study
 
 _CACHE = "external_files.json"

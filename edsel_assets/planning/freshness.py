@@ -9,10 +9,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from edsel_assets.running.cells import Cell, Lineage, cell_path
-from edsel_assets.running.external import External
-from edsel_assets.running.ledger import InputRead, Ledger, artifact_files, damage, read_ledger
-from edsel_assets.running.reads import READS, libraries_of, settings_of
+from edsel_assets.planning.cells import Cell, Lineage, cell_path
+from edsel_assets.planning.external import External
+from edsel_assets.planning.ledger import InputRead, Ledger, artifact_files, damage, read_ledger
+from edsel_assets.planning.reads import READS, libraries_of, settings_of
 from edsel_assets.store import StoreError
 from edsel_assets.study import Study
 

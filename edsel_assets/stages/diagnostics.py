@@ -1,4 +1,7 @@
-"""Clusters of the pool, and the diagnostics that help to choose how many."""
+"""What to set before annotation: kernel width, number of clusters, and their quality.
+
+Bhatt et al. 2024, Section 4.4 and Figure 3; Yu et al. 2024, Figures 3 and 4.
+"""
 
 from __future__ import annotations
 
@@ -8,37 +11,46 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from edsel_assets.selection import Clusters, kmeans, low_quality_share, silhouette_sampled
+from edsel_assets.selection import (
+    gain_curves,
+    low_quality_share,
+    silhouette_sampled,
+    usable_gamma,
+)
 from edsel_assets.stages.inputs import clusters_of, column, embedding_matrix
 from edsel_assets.study import Study
 
 _SILHOUETTE_SAMPLE = 10_000
+_POINTS = 200
 
 
-def cluster_pool(study: Study, pool: pa.Table, embeddings: pa.Table, count: int) -> tuple[pa.Table, Clusters]:
-    """``prompt_id, cluster, distance`` and the clustering itself."""
-    settings = study.clustering
-    if count > pool.num_rows:
-        raise ValueError(
-            f"clustering.counts has {count} clusters for a pool of {pool.num_rows} prompts; lower it."
-        )
-    found = kmeans(
-        embedding_matrix(embeddings, pool["prompt_id"]),
-        count,
-        seed=settings.seed,
-        nredo=settings.restarts,
-        niter=settings.iterations,
-        tie_break=pool["prompt_id"].to_numpy().astype(str),
+def widths(
+    study: Study, pool: pa.Table, embeddings: pa.Table
+) -> tuple[dict[float, np.ndarray], list[float], float | None]:
+    """Gain curves of the study's widths, those not saturated at the budget, and the one "auto" takes."""
+    ids, chosen = pool["prompt_id"], study.selection
+    limit = chosen.memory_limit_gib
+    curves = gain_curves(
+        embedding_matrix(embeddings, ids),
+        chosen.gammas,
+        max(chosen.budgets),
+        normalise=chosen.normalise,
+        tie_break=ids.to_numpy().astype(str),
+        engine=chosen.engine,
+        memory_limit=None if limit is None else int(limit * 2**30),
         device=study.model.device,
     )
-    table = pa.table(
-        {
-            "prompt_id": pool["prompt_id"],
-            "cluster": found.labels.astype(np.int32),
-            "distance": found.distances.astype(np.float32),
-        }
-    )
-    return table, found
+    usable = [gamma for gamma, gains in curves.items() if usable_gamma({gamma: gains}) is not None]
+    return curves, usable, usable_gamma(curves)
+
+
+def gain_table(curves: Mapping[float, np.ndarray]) -> pa.Table:
+    """``gamma, rank, gain`` at up to 200 ranks per width, evenly spaced, first and last among them."""
+    rows = []
+    for gamma, gains in curves.items():
+        for rank in np.unique(np.linspace(0, len(gains) - 1, _POINTS).astype(int)):
+            rows.append({"gamma": gamma, "rank": int(rank), "gain": float(gains[rank])})
+    return pa.Table.from_pylist(rows)
 
 
 def compare_counts(

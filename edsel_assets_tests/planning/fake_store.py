@@ -3,11 +3,10 @@
 from pathlib import Path
 
 from edsel_assets.defs.build import build_definitions
-from edsel_assets.running.cells import Cell, Lineage, cell_path, with_suffix
-from edsel_assets.running.dagster_internals import lineage_of
-from edsel_assets.running.external import External
-from edsel_assets.running.freshness import Freshness
-from edsel_assets.running.ledger import (
+from edsel_assets.planning.cells import Cell, Lineage, cell_path, with_suffix
+from edsel_assets.planning.external import External
+from edsel_assets.planning.freshness import Freshness
+from edsel_assets.planning.ledger import (
     InputRead,
     Ledger,
     artifact_files,
@@ -15,7 +14,8 @@ from edsel_assets.running.ledger import (
     stored_files,
     write_ledger,
 )
-from edsel_assets.running.reads import READS, libraries_of, settings_of
+from edsel_assets.planning.reads import READS, libraries_of, settings_of
+from edsel_assets.running.dagster_internals import lineage_of
 from edsel_assets.store import content_hash
 from edsel_assets.study import Study
 

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from edsel_assets.running.cells import Cell, Scope
-from edsel_assets.running.freshness import State, differences
-from edsel_assets.running.ledger import ledger_file
-from edsel_assets.running.plan import plan
+from edsel_assets.planning.cells import Cell, Scope
+from edsel_assets.planning.freshness import State, differences
+from edsel_assets.planning.ledger import ledger_file
+from edsel_assets.planning.plan import plan
 from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import tiny_study
-from edsel_assets_tests.running.fake_store import fill, freshness_of, put
-from edsel_assets_tests.running.test_freshness import changed
+from edsel_assets_tests.planning.fake_store import fill, freshness_of, put
+from edsel_assets_tests.planning.test_freshness import changed
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from statistics import fmean
 
-from edsel_assets.running.answers import Answers
-from edsel_assets.running.cells import Cell, Lineage, Scope, cells_in
-from edsel_assets.running.freshness import Freshness, State, Verdict
+from edsel_assets.planning.answers import Answers
+from edsel_assets.planning.cells import Cell, Lineage, Scope, cells_in
+from edsel_assets.planning.freshness import Freshness, State, Verdict
 
 
 @dataclass(frozen=True)

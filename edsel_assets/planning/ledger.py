@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edsel_assets.running.cells import Cell, cell_path, with_suffix
+from edsel_assets.planning.cells import Cell, cell_path, with_suffix
 from edsel_assets.store import StoreError, atomic_path, content_hash
 
 FORMAT = 2

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from edsel_assets.running import reads
-from edsel_assets.running.cells import Cell, Lineage
-from edsel_assets.running.freshness import State
-from edsel_assets.running.plan import plan
+from edsel_assets.planning import reads
+from edsel_assets.planning.cells import Cell, Lineage
+from edsel_assets.planning.freshness import State
+from edsel_assets.planning.plan import plan
 from edsel_assets.study import Study
-from edsel_assets_tests.running.fake_store import fill, freshness_of, put
+from edsel_assets_tests.planning.fake_store import fill, freshness_of, put
 
 NOTHING: set[str] = set()
 POOL = {"pool", "held_out"}
