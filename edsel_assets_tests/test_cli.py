@@ -93,7 +93,7 @@ def test_two_runs_at_once_make_each_cell_once(tmp_path, study_file) -> None:
     said = [process.communicate()[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     made = [int(match[1]) for text in said for match in [re.search(r"Made (\d+) cells", text)] if match]
-    assert sum(made) == 5, said  # pool, annotations, the ranking and two cuts
+    assert sum(made) == 7, said  # pool, orders, purchases, annotations, the ranking and two cuts
 
 
 def test_a_plan_says_what_why_and_changes_nothing(tmp_path, study_file) -> None:

@@ -41,7 +41,7 @@ def with_text(section: str, line: str) -> str:
 
 #: name: (content, what the line must say)
 MALFORMED: dict[str, tuple[str | bytes, str]] = {
-    "empty": ("", r": is empty; a study has at least the settings name, selection, evaluation"),
+    "empty": ("", r": is empty; a study has at least the settings name, selection"),
     "only comments": ("# nothing\n", r": is empty"),
     "a list": ("- a\n- b\n", r"is a mapping of settings \(name: value\); got a list"),
     "one word": ("demo", r"got one value, 'demo'"),
@@ -128,7 +128,7 @@ MALFORMED: dict[str, tuple[str | bytes, str]] = {
         VALID + "report:\n",
         r"line \d+: report: should be a section of settings .name: value. .got None",
     ),
-    "a missing section": ("name: x\n", r": selection: is required; evaluation: is required"),
+    "a missing section": ("name: x\n", r": selection: is required"),
     "a missing setting": (
         VALID.replace("  budgets:\n  - 6\n  - 10\n", ""),
         r"selection.budgets: is required",
@@ -144,7 +144,7 @@ MALFORMED: dict[str, tuple[str | bytes, str]] = {
     ),
     "a misspelt strategy": (
         changed("selection", strategies=["random", "kcenter"]),
-        r"line \d+: selection.strategies.1: .*\(got 'kcenter'\); did you mean k_center\?",
+        r"line \d+: selection.strategies.1: no strategy 'kcenter'; did you mean k_center\?",
     ),
     "a misspelt choice": (
         changed("finetuning", method="lorra"),

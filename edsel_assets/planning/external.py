@@ -54,10 +54,10 @@ class FileHashes:
         return found
 
     def save(self) -> None:
-        """Keep what was computed since the last time."""
+        """Keep what was computed since the last time; a home that is not there yet is not made for it."""
         from edsel_assets.store import atomic_path
 
-        if not self._new:
+        if not self._new or not self.home.exists():
             return
         with atomic_path(self._path) as temporary:
             temporary.write_text(json.dumps(self._known, indent=0, sort_keys=True), encoding="utf-8")

@@ -87,7 +87,8 @@ def test_times_come_from_the_cells_last_time_and_else_from_its_kind(study, tmp_p
 def test_a_scope_plans_what_is_asked_for_and_what_it_needs(study, tmp_path) -> None:
     scope = Scope(assets=frozenset({"selections"}), strategies=frozenset({"random"}), budgets=frozenset({6}))
     found = [str(step.cell) for step in plan(freshness_of(study, tmp_path), scope).steps]
-    assert sorted(found) == ["annotations", "pool", "rankings[random]", "selections[00006|random]"]
+    needed = ["annotations", "orders", "pool", "purchases", "rankings[random]", "selections[00006|random]"]
+    assert sorted(found) == needed
 
 
 def test_an_outside_file_that_is_not_there_is_said(study, tmp_path: Path) -> None:

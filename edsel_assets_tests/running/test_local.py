@@ -104,7 +104,7 @@ def test_each_cell_has_a_ledger_with_its_inputs_as_read(finished) -> None:
     ledgers = {cell: read_ledger(store, cell) for cell in outcome.made}
     assert all(ledgers.values())
     ranking = ledgers[Cell("rankings", "k_center")]
-    assert set(ranking.inputs) == {"pool", "annotations", "embeddings"}
+    assert set(ranking.inputs) == {"pool", "annotations", "orders", "embeddings"}
     assert ranking.inputs["embeddings"].content == ledgers[Cell("embeddings")].content
     assert set(ranking.inputs["pool"].columns) == {"prompt_id"}
     trial = ledgers[Cell("lora_adapters", "00006|k_center.s0")]
@@ -182,12 +182,21 @@ def test_a_changed_setting_reaches_the_strategies_that_read_it_and_no_others(fin
 def test_only_what_is_asked_for_and_what_it_needs_is_made(desk: Desk) -> None:
     study = tiny_study()
     made = names(desk.run(study, assets=["selections"], strategies=["k_center"], budgets=[6]))
-    assert made == ["annotations", "embeddings", "pool", "rankings[k_center]", "selections[00006|k_center]"]
+    assert made == [
+        "annotations",
+        "embeddings",
+        "orders",
+        "pool",
+        "purchases",
+        "rankings[k_center]",
+        "selections[00006|k_center]",
+    ]
 
 
 def test_a_random_selection_needs_no_forward_pass(desk: Desk) -> None:
     made = names(desk.run(tiny_study(), assets=["selections"], strategies=["random"], budgets=[6]))
-    assert made == ["annotations", "pool", "rankings[random]", "selections[00006|random]"]
+    assert not {"embeddings", "token_probabilities"} & set(made)
+    assert "selections[00006|random]" in made
 
 
 def test_a_grown_pool_computes_its_new_prompts_only(desk: Desk, tmp_path: Path) -> None:

@@ -44,8 +44,8 @@ def test_the_end_token_is_scored_where_the_answer_ended(cut: bool) -> None:
         model.generation_config.eos_token_id = [1, *{int(answer[-1]) for answer in answers}]
     answers = generate_answers(model, tokenizer, PROMPTS, max_new_tokens=4, **settings)
     assert [answer.ended for answer in answers] == [not cut] * 3
-    pool = pa.table({"prompt_id": ["0", "1", "2"], "prompt": PROMPTS, "response": GOLD})
-    found = perplexity_scores(model, tokenizer, study(4), ["0", "1", "2"], pool, pool.slice(0, 0))
+    trained = pa.table({"replicate": [0] * 3, "rank": [0, 1, 2], "prompt": PROMPTS, "response": GOLD})
+    found = perplexity_scores(model, tokenizer, study(4), trained)
     # S = log PPL(gold) - log PPL(generated); gold answers always end.
     expected = [
         mean_loss(model, prompt, gold, True) - mean_loss(model, prompt, answer.text, answer.ended)

@@ -1,0 +1,135 @@
+"""The report of a study from simulated scores: figures checked by lines of their own."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from edsel_assets.stages.summary import Scores, summarise
+from edsel_assets.study import Study
+from edsel_assets_tests.defs.conftest import tiny_study
+from edsel_assets_tests.report.simulated import rising, simulate
+
+
+@pytest.fixture(scope="module")
+def results():
+    """The demo study with simulated scores by item: k_center as good as twice the random prompts."""
+    study = Study.load("demo")
+    truth = {"random": rising([50, 100, 200, 400, 800]), "k_center": rising([100, 200], shift=2.0)}
+    _, items = simulate(truth, {"random": 6, "k_center": 3}, tasks=2, items=200)
+    names = {f"task_{i}": task.name for i, task in enumerate(study.evaluation.tasks)}
+    items["task"] = items["task"].map(names)
+    trials = {}
+    for (budget, strategy, seed), rows in items.groupby(["budget", "strategy", "seed"]):
+        values = {task: part.sort_values("item")["value"].to_numpy() for task, part in rows.groupby("task")}
+        trials[budget, strategy, seed] = one(values)
+    base = trials.pop((0, "random", 0), None) or one({name: np.full(200, 0.2) for name in names.values()})
+    keyed = {f"{budget:05}|{strategy}.s{seed}": s for (budget, strategy, seed), s in trials.items()}
+    wins = {"00100|k_center.s0": pa.table({"value": [0.6]}), "00100|k_center.s1": pa.table({"value": [0.7]})}
+    return study, base, keyed, wins
+
+
+def one(values: dict[str, np.ndarray]) -> Scores:
+    """Scores of one model whose tasks have these values by item."""
+    rows = [
+        {"task": t, "metric": "acc", "value": float(v.mean()), "stderr": None, "n": len(v)}
+        for t, v in values.items()
+    ]
+    schema = pa.schema(
+        [
+            ("task", pa.string()),
+            ("metric", pa.string()),
+            ("value", pa.float64()),
+            ("stderr", pa.float64()),
+            ("n", pa.int64()),
+        ]
+    )
+    return Scores(pa.Table.from_pylist(rows, schema=schema), {f"{t}/acc": v for t, v in values.items()})
+
+
+def test_the_report_of_a_study(results):
+    study, base, trials, wins = results
+    report = summarise(study, base, trials, wins, missing=[{"asset": "lora_adapters", "cells": 3}])
+    rows = {(r["task"], r["strategy"], r["budget"]): r for r in report.table.to_pylist()}
+    cell = rows["average", "k_center", 100]
+    assert cell["win_rate"] == pytest.approx(0.65)
+    mine = [s for key, s in trials.items() if key.startswith("00100|k_center.")]
+    by_seed = [np.mean([float(v) for v in s.table["value"].to_pylist()]) for s in mine]
+    assert cell["mean"] == pytest.approx(np.mean(by_seed))
+    assert cell["se"] == pytest.approx(np.std(by_seed, ddof=1) / np.sqrt(len(by_seed)))
+    assert cell["status"] == "reached"
+    assert cell["saved_low"] < 100 < cell["saved_high"]
+    assert set(report.texts) == {".txt", ".md", ".tex", ".csv", ".html"}
+    assert "Annotation saved against random: average" in report.texts[".txt"]
+    assert "lora_adapters" in report.texts[".html"]
+    assert "http" not in report.texts[".html"].replace("http-equiv", "")
+
+
+def test_savings_are_read_off_the_controls_curve(results):
+    study, base, trials, wins = results
+    report = summarise(study, base, trials, wins)
+    rows = {(r["task"], r["strategy"], r["budget"]): r for r in report.table.to_pylist()}
+    budgets = np.array([50, 100, 200, 400, 800])
+    curve = np.array([rows["average", "random", b]["mean"] for b in budgets])
+    assert (np.diff(curve) > 0).all(), "no smoothing is needed here"
+    for budget in (100, 200):
+        cell = rows["average", "k_center", budget]
+        needed = np.exp(np.interp(cell["mean"], curve, np.log(budgets)))
+        assert cell["saved"] == pytest.approx(needed - budget, rel=1e-6)
+
+
+def test_held_out_losses_are_compared_apart_and_by_token(results):
+    study, base, trials, _ = results
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(1, 30, size=50)
+
+    def with_losses(scores: Scores, mean: float) -> Scores:
+        nll = tokens * (mean + 0.1 * rng.standard_normal(50))
+        row = {
+            "task": "held_out",
+            "metric": "token_mean",
+            "value": -nll.sum() / tokens.sum(),
+            "stderr": 0.1,
+            "n": 50,
+        }
+        table = pa.concat_tables([scores.table, pa.Table.from_pylist([row], schema=scores.table.schema)])
+        return Scores(table, {**scores.items, "held_out_nll": nll, "held_out_tokens": tokens})
+
+    found = {key: with_losses(s, 3 - 0.1 * np.log(int(key[:5]))) for key, s in trials.items()}
+    report = summarise(study, with_losses(base, 3.5), found, {})
+    rows = {(r["task"], r["strategy"], r["budget"]): r for r in report.table.to_pylist()}
+    mine = [s for key, s in found.items() if key.startswith("00100|k_center.")]
+    values = [-s.items["held_out_nll"].sum() / s.items["held_out_tokens"].sum() for s in mine]
+    assert rows["held_out", "k_center", 100]["mean"] == pytest.approx(np.mean(values))
+    assert ("average", "k_center", 100) in rows
+    assert "Annotation saved against random: held_out" in report.texts[".txt"]
+
+
+@pytest.mark.parametrize("strategies", [["k_center"], ["random", "k_center"]])
+def test_without_a_control_the_scores_are_shown_and_nothing_is_compared(strategies):
+    study = tiny_study(selection={"strategies": strategies})
+    values = {"edsel_demo_choice": np.array([0.0, 1.0, 1.0, 0.0])}
+    report = summarise(study, one(values), {"00006|k_center.s0": one({"edsel_demo_choice": np.ones(4)})}, {})
+    assert "nothing is compared" in report.texts[".txt"]
+    rows = {(r["strategy"], r["budget"]): r["score"] for r in report.table.to_pylist()}
+    assert rows == {("base model", 0): 0.5, ("k_center", 6): 1.0}
+
+
+def test_a_metric_after_its_only_filter_is_found(results):
+    study, _, trials, _ = results
+    task = study.evaluation.tasks[0].name
+    named = study.model_copy(
+        update={
+            "evaluation": study.evaluation.model_copy(
+                update={"tasks": [study.evaluation.tasks[0].model_copy(update={"metric": "exact_match"})]}
+            )
+        }
+    )
+
+    def filtered(scores: Scores) -> Scores:
+        table = scores.table.filter(pa.compute.equal(scores.table["task"], task))
+        metric = pa.array(["exact_match,get-answer"] * table.num_rows)
+        return Scores(table.set_column(1, "metric", metric), {})
+
+    found = {key: filtered(s) for key, s in trials.items()}
+    report = summarise(named, next(iter(found.values())), found, {})
+    assert "get-answer" in report.texts[".txt"]
