@@ -93,7 +93,7 @@ READS: Mapping[str, Reads] = {
     "spend_curve": Reads(),
     "base_scores": Reads((*_BASE, "model.template"), (*_MODEL, "lm-eval"), (MODEL_FILES, TASK_FILES)),
     "benchmark_scores": Reads((*_BASE, "model.template"), (*_ADAPTED, "lm-eval"), (MODEL_FILES, TASK_FILES)),
-    "win_rates": Reads((*_BASE, "model.template"), _ADAPTED, (MODEL_FILES,)),
+    "win_rates": Reads(),
     "round_selection": Reads(("rounds.rounds",)),
     "round_training_set": Reads(),
     "round_checkpoint": Reads(

@@ -128,49 +128,25 @@ def adapted_chain(model: Any, adapters: Sequence[Path]) -> Iterator[Any]:
         yield model
 
 
-@dataclass(frozen=True)
-class Trial:
-    """A finetuned model to compare: its name and its adapter."""
-
-    name: str
-    adapter: Path
-
-
-def compare(
-    model: Any, tokenizer: Any, study: Study, held_out: pa.Table, trial: Trial, control: Trial
-) -> pa.Table:
-    """The weighted win rate of ``trial`` against ``control``: ``metric, value, stderr, n, control``.
+def compare(nll: np.ndarray, control_nll: np.ndarray, control: str) -> pa.Table:
+    """The weighted win rate of a trial against the control: ``metric, value, stderr, n, control``.
 
     Over the held-out prompts, which neither was trained on: the posterior, at even odds, that a response was
     written by the trial's model rather than by the control's, from both models' likelihoods.
 
-    Raises:
-        ValueError: when there is no held-out prompt.
+    Args:
+        nll, control_nll: (n,) negative log-likelihood of each held-out response, in nats.
+        control: name of the control's trial.
     """
-    from edsel_assets.llm import format_prompt, log_likelihoods, win_rate
+    from edsel_assets.llm import win_rate
 
-    if not held_out.num_rows:
-        raise ValueError(
-            "No answered prompt is held out to compare on. Set evaluation.held_out to a number of prompts, "
-            "or annotation.validation to buy some."
-        )
-    prompts = [format_prompt(study.model.template, p) for p in held_out["prompt"].to_pylist()]
-    responses = held_out["response"].to_pylist()
-    found = []
-    for rival in (trial, control):
-        with finetuned(model, rival.adapter) as scored:
-            found.append(
-                log_likelihoods(
-                    scored, tokenizer, prompts, responses, batch_tokens=study.forward.batch_tokens
-                )
-            )
-    rate = win_rate(found[0].total, found[1].total)
+    rate = win_rate(-nll, -control_nll)
     return pa.table(
         {
             "metric": ["win_rate"],
             "value": [float(rate.value)],
             "stderr": [float(rate.stderr)],
-            "n": [held_out.num_rows],
-            "control": [control.name],
+            "n": [len(nll)],
+            "control": [control],
         }
     )

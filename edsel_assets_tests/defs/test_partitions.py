@@ -70,11 +70,10 @@ def test_scores_depend_on_their_trials_adapter_and_the_held_out_prompts(graph) -
     }
 
 
-def test_a_win_rate_depends_on_the_trial_and_its_control(graph) -> None:
+def test_a_win_rate_depends_on_the_scores_of_the_trial_and_its_control(graph) -> None:
     assert parents(graph, "win_rates", "00060|kmq.s1") == {
-        "held_out[]",
-        "lora_adapters[00060|kmq.s1]",
-        "lora_adapters[00060|random.s1]",
+        "benchmark_scores[00060|kmq.s1]",
+        "benchmark_scores[00060|random.s1]",
     }
 
 

@@ -79,34 +79,22 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             "evaluation",
             "win_rates",
             partitions_def=cells.budget_trial,
-            ins={
-                "lora_adapters": partition_of(cells.trial_and_control()),
-            },
-            kinds={"pytorch"},
-            device=True,
+            ins={"benchmark_scores": partition_of(cells.trial_and_control())},
         )
     )
-    def win_rates(
-        context: dg.AssetExecutionContext,
-        base_model: BaseModel,
-        held_out: Table,
-        lora_adapters: dict[str, Path],
-    ) -> dg.Output:
+    def win_rates(context: dg.AssetExecutionContext, benchmark_scores: dict[str, Any]) -> dg.Output:
         """How often a trial's model beats the control's of the same budget and seed, weighted.
 
         On the held-out prompts: the posterior, at even odds, that the response was written by the
         trial's model rather than by the control's. It compares likelihoods; nothing is generated.
         """
-        from edsel_assets.stages.trials import Trial, compare
+        from edsel_assets.stages.trials import compare
 
         budget, name = dimensions(context)["budget"], dimensions(context)["trial"]
-
-        def rival(trial: str) -> Trial:
-            return Trial(trial, lora_adapters[f"{budget}|{trial}"])
-
-        with timed() as time:
-            table = compare(*base_model.open(), study, held_out, rival(name), rival(cells.control_of(name)))
-        return versioned_output(context, table, {**table.to_pylist()[0], **time})
+        control = cells.control_of(name)
+        mine, others = (benchmark_scores[f"{budget}|{trial}"].arrays for trial in (name, control))
+        table = compare(mine["held_out_nll"], others["held_out_nll"], control)
+        return versioned_output(context, table, table.to_pylist()[0])
 
     return [held_out, base_scores, benchmark_scores, win_rates]
 
