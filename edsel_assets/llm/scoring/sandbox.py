@@ -68,7 +68,7 @@ class Result:
     output: str
 
 
-def run_program(source: str, *, limits: Limits = Limits()) -> Result:  # noqa: B008
+def run_program(source: str, *, limits: Limits = Limits()) -> Result:
     """Run ``source``, a Python program of the standard library, in the sandbox.
 
     It runs by the interpreter that runs us, without installed packages. Whatever it leaves behind is killed
@@ -169,8 +169,8 @@ def _result(report: bytes, stopped: str, printed: bytes, done: int, limits: Limi
         said |= json.loads(line)
     if "refused" in said:
         raise SandboxError(
-            f"the sandbox for generated programs cannot be had: {said['refused']}. Allow user namespaces, run "
-            "on another machine, or leave such programs out."
+            f"the sandbox for generated programs cannot be had: {said['refused']}. Allow user namespaces, "
+            "run on another machine, or leave such programs out."
         )
     output = printed[-8000:].decode(errors="replace")[-2000:]
     if stopped:
