@@ -136,7 +136,7 @@ def weighted_win_rate(found: Preferences) -> JudgedWinRate:
     return JudgedWinRate(float(valid.mean()), float(error), len(valid), found.invalid)
 
 
-def rate(
+def rate_responses(
     judge: Judge,
     instructions: Sequence[str],
     responses: Sequence[str],

@@ -54,10 +54,11 @@ def load_reward_model(
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])[0]
         raise ModelError(f"{name} is no reward model: its weights have no {missing}, which would be random.")
+    if tokenizer.pad_token_id is None and model.config.pad_token_id is not None:
+        tokenizer.pad_token_id = model.config.pad_token_id
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    if model.config.pad_token_id is None:
-        model.config.pad_token_id = tokenizer.pad_token_id  # by it the model finds each text's last token
+    model.config.pad_token_id = tokenizer.pad_token_id  # by it the model finds each text's last token
     return model, tokenizer
 
 
@@ -86,7 +87,7 @@ def reward_scores(
         progress: called with (done, N).
 
     Raises ``ValueError`` for lists of unlike length, an unknown label, several labels and none named, or a
-    model that does not know its padding token.
+    model and tokenizer with unlike padding tokens.
 
     Time: one reading of N sequences, sorted by length.
     """
@@ -95,8 +96,12 @@ def reward_scores(
             f"every prompt needs one response; got {len(prompts)} prompts, {len(responses)} responses."
         )
     column = _column(model, label)
-    if model.config.pad_token_id is None:
-        raise ValueError("the reward model's configuration has no pad_token_id. Set it to the tokenizer's.")
+    padding = model.config.pad_token_id, tokenizer.pad_token_id
+    if None in padding or padding[0] != padding[1]:
+        raise ValueError(
+            f"the reward model's configuration has the pad_token_id {padding[0]}, its tokenizer "
+            f"{padding[1]}; both must have the same. Load them by load_reward_model."
+        )
     inputs = _Inputs(tokenizer, template)
     pairs = fitted(list(zip(prompts, responses, strict=True)), inputs.lengths, longest(model, max_tokens))
     rows_of = inputs.encoded(pairs)

@@ -89,7 +89,7 @@ def test_rubbish_is_paid_for_kept_counted_and_not_asked_again(server: ChatServer
 def test_rubbish_ends_the_run_if_asked_to(server: ChatServer, tmp_path: Path) -> None:
     server.script = [(200, {}, completion("rubbish"))]
     made = client(server, tmp_path, on_invalid="raise", concurrency=1)
-    with pytest.raises(JudgeError, match="the reply is rubbish. What was paid for is kept"):
+    with pytest.raises(JudgeError, match=r"the reply is rubbish. What was paid for is kept"):
         made.ask(asking(4), text, max_tokens=7)
     assert sum("reply" in line for line in lines(tmp_path)) == len(server.asked)
 
@@ -138,7 +138,7 @@ def test_a_server_that_is_not_there_costs_nothing(server: ChatServer, tmp_path: 
 def test_a_refused_request_ends_the_run_or_is_left_out(server: ChatServer, tmp_path: Path) -> None:
     refusal = (400, {}, '{"error": {"message": "content filter"}}')
     server.script = [(200, {}, completion("first")), refusal]
-    with pytest.raises(JudgeError, match="answers 400.*content filter.*What was paid for is kept"):
+    with pytest.raises(JudgeError, match=r"answers 400.*content filter.*What was paid for is kept"):
         client(server, tmp_path, concurrency=1).ask(asking(6), text, max_tokens=7)
     before = len(server.asked)
     server.script = [refusal]
@@ -163,7 +163,7 @@ def test_wrong_settings_end_every_run_at_once(server: ChatServer, tmp_path: Path
 def test_it_stops_before_a_request_that_could_cost_too_much(server: ChatServer, tmp_path: Path) -> None:
     # A request costs at most (14 + 32 + 54) / 1000 = 0.1 and in truth (10 + 5) / 1000 = 0.015.
     settings = {"prices": Prices(prompt=1.0, completion=1.0), "max_cost": 0.14}
-    with pytest.raises(CostStop, match="may cost 0.1, 0.045 is spent, and the stop is 0.14"):
+    with pytest.raises(CostStop, match=r"may cost 0.1, 0.045 is spent, and the stop is 0.14"):
         client(server, tmp_path, **settings).ask(asking(9), text, max_tokens=54)
     assert len(server.asked) == 3  # 0.1 <= 0.14, 0.115, 0.13, and then 0.145 > 0.14
     made = client(server, tmp_path, on_failure="skip", **settings)
@@ -271,7 +271,7 @@ def test_what_was_lost_counts_at_its_most_and_half_a_line_harms_nothing(tmp_path
         file.write('{"settled": "hal')
     other = Ledger(tmp_path, max_cost=1.0)
     assert other.spent == pytest.approx(0.7)
-    with pytest.raises(CostStop, match="0.7 is spent"):
+    with pytest.raises(CostStop, match=r"0.7 is spent"):
         other.reserve("c", 0.4)
     other.settle(other.reserve("c", 0.2), "c", 0.1, reply="more")
     for each in (ledger, Ledger(tmp_path)):
