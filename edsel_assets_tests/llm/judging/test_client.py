@@ -162,7 +162,8 @@ def test_wrong_settings_end_every_run_at_once(server: ChatServer, tmp_path: Path
 
 def test_it_stops_before_a_request_that_could_cost_too_much(server: ChatServer, tmp_path: Path) -> None:
     # A request costs at most (14 + 32 + 54) / 1000 = 0.1 and in truth (10 + 5) / 1000 = 0.015.
-    settings = {"prices": Prices(prompt=1.0, completion=1.0), "max_cost": 0.14}
+    settings: dict[str, Any] = {"prices": Prices(prompt=1.0, completion=1.0), "max_cost": 0.14}
+    settings |= {"concurrency": 1}
     with pytest.raises(CostStop, match=r"may cost 0.1, 0.045 is spent, and the stop is 0.14"):
         client(server, tmp_path, **settings).ask(asking(9), text, max_tokens=54)
     assert len(server.asked) == 3  # 0.1 <= 0.14, 0.115, 0.13, and then 0.145 > 0.14
@@ -171,6 +172,16 @@ def test_it_stops_before_a_request_that_could_cost_too_much(server: ChatServer, 
     assert [each.value is not None for each in found] == [True] * 3 + [False] * 6
     assert "the stop is 0.14" in found[3].failure
     assert len(server.asked) == 3  # what was paid for before is served, and nothing new is asked
+    assert made.spent == pytest.approx(0.045)
+
+
+def test_requests_side_by_side_stop_at_the_same_cost(server: ChatServer, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"prices": Prices(prompt=1.0, completion=1.0), "max_cost": 0.14}
+    made = client(server, tmp_path, concurrency=4, on_failure="skip", **settings)
+    found = made.ask(asking(9), text, max_tokens=54)
+    # Whoever finds no room waits for those under way, which cost less than they might have.
+    assert sum(each.value is not None for each in found) == len(server.asked) == 3
+    assert server.most_at_once == 1
     assert made.spent == pytest.approx(0.045)
 
 

@@ -151,7 +151,8 @@ def test_deitas_scores_are_expectations_over_the_ratings(demo: Any) -> None:
                 model,
                 tokenizer,
                 "You are a helpful assistant. Please identify the quality score of the Response "
-                f"corresponding to the Question. \n #Question#:\n{prompt}\n#Response#:\n{response} \n##Quality: ",
+                f"corresponding to the Question. \n #Question#:\n{prompt}\n#Response#:\n{response} "
+                "\n##Quality: ",
             ),
             abs=1e-4,
         )
