@@ -12,10 +12,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .judging.client import ChatClient, JudgeError, Prices
+    from .judging.client import ChatClient
+    from .judging.connection import JudgeError
     from .judging.deita import deita_complexity, deita_quality
     from .judging.judges import EndpointJudge, preferences, rate_responses, weighted_win_rate
-    from .judging.ledger import CostStop
+    from .judging.ledger import CostStop, Prices
     from .judging.local import LocalJudge
     from .judging.reward import load_reward_model, reward_scores
     from .models.adapters import adapted
@@ -42,11 +43,11 @@ _MODULES = {
     "EndpointJudge": "judging.judges",
     "Example": "training.settings",
     "FinetuneSettings": "training.settings",
-    "JudgeError": "judging.client",
+    "JudgeError": "judging.connection",
     "LocalJudge": "judging.local",
     "LogLikelihoods": "reading.likelihood",
     "ModelError": "models.loading",
-    "Prices": "judging.client",
+    "Prices": "judging.ledger",
     "PromptRecord": "reading.forward",
     "SandboxError": "scoring.sandbox",
     "Score": "scoring.evaluation",

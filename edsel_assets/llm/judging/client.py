@@ -9,29 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
-from urllib.parse import urlsplit
 
-from ..reading.endpoints import PROVIDERS, RETRIED, PassingFailure
-from .ledger import CostStop, Ledger, content_key
+from ..reading.endpoints import PassingFailure
+from .connection import Connection, JudgeError, Refused, Sent, Turns
+from .ledger import CostStop, Ledger, Prices, content_key
 from .replies import Reply, billed_tokens, read_reply
 
 Value = TypeVar("Value")
 Messages = Sequence[Mapping[str, str]]
 """Each with ``role`` and ``content``."""
 
-WRONG_SETTINGS = frozenset({401, 403, 404})
-"""Statuses that every further request would get too."""
-
 FORMAT_TOKENS = 16
 """At most so many tokens does a chat format add to each message."""
-
-
-class JudgeError(RuntimeError):
-    """The endpoint cannot be asked, or the run was to end at a failure; one line, never with a key."""
-
-
-class _Refused(Exception):
-    """The server will not answer this one request."""
 
 
 @dataclass(frozen=True)
@@ -44,21 +33,6 @@ class Outcome(Generic[Value]):
     value: Value | None
     failure: str = ""
     invalid: bool = False
-
-
-@dataclass(frozen=True)
-class Prices:
-    """In any one currency per 1,000 tokens."""
-
-    prompt: float = 0.0
-    completion: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not (self.prompt >= 0 and self.completion >= 0):
-            raise ValueError(f"prices must be 0 or more; got {self.prompt!r} and {self.completion!r}.")
-
-    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
-        return (self.prompt * prompt_tokens + self.completion * completion_tokens) / 1000
 
 
 class ChatClient:
@@ -124,16 +98,14 @@ class ChatClient:
         self._prices = prices or Prices()
         if max_cost is not None and not (self._prices.prompt or self._prices.completion):
             raise ValueError("max_cost needs the prices of 1,000 prompt and completion tokens.")
-        self._model, self._url = model, _checked_url(base_url)
-        self._key = _key(key_variable, own_server=base_url is not None)
+        self._model = model
+        self._connection = Connection(base_url, key_variable, timeout)
         self._ledger = Ledger(folder, max_cost)
-        self._turns = _Turns(requests_per_minute, sleep, clock)
+        self._turns = Turns(requests_per_minute, sleep, clock)
         self._concurrency, self._attempts, self._buys = concurrency, attempts, replies
-        self._timeout, self._max_pause, self._sleep = timeout, max_pause, sleep
+        self._max_pause, self._sleep = max_pause, sleep
         self._on_failure, self._on_invalid = on_failure, on_invalid
         self._tokens_parameter = tokens_parameter
-        self._client: Any = None
-        self._connecting = threading.Lock()
 
     @property
     def spent(self) -> float:
@@ -189,7 +161,7 @@ class ChatClient:
             raise ValueError("a request is for one reply, in one piece; leave out n and stream.")
         body = {self._tokens_parameter: max_tokens, **parameters}
         plain = [dict(message) for message in messages]
-        return {"model": self._model, "url": self._url, "messages": plain, "parameters": body}
+        return {"model": self._model, "url": self._connection.url, "messages": plain, "parameters": body}
 
     def _guarded(
         self, request: dict[str, Any], parse: Callable[[Reply], Value], stop: _Stop
@@ -208,14 +180,14 @@ class ChatClient:
             key = content_key(request, number)
             try:
                 body = self._ledger.reply(key) or self._bought(request, key, stop)
-            except (PassingFailure, _Refused, CostStop) as error:
+            except (PassingFailure, Refused, CostStop) as error:
                 return self._failed(error, stop)
             try:
                 return Outcome(parse(read_reply(body)))
             except ValueError as error:
-                failure = self._hide(str(error))
+                failure = self._connection.hide(str(error))
         if self._on_invalid == "raise":
-            raise JudgeError(f"{self._url}: {failure}. What was paid for is kept.")
+            raise JudgeError(f"{self._connection.url}: {failure}. What was paid for is kept.")
         return Outcome(None, failure, invalid=True)
 
     def _failed(self, error: Exception, stop: _Stop) -> Outcome[Value]:
@@ -256,47 +228,27 @@ class ChatClient:
             raise CostStop(f"not asked any more: {stop.error}")
         bound = self._bound(request)
         ticket = self._ledger.reserve(key, bound)
-        body, failure, cost = None, None, bound  # at its most, unless the answer says otherwise
+        if ticket is None:  # another process has paid for it meanwhile
+            return str(self._ledger.reply(key))
+        sent = Sent(None, None, may_be_billed=True)
         try:
-            body, failure, cost = self._send(request, bound)
+            sent = self._connection.send(request)
         finally:
-            said = {"reply": body, "request": request} if body is not None else {"failure": str(failure)}
-            self._ledger.settle(ticket, key, cost, **said)
-        if body is None:
-            assert failure is not None
-            raise failure
-        return body
+            said = {"reply": sent.body, "request": request}
+            if sent.body is None:
+                said = {"failure": str(sent.failure)}
+            self._ledger.settle(ticket, key, self._cost(sent, bound), **said)
+        if sent.body is not None:
+            return sent.body
+        assert sent.failure is not None
+        raise sent.failure
 
-    def _send(self, request: dict[str, Any], bound: float) -> tuple[str | None, Exception | None, float]:
-        """(the answer as it was sent or None, else the failure, what it cost)."""
-        import openai
-
-        try:
-            answer = self._connected().chat.completions.with_raw_response.create(
-                model=request["model"],
-                messages=request["messages"],
-                extra_headers=None if self._key else {"Authorization": openai.Omit()},
-                extra_body=request["parameters"],
-            )
-        except openai.APIConnectionError as error:  # a time-out is one
-            unsent = type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout", "PoolTimeout")
-            reason = f"{self._url} gives no answer ({type(error).__name__})"
-            return None, PassingFailure(reason), 0.0 if unsent else bound
-        except openai.APIStatusError as error:
-            return None, self._status(error.status_code, error.response), 0.0
-        body = self._hide(answer.http_response.text)
-        prompt, completion = billed_tokens(body)
-        if prompt is None or completion is None:
-            return body, None, bound
-        return body, None, self._prices.of(prompt, completion)
-
-    def _status(self, status: int, response: Any) -> Exception:
-        reason = self._hide(" ".join(response.text.split()))[:300]
-        if status in RETRIED:
-            return PassingFailure(f"{self._url} answers {status}", _retry_after(response.headers))
-        if status in WRONG_SETTINGS:
-            return JudgeError(f"{self._url} answers {status}: {reason}. Mend key, model or address.")
-        return _Refused(f"{self._url} answers {status}: {reason}")
+    def _cost(self, sent: Sent, bound: float) -> float:
+        """As the server counted; at its most where it may have done the work and does not say."""
+        if sent.body is None:
+            return bound if sent.may_be_billed else 0.0
+        prompt, completion = billed_tokens(sent.body)
+        return bound if prompt is None or completion is None else self._prices.of(prompt, completion)
 
     def _bound(self, request: dict[str, Any]) -> float:
         """The most that a request can cost: no token is shorter than a byte."""
@@ -304,23 +256,6 @@ class ChatClient:
         written = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
         prompt = written + FORMAT_TOKENS * (len(request["messages"]) + 1)
         return self._prices.of(prompt, request["parameters"][self._tokens_parameter])
-
-    def _connected(self) -> Any:
-        import openai
-
-        with self._connecting:
-            if self._client is None:
-                self._client = openai.OpenAI(
-                    base_url=self._url,
-                    api_key=self._key or "none",  # the package demands one, which is not sent
-                    max_retries=0,
-                    timeout=self._timeout,
-                    http_client=openai.DefaultHttpxClient(follow_redirects=False),
-                )
-        return self._client
-
-    def _hide(self, text: str) -> str:
-        return text.replace(self._key, "***") if self._key else text
 
 
 class _Stop:
@@ -333,49 +268,3 @@ class _Stop:
     def at(self, error: BaseException) -> None:
         with self._lock:
             self.error = self.error or error
-
-
-class _Turns:
-    """Starts of requests, evenly spaced over all threads."""
-
-    def __init__(
-        self, per_minute: float | None, sleep: Callable[[float], None], clock: Callable[[], float]
-    ) -> None:
-        if per_minute is not None and not per_minute > 0:
-            raise ValueError(f"requests_per_minute must be positive; got {per_minute!r}.")
-        self._interval = 0.0 if per_minute is None else 60.0 / per_minute
-        self._sleep, self._clock, self._next = sleep, clock, float("-inf")
-        self._lock = threading.Lock()
-
-    def wait(self) -> None:
-        with self._lock:
-            now = self._clock()
-            turn = max(now, self._next)
-            self._next = turn + self._interval
-        if turn > now:
-            self._sleep(turn - now)
-
-
-def _checked_url(base_url: str | None) -> str:
-    url = (base_url or PROVIDERS["openai"].url).rstrip("/")
-    parts = urlsplit(url)
-    if parts.username or parts.password or parts.query:
-        raise ValueError("base_url must hold no user, password or query. Put the key into key_variable.")
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise ValueError(f"base_url must begin with http:// or https:// and name a server; got {url!r}.")
-    return url
-
-
-def _key(variable: str | None, own_server: bool) -> str | None:
-    name = variable or PROVIDERS["openai"].key_variable
-    key = os.environ.get(name)
-    if not key and (variable is not None or not own_server):
-        raise JudgeError(f"the key of the chat endpoint is missing: set {name} in the environment.")
-    return key
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    try:
-        return max(0.0, float(headers["retry-after"]))
-    except (KeyError, ValueError):  # absent, or a date, which the growing pauses stand in for
-        return None

@@ -17,12 +17,28 @@ import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 logger = logging.getLogger(__name__)
 
 FILE = "replies.jsonl"
+
+
+@dataclass(frozen=True)
+class Prices:
+    """In any one currency per 1,000 tokens."""
+
+    prompt: float = 0.0
+    completion: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (self.prompt >= 0 and self.completion >= 0):
+            raise ValueError(f"prices must be 0 or more; got {self.prompt!r} and {self.completion!r}.")
+
+    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
+        return (self.prompt * prompt_tokens + self.completion * completion_tokens) / 1000
 
 
 class CostStop(RuntimeError):
@@ -69,8 +85,8 @@ class Ledger:
         with self._changed:
             return self._replies.get(key)
 
-    def reserve(self, key: str, bound: float) -> str:
-        """A ticket for one request that costs ``bound`` at most.
+    def reserve(self, key: str, bound: float) -> str | None:
+        """A ticket for one request that costs ``bound`` at most; None if its reply is kept by now.
 
         Where that would exceed the stop, it waits for requests under way in this process, which mostly cost
         less than their bounds; when there is none, it raises ``CostStop``.
@@ -78,6 +94,8 @@ class Ledger:
         with self._changed:
             while True:
                 with self._locked() as file:
+                    if key in self._replies:
+                        return None
                     if self._max_cost is None or self._committed() + bound <= self._max_cost:
                         ticket = uuid.uuid4().hex
                         self._append(file, {"asked": ticket, "key": key, "bound": bound})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import multiprocessing
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -13,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from edsel_assets.llm.judging.client import ChatClient, JudgeError, Prices
-from edsel_assets.llm.judging.ledger import FILE, CostStop, Ledger
+from edsel_assets.llm.judging.client import ChatClient
+from edsel_assets.llm.judging.connection import JudgeError
+from edsel_assets.llm.judging.ledger import FILE, CostStop, Ledger, Prices
 from edsel_assets.llm.judging.replies import Reply
 from edsel_assets_tests.llm.judging.server import ChatServer, completion, serving
 
@@ -256,11 +258,13 @@ def test_settings_are_checked(server: ChatServer, tmp_path: Path, monkeypatch: p
 def _spend(folder: Path, count: int) -> None:
     ledger = Ledger(folder, max_cost=1.0)
     for number in range(count):
+        key = f"{os.getpid()} {number}"
         try:
-            ticket = ledger.reserve(f"{number}", 0.1)
+            ticket = ledger.reserve(key, 0.1)
         except CostStop:
             return
-        ledger.settle(ticket, f"{number}", 0.1, reply="x")
+        if ticket is not None:
+            ledger.settle(ticket, key, 0.1, reply="x")
 
 
 def test_the_stop_holds_for_all_processes_together(tmp_path: Path) -> None:
@@ -276,7 +280,7 @@ def test_the_stop_holds_for_all_processes_together(tmp_path: Path) -> None:
 
 def test_what_was_lost_counts_at_its_most_and_half_a_line_harms_nothing(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path, max_cost=1.0)
-    ledger.settle(ledger.reserve("a", 0.3), "a", 0.2, reply="kept")
+    ledger.settle(str(ledger.reserve("a", 0.3)), "a", 0.2, reply="kept")
     ledger.reserve("b", 0.5)  # its process was killed
     with (tmp_path / FILE).open("a") as file:
         file.write('{"settled": "hal')
@@ -284,7 +288,8 @@ def test_what_was_lost_counts_at_its_most_and_half_a_line_harms_nothing(tmp_path
     assert other.spent == pytest.approx(0.7)
     with pytest.raises(CostStop, match=r"0.7 is spent"):
         other.reserve("c", 0.4)
-    other.settle(other.reserve("c", 0.2), "c", 0.1, reply="more")
+    other.settle(str(other.reserve("c", 0.2)), "c", 0.1, reply="more")
+    assert ledger.reserve("c", 0.2) is None  # paid for by another meanwhile
     for each in (ledger, Ledger(tmp_path)):
         assert each.spent == pytest.approx(0.8)
         assert (each.reply("a"), each.reply("b"), each.reply("c")) == ("kept", None, "more")

@@ -150,6 +150,39 @@ def test_processes_left_behind_are_killed() -> None:
     assert time.monotonic() - started < 15
 
 
+def test_nothing_runs_on_after_we_are_killed(tmp_path: Path) -> None:
+    program = "import time; print(1, flush=True); time.sleep(60)"
+    ours = (
+        "from edsel_assets.llm.scoring.sandbox import Limits, run_program\n"
+        f"run_program({program!r}, limits=Limits(wall=60))"
+    )
+    us = subprocess.Popen([sys.executable, "-c", ours], env={**os.environ, "TMPDIR": str(tmp_path)})
+
+    def inside() -> list[str]:
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                line = path.read_text()
+            except OSError:  # it has just ended
+                continue
+            if str(tmp_path) in line and "sandbox_inside" in line:
+                found.append(line)
+        return found
+
+    def wait_for(count: int) -> None:
+        until = time.monotonic() + 20
+        while len(inside()) != count and time.monotonic() < until:
+            time.sleep(0.05)
+        assert len(inside()) == count
+
+    try:
+        wait_for(2)  # the outermost process, and process 1 inside
+    finally:
+        us.kill()
+        us.wait()
+    wait_for(0)
+
+
 def test_many_run_side_by_side() -> None:
     results = {}
 
