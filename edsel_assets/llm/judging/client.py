@@ -179,7 +179,8 @@ class ChatClient:
         for number in range(self._buys):
             key = content_key(request, number)
             try:
-                body = self._ledger.reply(key) or self._bought(request, key, stop)
+                kept = self._ledger.reply(key)
+                body = self._bought(request, key, stop) if kept is None else kept
             except (PassingFailure, Refused, CostStop) as error:
                 return self._failed(error, stop)
             try:
@@ -223,9 +224,9 @@ class ChatClient:
             raise PassingFailure(f"{error}; given up after {self._attempts} tries") from None
 
     def _once(self, request: dict[str, Any], key: str, stop: _Stop) -> str:
+        stop.check()
         self._turns.wait()
-        if stop.error is not None:
-            raise CostStop(f"not asked any more: {stop.error}")
+        stop.check()
         bound = self._bound(request)
         ticket = self._ledger.reserve(key, bound)
         if ticket is None:  # another process has paid for it meanwhile
@@ -264,6 +265,10 @@ class _Stop:
     def __init__(self) -> None:
         self.error: BaseException | None = None
         self._lock = threading.Lock()
+
+    def check(self) -> None:
+        if self.error is not None:
+            raise CostStop(f"not asked any more: {self.error}")
 
     def at(self, error: BaseException) -> None:
         with self._lock:

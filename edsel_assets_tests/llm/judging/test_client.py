@@ -7,7 +7,6 @@ import logging
 import multiprocessing
 import os
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,7 +75,7 @@ def test_nothing_is_paid_twice_and_another_request_is_another(server: ChatServer
 
 
 def test_rubbish_is_paid_for_kept_counted_and_not_asked_again(server: ChatServer, tmp_path: Path) -> None:
-    rubbish = ["<html>busy</html>", "{}", completion("rubbish"), json.dumps({"choices": []})]
+    rubbish = ["<html>busy</html>", "", completion("rubbish"), json.dumps({"choices": []})]
     server.script = [(200, {}, body) for body in rubbish]
     for _ in range(2):
         found = client(server, tmp_path, concurrency=1).ask(asking(5), text, max_tokens=7)
@@ -199,10 +198,10 @@ def test_a_reply_without_usage_counts_at_its_most(server: ChatServer, tmp_path: 
 def test_requests_are_evenly_spaced_and_no_more_at_once_than_wanted(
     server: ChatServer, tmp_path: Path
 ) -> None:
-    made = client(server, tmp_path, concurrency=4, requests_per_minute=1200, sleep=time.sleep)
-    made.ask(asking(8), text, max_tokens=7)
-    gaps = [b - a for a, b in zip(sorted(server.at), sorted(server.at)[1:], strict=False)]
-    assert sum(gaps) > 7 * 0.05 * 0.9
+    pauses: list[float] = []
+    spaced = {"requests_per_minute": 1200, "sleep": pauses.append, "clock": lambda: 5.0}
+    client(server, tmp_path, concurrency=4, **spaced).ask(asking(8), text, max_tokens=7)
+    assert sorted(pauses) == pytest.approx([0.05 * turn for turn in range(1, 8)])  # the first need not wait
     assert server.most_at_once <= 4
 
 
