@@ -1,0 +1,155 @@
+"""Every reply that was paid for, and what was spent: one append-only file, shared by all who use the folder.
+
+``replies.jsonl`` holds two kinds of lines. ``asked`` is written before a request is sent, with the most that
+it can cost; ``settled`` after it, with what it cost and the reply, if there was one. A request that was never
+settled, since its process was killed, counts at its most: it may have been billed. The file is locked while
+it is read and appended to, so that the stop holds for all processes together.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+logger = logging.getLogger(__name__)
+
+FILE = "replies.jsonl"
+
+
+@dataclass(frozen=True)
+class Prices:
+    """In any one currency per 1,000 tokens."""
+
+    prompt: float = 0.0
+    completion: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (self.prompt >= 0 and self.completion >= 0):
+            raise ValueError(f"prices must be 0 or more; got {self.prompt!r} and {self.completion!r}.")
+
+    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
+        return (self.prompt * prompt_tokens + self.completion * completion_tokens) / 1000
+
+
+class CostStop(RuntimeError):
+    """A request was not sent, since it could have cost more than is left; one line."""
+
+
+def content_key(request: Mapping[str, Any], number: int) -> str:
+    """Of a request (model, URL, messages, parameters) and how often it was asked before."""
+    text = json.dumps({"request": request, "number": number}, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Ledger:
+    """Replies by content, and spending with a hard stop.
+
+    Args:
+        folder: made if absent.
+        max_cost: of all requests that the folder ever saw; None for no stop.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], max_cost: float | None = None) -> None:
+        if max_cost is not None and not max_cost >= 0:
+            raise ValueError(f"max_cost must be 0 or more, or none; got {max_cost!r}.")
+        self._path = Path(folder) / FILE
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._max_cost = max_cost
+        self._changed = threading.Condition()
+        self._read = 0  # bytes of the file that are known
+        self._replies: dict[str, str] = {}
+        self._open: dict[str, float] = {}  # what requests under way may cost, those of other processes too
+        self._own: set[str] = set()  # requests of this process that are under way
+        self._settled = 0.0
+        with self._changed, self._locked():
+            pass
+
+    @property
+    def spent(self) -> float:
+        """What all requests of the folder cost so far; those under way and those lost at their most."""
+        with self._changed, self._locked():
+            return self._committed()
+
+    def reply(self, key: str) -> str | None:
+        """The kept reply under ``key``, as the server sent it."""
+        with self._changed:
+            return self._replies.get(key)
+
+    def reserve(self, key: str, bound: float) -> str | None:
+        """A ticket for one request that costs ``bound`` at most; None if its reply is kept by now.
+
+        Where that would exceed the stop, it waits for requests under way in this process, which mostly cost
+        less than their bounds; when there is none, it raises ``CostStop``.
+        """
+        with self._changed:
+            while True:
+                with self._locked() as file:
+                    if key in self._replies:
+                        return None
+                    if self._max_cost is None or self._committed() + bound <= self._max_cost:
+                        ticket = uuid.uuid4().hex
+                        self._append(file, {"asked": ticket, "key": key, "bound": bound})
+                        self._own.add(ticket)
+                        return ticket
+                    if not self._own:
+                        raise CostStop(
+                            f"the next request may cost {bound:.6g}, {self._committed():.6g} is spent, and "
+                            f"the stop is {self._max_cost:.6g}. Raise the stop; what was paid for is kept."
+                        )
+                self._changed.wait(1.0)
+
+    def settle(self, ticket: str, key: str, cost: float, **said: Any) -> None:
+        """Close a ticket. ``said`` is written too; its ``reply``, a string, is kept under ``key``."""
+        with self._changed, self._locked() as file:
+            self._own.discard(ticket)
+            self._append(file, {"settled": ticket, "key": key, "cost": cost, **said})
+            self._changed.notify_all()
+
+    def _committed(self) -> float:
+        return self._settled + sum(self._open.values())
+
+    @contextmanager
+    def _locked(self) -> Iterator[BinaryIO]:
+        """The file, locked, after what others appended was read."""
+        with self._path.open("a+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
+            self._refresh(file)
+            yield file
+
+    def _refresh(self, file: BinaryIO) -> None:
+        file.seek(self._read)
+        for line in file:
+            if not line.endswith(b"\n"):
+                break  # somebody was killed while writing it; the next to append ends it
+            self._read += len(line)
+            try:
+                self._note(json.loads(line))
+            except ValueError:
+                logger.warning("%s holds half a line, which counts as never settled", self._path)
+
+    def _append(self, file: BinaryIO, entry: dict[str, Any]) -> None:
+        end = file.seek(0, os.SEEK_END)
+        broken = b"" if end == self._read else b"\n"
+        file.write(broken + json.dumps(entry, sort_keys=True).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+        self._refresh(file)
+
+    def _note(self, entry: dict[str, Any]) -> None:
+        if "asked" in entry:
+            self._open[entry["asked"]] = entry["bound"]
+            return
+        self._open.pop(entry["settled"], None)
+        self._settled += entry["cost"]
+        if entry.get("reply") is not None:
+            self._replies[entry["key"]] = entry["reply"]

@@ -1,0 +1,163 @@
+"""Reward models: any sequence-classification model, as a score of responses to prompts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ..models.loading import ModelError
+from ..models.templates import check_template, format_prompt
+from ..reading.batching import TokenBudget, in_batches
+from .texts import fitted, longest
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def load_reward_model(
+    name_or_path: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    dtype: str = "auto",
+    device: str = "auto",
+    trust_remote_code: bool = False,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A sequence-classification model in evaluation mode, and its tokenizer.
+
+    Args are those of :func:`~edsel_assets.llm.load_model`. Weights are read from safetensors files only.
+
+    Raises ``ModelError``, in one line, for anything missing, and for a model whose classification head is
+    not among its weights: its scores would be random.
+    """
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    name = os.fspath(name_or_path)
+    source = {"revision": revision, "trust_remote_code": trust_remote_code}
+    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(name, **source)
+        model, report = AutoModelForSequenceClassification.from_pretrained(
+            name,
+            dtype=dtype if dtype == "auto" else getattr(torch, dtype),
+            use_safetensors=True,
+            output_loading_info=True,
+            **source,
+        )
+        model = model.to(chosen).eval()
+    except (OSError, ValueError, ImportError, KeyError, AttributeError, RuntimeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(f"the reward model {name} cannot be loaded: {reason}") from error
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])[0]
+        raise ModelError(f"{name} is no reward model: its weights have no {missing}, which would be random.")
+    if tokenizer.pad_token_id is None and model.config.pad_token_id is not None:
+        tokenizer.pad_token_id = model.config.pad_token_id
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    model.config.pad_token_id = tokenizer.pad_token_id  # by it the model finds each text's last token
+    return model, tokenizer
+
+
+def reward_scores(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    responses: Sequence[str],
+    *,
+    label: str | None = None,
+    template: str | None = None,
+    batch_tokens: int = 8192,
+    max_tokens: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """(N,) float64: the model's logit of each response given its prompt; higher is better.
+
+    Args:
+        model: with one label, or with the one named ``label`` among several.
+        prompts, responses: N texts each, without a template.
+        template: put around the prompt, which it holds as ``{prompt}``, the response behind. Without it, the
+            tokenizer's own chat template with both as messages; where it has none, the two as a pair.
+        max_tokens: of a text, lowered to the model's positions; what is longer loses the response's end,
+            then the prompt's.
+        batch_tokens: tokens in a batch, padding included; halved whenever memory runs out.
+        progress: called with (done, N).
+
+    Raises ``ValueError`` for lists of unlike length, an unknown label, several labels and none named, or a
+    model and tokenizer with unlike padding tokens.
+
+    Time: one reading of N sequences, sorted by length.
+    """
+    if len(prompts) != len(responses):
+        raise ValueError(
+            f"every prompt needs one response; got {len(prompts)} prompts, {len(responses)} responses."
+        )
+    column = _column(model, label)
+    padding = model.config.pad_token_id, tokenizer.pad_token_id
+    if None in padding or padding[0] != padding[1]:
+        raise ValueError(
+            f"the reward model's configuration has the pad_token_id {padding[0]}, its tokenizer "
+            f"{padding[1]}; both must have the same. Load them by load_reward_model."
+        )
+    inputs = _Inputs(tokenizer, template)
+    pairs = fitted(list(zip(prompts, responses, strict=True)), inputs.lengths, longest(model, max_tokens))
+    rows_of = inputs.encoded(pairs)
+
+    def process(rows: np.ndarray, _: int) -> np.ndarray:
+        return _logits(model, tokenizer, [rows_of[row] for row in rows])[:, column]
+
+    scores = np.zeros(len(pairs))
+    done = 0
+    budget = TokenBudget(batch_tokens)
+    lengths = np.array([len(row["input_ids"]) for row in rows_of], dtype=np.int64)
+    for rows, values in in_batches(lengths, budget, 1, 1, process):
+        scores[rows] = values
+        done += len(rows)
+        if progress is not None:
+            progress(done, len(pairs))
+    return scores
+
+
+def _column(model: Any, label: str | None) -> int:
+    names = [model.config.id2label[i] for i in range(model.config.num_labels)]
+    if label is None and len(names) == 1:
+        return 0
+    if label not in names:
+        got = "none is named" if label is None else f"got {label!r}"
+        raise ValueError(f"name the label whose logit is the score, one of {names}; {got}.")
+    return names.index(label)
+
+
+class _Inputs:
+    """What the model reads of a pair."""
+
+    def __init__(self, tokenizer: Any, template: str | None) -> None:
+        if template is not None:
+            check_template(template)
+        self._tokenizer, self._template = tokenizer, template
+
+    def lengths(self, pairs: Sequence[tuple[str, str]]) -> list[int]:
+        return [len(row["input_ids"]) for row in self.encoded(pairs)]
+
+    def encoded(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, list[int]]]:
+        return [self._encoded(*pair) for pair in pairs]
+
+    def _encoded(self, prompt: str, response: str) -> dict[str, list[int]]:
+        if self._template is not None:
+            text = format_prompt(self._template, prompt) + response
+            return dict(self._tokenizer(text, verbose=False))
+        if self._tokenizer.chat_template:
+            messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
+            text = self._tokenizer.apply_chat_template(messages, tokenize=False)
+            return dict(self._tokenizer(text, add_special_tokens=False, verbose=False))
+        return dict(self._tokenizer(prompt, response, verbose=False))
+
+
+@torch.inference_mode()
+def _logits(model: Any, tokenizer: Any, rows: list[dict[str, list[int]]]) -> np.ndarray:
+    """(B, labels) float64."""
+    batch = tokenizer.pad(rows, padding=True, padding_side="right", return_tensors="pt")
+    return model(**batch.to(model.device)).logits.double().cpu().numpy()
