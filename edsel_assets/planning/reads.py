@@ -174,7 +174,7 @@ def version(distribution: str) -> str:
     """Version of an installed distribution; "absent" where it is not installed."""
     for name in _BUILDS.get(distribution, (distribution,)):
         try:
-            return metadata.version(name)
+            return metadata.version(name).partition("+")[0]  # one release, whatever it was built for
         except metadata.PackageNotFoundError:
             continue
     return "absent"

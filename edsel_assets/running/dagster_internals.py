@@ -4,6 +4,8 @@
   base class for one.
 - ``execute_run_iterator`` and ``InMemoryJob``: a run that the UI has created is carried out by a process
   that has its definitions at hand; the public entry points start a process or create another run.
+- ``DEFAULT_DAEMON_INTERVAL_SECONDS``: a backfill looks every 30 s for runs that it can start next, and
+  there is no setting for that. A graph of a dozen levels would wait for minutes.
 - ``get_parents_partitions`` and other methods of the asset graph: the lineage of a single cell has no
   public form. The class is not imported; ``Definitions.resolve_asset_graph`` gives the object.
 """
@@ -34,6 +36,7 @@ __all__ = [
     "carry_out",
     "cells_of_run",
     "lineage_of",
+    "quicken_backfills",
     "unfinished_runs",
 ]
 
@@ -97,6 +100,13 @@ def _continues(graph: Any, key: dg.AssetKey, parent: dg.AssetKey) -> bool:
     if not graph.get(key).is_partitioned or graph.get(key).partitions_def != graph.get(parent).partitions_def:
         return False
     return isinstance(graph.get_partition_mapping(key, parent), dg.IdentityPartitionMapping)
+
+
+def quicken_backfills(seconds: int) -> None:
+    """Have the daemon of this process look for the next runs of a backfill so often."""
+    from dagster._daemon import controller
+
+    controller.DEFAULT_DAEMON_INTERVAL_SECONDS = seconds
 
 
 def cells_of_run(run: dg.DagsterRun) -> list[Cell]:

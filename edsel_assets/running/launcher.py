@@ -19,11 +19,13 @@ from edsel_assets.running.dagster_internals import (
     LaunchRunContext,
     RunLauncher,
     WorkerStatus,
+    quicken_backfills,
 )
 from edsel_assets.running.leases import is_held, run_lease
 from edsel_assets.running.workers import Worker, WorkerDied, WorkerPool
 
 _WORKER_TAG = "edsel/worker"
+_BACKFILL_SECONDS = 2
 _MOST = 64  # workers; the run coordinator's limit is the one that counts
 
 
@@ -33,6 +35,8 @@ class WorkerLauncher(RunLauncher, ConfigurableClass):
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         self._inst_data = inst_data
         self._pool: WorkerPool | None = None
+        # The daemon loads its launcher before its first look.
+        quicken_backfills(_BACKFILL_SECONDS)
         super().__init__()
 
     @property
