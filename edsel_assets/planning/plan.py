@@ -6,6 +6,7 @@ from statistics import fmean
 
 from edsel_assets.planning.answers import Answers
 from edsel_assets.planning.cells import Cell, Lineage, Scope, cells_in
+from edsel_assets.planning.estimates import seconds_from_tokens
 from edsel_assets.planning.freshness import Freshness, State, Verdict
 
 
@@ -16,7 +17,7 @@ class Step:
     Attributes:
         reasons: why, in words.
         certain: False where it is made only if one of its inputs comes out with another content.
-        seconds: what it is expected to take, from ledgers; None where nothing like it was made yet.
+        seconds: what it is expected to take, from ledgers, else from tokens; None where neither tells.
         lacking: answers that it lacks itself.
         waits: whether it, or what it needs, lacks answers; it is not made now.
     """
@@ -100,7 +101,7 @@ def _waits_for(parents: list[Cell]) -> str:
 
 
 class _Times:
-    """Expected seconds of a cell: its last time, else the mean of its kind, at its budget first."""
+    """Expected seconds of a cell: its last time, else its kind's mean, else by its tokens."""
 
     def __init__(self, freshness: Freshness, lineage: Lineage) -> None:
         self._freshness, self._lineage = freshness, lineage
@@ -113,7 +114,10 @@ class _Times:
         if self._means is None:
             self._means = self._gather()
         budget = self._lineage.dimensions(cell).get("budget")
-        return self._means.get((cell.kind, budget), self._means.get((cell.kind, None)))
+        known = self._means.get((cell.kind, budget), self._means.get((cell.kind, None)))
+        if known is not None:
+            return known
+        return seconds_from_tokens(self._freshness.study, self._freshness.root, self._lineage, cell)
 
     def _gather(self) -> dict[tuple[str, str | None], float]:
         found: dict[tuple[str, str | None], list[float]] = defaultdict(list)

@@ -1,7 +1,7 @@
 """Every use of Dagster's private modules, each with the reason; the rest of edsel imports ``dagster`` alone.
 
-- ``RunLauncher`` and its kin: Dagster documents a custom launcher in ``dagster.yaml`` but exports no
-  base class for one.
+- ``RunLauncher``, ``QueuedRunCoordinator`` and their kin: Dagster documents classes of one's own in
+  ``dagster.yaml`` but exports no base class for them.
 - ``execute_run_iterator`` and ``InMemoryJob``: a run that the UI has created is carried out by a process
   that has its definitions at hand; the public entry points start a process or create another run.
 - ``DEFAULT_DAEMON_INTERVAL_SECONDS``: a backfill looks every 30 s for runs that it can start next, and
@@ -20,6 +20,7 @@ from dagster._core.launcher.base import (
     RunLauncher,
     WorkerStatus,
 )
+from dagster._core.run_coordinator import QueuedRunCoordinator
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
 from edsel_assets.planning.cells import Cell, Lineage, Node, dimension_of
@@ -30,6 +31,7 @@ __all__ = [
     "ConfigurableClass",
     "ConfigurableClassData",
     "LaunchRunContext",
+    "QueuedRunCoordinator",
     "RunLauncher",
     "WorkerStatus",
     "asset_key",

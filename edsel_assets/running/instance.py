@@ -29,10 +29,14 @@ run_launcher:
   module: edsel_assets.running.launcher
   class: WorkerLauncher
 run_coordinator:
-  module: dagster.core.run_coordinator
-  class: QueuedRunCoordinator
+  module: edsel_assets.running.launcher
+  class: RunQueue
   config:
     dequeue_interval_seconds: 1
+compute_logs:
+  # Capturing what steps print starts four processes a step; edsel's steps write to the run's log.
+  module: dagster.core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
 run_monitoring:
   enabled: true
   # Without it a killed run holds its slot of a pool for ever.

@@ -17,6 +17,7 @@ from edsel_assets.running.dagster_internals import (
     ConfigurableClass,
     ConfigurableClassData,
     LaunchRunContext,
+    QueuedRunCoordinator,
     RunLauncher,
     WorkerStatus,
     quicken_backfills,
@@ -29,14 +30,20 @@ _BACKFILL_SECONDS = 2
 _MOST = 64  # workers; the run coordinator's limit is the one that counts
 
 
+class RunQueue(QueuedRunCoordinator):
+    """Dagster's own queue. An instance loads it first of all, so the daemon learns its pace here."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        quicken_backfills(_BACKFILL_SECONDS)
+        super().__init__(*args, **kwargs)
+
+
 class WorkerLauncher(RunLauncher, ConfigurableClass):
     """Hands each run to an idle worker, or to a new one."""
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         self._inst_data = inst_data
         self._pool: WorkerPool | None = None
-        # The daemon loads its launcher before its first look.
-        quicken_backfills(_BACKFILL_SECONDS)
         super().__init__()
 
     @property

@@ -1,0 +1,38 @@
+"""Seconds from tokens: the count of weights, and the product that the docstring states."""
+
+import os
+
+import pyarrow as pa
+import pytest
+from safetensors import safe_open
+
+from edsel_assets.demo import DEMO, local_path
+from edsel_assets.planning import estimates
+from edsel_assets.planning.cells import Cell
+from edsel_assets.planning.estimates import CORE_RATE, seconds_from_tokens
+from edsel_assets.store import write_table
+from edsel_assets_tests.defs.conftest import tiny_study
+from edsel_assets_tests.planning.fake_store import lineage_for
+
+
+def demo_weights() -> int:
+    with safe_open(local_path(DEMO, "model") / "model.safetensors", "numpy") as file:
+        return sum(file.get_tensor(name).size for name in file.keys())  # noqa: SIM118 (not a mapping)
+
+
+def test_seconds_are_operations_over_the_rate(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(estimates, "has_gpu", lambda: False)
+    study, root = tiny_study(), tmp_path / "store" / "tiny"
+    lineage = lineage_for(study, tmp_path)
+    cell = Cell("lora_adapters", "00006|random.s0")
+    assert seconds_from_tokens(study, root, lineage, cell) is None, "the pool was not read yet"
+    root.mkdir(parents=True)
+    write_table(root / "pool.parquet", pa.table({"prompt": ["x" * 40] * 10, "response": ["y" * 8] * 10}))
+    rate = CORE_RATE * (os.cpu_count() or 1)
+    # 6 prompts x 1 epoch x 12 tokens x 6 operations; 10 prompts x (10 + 4 new) tokens x 2 operations.
+    assert seconds_from_tokens(study, root, lineage, cell) == pytest.approx(
+        6 * 12 * 6 * demo_weights() / rate
+    )
+    read = seconds_from_tokens(study, root, lineage, Cell("embeddings"))
+    assert read == pytest.approx(10 * 14 * 2 * demo_weights() / rate)
+    assert seconds_from_tokens(study, root, lineage, Cell("clusters", "00004")) is None

@@ -1,0 +1,69 @@
+"""Rounds: sizes that add up, picks never repeated, weights by hand, and what was ordered never re-picked."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from edsel_assets.selection import STRATEGIES, Clusters
+from edsel_assets.selection.strategies import Signals, StrategyOptions
+from edsel_assets.stages.rounds import next_weights, ordered_round, pick_round, round_size, union
+
+IDS = np.array([f"{i:032x}" for i in range(12)])
+
+
+def signals() -> Signals:
+    labels = np.repeat([0, 1, 2], 4)
+    clusters = Clusters(labels, np.zeros((3, 2), np.float32), np.zeros(12, np.float32), 0.0)
+    return Signals(prompt_ids=IDS, clusters=clusters, quality=np.ones(12))
+
+
+@pytest.mark.parametrize(("budget", "rounds"), [(10, 3), (7, 7), (100, 6), (5, 2)])
+def test_round_sizes_add_up_to_the_budget_and_differ_by_one(budget, rounds) -> None:
+    sizes = [round_size(budget, number, rounds) for number in range(1, rounds + 1)]
+    assert sum(sizes) == budget
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_a_round_takes_no_prompt_that_an_earlier_round_took() -> None:
+    strategy, earlier = STRATEGIES["iterative_kmq_perplexity"], []
+    for _ in range(3):
+        earlier.append(pick_round(strategy, signals(), 4, StrategyOptions(seed=1), earlier))
+    taken = union(earlier)["prompt_id"].to_pylist()
+    assert len(set(taken)) == len(taken) == 12
+    assert union(earlier)["rank"].to_pylist() == list(range(12))
+
+
+def test_weights_by_hand() -> None:
+    # Clusters 0 and 1 score 1 and 0; cluster 2 was not sampled and keeps its third.
+    table = next_weights(
+        None, np.array([0, 0, 1]), np.array([0.5, 1.5, 0.0]), clusters=3, temperature=1.0, literal=False
+    )
+    assert table["members"].to_pylist() == [2, 1, 0]
+    assert table["score"].to_pylist() == [1.0, 0.0, None]
+    e = np.e
+    expected = [2 / 3 * e / (e + 1), 2 / 3 * 1 / (e + 1), 1 / 3]
+    np.testing.assert_allclose(table["weight"].to_numpy(), expected)
+
+
+def test_literal_weights_follow_equation_6_and_refuse_a_negative_score() -> None:
+    before = np.array([0.5, 0.25, 0.25])
+    labels, scores = np.array([0, 1, 2]), np.array([1.0, 2.0, 1.0])
+    table = next_weights(before, labels, scores, clusters=3, temperature=1.0, literal=True)
+    np.testing.assert_allclose(table["weight"].to_numpy(), [0.5 / 1.25, 0.5 / 1.25, 0.25 / 1.25])
+    with pytest.raises(ValueError, match="literal normalisation needs scores of at least 0"):
+        next_weights(before, labels, -scores, clusters=3, temperature=1.0, literal=True)
+
+
+def test_a_round_that_was_ordered_is_its_order() -> None:
+    orders = pa.table(
+        {
+            "prompt_id": IDS[:4].tolist(),
+            "cell": ["round_1/selection[00010|perplexity]"] * 3 + ["rankings[fl_rbf]"],
+            "gain": [3.0, 2.0, None, 1.0],
+            "validation": [False, False, True, False],
+        }
+    )
+    frozen = ordered_round(orders, "round_1/selection[00010|perplexity]")
+    assert frozen is not None
+    assert frozen["prompt_id"].to_pylist() == IDS[:2].tolist()
+    assert ordered_round(orders, "round_2/selection[00010|perplexity]") is None
