@@ -12,7 +12,9 @@ import pytest
 
 from edsel_assets.defs.build import build_definitions
 from edsel_assets.planning.cells import Cell, Scope
-from edsel_assets.planning.ledger import read_ledger
+from edsel_assets.planning.freshness import Freshness
+from edsel_assets.planning.ledger import ledger_file, read_ledger
+from edsel_assets.running.dagster_internals import lineage_of
 from edsel_assets.running.instance import open_instance
 from edsel_assets.running.local import Outcome, RunFailed, materialize
 from edsel_assets.study import Study
@@ -244,3 +246,24 @@ def test_rounds_that_go_on_from_the_last_checkpoint_build_on_all_before(desk: De
     weights = pq.read_table(store / "round_2" / "weights" / "00006" / "perplexity.parquet")
     assert sum(weights["weight"].to_pylist()) == pytest.approx(1.0)
     assert sum(weights["members"].to_pylist()) == 4
+
+
+def test_a_parent_made_anew_while_its_child_runs_leaves_the_child_stale(desk: Desk, monkeypatch) -> None:
+    from edsel_assets.stages import rankings
+
+    study, parent = tiny_study(), Cell("rankings", "random")
+    wanted = {"assets": ["selections"], "strategies": ["random"], "budgets": [6]}
+    desk.run(study, **{**wanted, "assets": ["rankings"], "budgets": []})
+    path, real = ledger_file(desk.store(study), parent), rankings.cut
+
+    def cut_while_another_run_makes_the_ranking_anew(table: Any, budget: int) -> Any:
+        ledger = read_ledger(desk.store(study), parent)
+        path.write_text(path.read_text().replace(ledger.content, "0" * 32))
+        return real(table, budget)
+
+    monkeypatch.setattr(rankings, "cut", cut_while_another_run_makes_the_ranking_anew)
+    assert names(desk.run(study, **wanted)) == ["selections[00006|random]"]
+    monkeypatch.setattr(rankings, "cut", real)
+    lineage = lineage_of(build_definitions(study, home=desk.home))
+    verdict = Freshness(study, lineage, desk.home).verdict(Cell("selections", "00006|random"))
+    assert verdict.reasons == ("rankings[random] changed",)

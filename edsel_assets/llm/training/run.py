@@ -8,7 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from edsel_assets.store.atomic import atomic_path
+from edsel_assets.store.atomic import atomic_path, sweep_temporaries
 
 from ..models.tokens import max_positions
 from . import processes
@@ -49,6 +49,7 @@ def run_finetuning(
         trained = train(learner, encoded.sequences, settings, seed, checkpoint, progress)
         state = processes.full_state(learner) if wrapper is None else None
         if processes.rank() == 0:
+            sweep_temporaries(folder.parent)  # of a run that was killed while it wrote
             with atomic_path(folder, directory=True) as unfinished:
                 if state is None:
                     save_adapter(wrapper, unfinished)

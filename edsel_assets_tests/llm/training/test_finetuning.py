@@ -303,8 +303,9 @@ def test_running_out_of_memory_names_the_remedy(tmp_path: Path, monkeypatch: pyt
 
 
 def test_left_overs_of_a_killed_run_are_swept_and_a_former_result_replaced(tmp_path: Path) -> None:
-    (tmp_path / ".a.partial").mkdir()
-    (tmp_path / ".a.partial" / "half").write_text("written")
+    half = tmp_path / ".a.0123456789abcdef.tmp"
+    half.mkdir()
+    (half / "adapter_config.json").write_text("written")
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "old").write_text("result")
     train(byte_model(), tmp_path / "a")

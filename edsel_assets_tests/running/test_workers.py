@@ -1,0 +1,67 @@
+"""Worker processes: one is kept for the next request, a killed one is said and replaced, none outlives us."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edsel_assets.planning.cells import Cell
+from edsel_assets.planning.ledger import read_ledger
+from edsel_assets.running.instance import dagster_home
+from edsel_assets.running.local import RunFailed
+from edsel_assets.running.workers import Worker, WorkerDied, WorkerPool, greeting
+from edsel_assets_tests.defs.conftest import tiny_study
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Iterator[WorkerPool]:
+    dagster_home(tmp_path, "tiny")
+    with WorkerPool(greeting(tiny_study(), tmp_path), 2) as workers:
+        yield workers
+
+
+def test_a_worker_makes_cells_and_is_kept(pool, tmp_path) -> None:
+    pool.start([Cell("orders")])
+    batch, made = pool.wait()
+    assert list(batch) == list(made) == [Cell("orders")]
+    assert read_ledger(tmp_path / "store" / "tiny", Cell("orders")) is not None
+    (first,) = pool._idle
+    pool.start([Cell("orders")])
+    batch, made = pool.wait()
+    assert list(made) == [], "it is fresh now"
+    assert pool._idle == [first]
+
+
+def test_a_cell_that_fails_is_said_by_name_and_the_worker_goes_on(pool) -> None:
+    pool.start([Cell("annotations")])
+    with pytest.raises(RunFailed, match=r"annotations: purchases is not there yet"):
+        pool.wait()
+    pool.start([Cell("orders")])
+    assert pool.wait()[1] == [Cell("orders")]
+
+
+def test_a_killed_worker_is_said_and_another_takes_its_place(pool) -> None:
+    began: list[Worker] = []
+    pool.submit(
+        {"cells": [["pool", None]]}, lambda answer: pool._ended.put(([Cell("pool")], answer)), began.append
+    )
+    os.kill(began[0].pid, signal.SIGKILL)
+    with pytest.raises(RunFailed, match=r"pool: the worker process ended \(exit -9\)"):
+        pool.wait()
+    pool.start([Cell("orders")])
+    assert pool.wait()[1] == [Cell("orders")]
+
+
+def test_a_worker_ends_with_its_input(tmp_path) -> None:
+    dagster_home(tmp_path, "tiny")
+    worker = Worker(greeting(tiny_study(), tmp_path))
+    worker.end(at_once=False)
+    deadline = time.monotonic() + 30
+    while worker.alive() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not worker.alive()
+    with pytest.raises((WorkerDied, ValueError)):
+        worker.ask({"cells": []})
