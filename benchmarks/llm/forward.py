@@ -350,7 +350,7 @@ def main() -> None:
     for name in () if options.config else options.models:
         at = (
             f"{options.threads} of {os.cpu_count()} threads, {platform.machine()}, "
-            f"best of {options.repeats}; other work ran on the machine."
+            f"best of {options.repeats}."
         )
         cut = "its own window" if options.own_window else f"{LONGEST:,} tokens"
         key = f"{name}, prompts cut to {cut}, {options.threads} threads"
