@@ -1,3 +1,3 @@
 """edsel: decide which prompts are worth paying to annotate."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
