@@ -349,8 +349,7 @@ def main() -> None:
         results[options.config] = {"where": where, "rows": shape_on_device(options.config, options)}
     for name in () if options.config else options.models:
         at = (
-            f"{options.threads} of {os.cpu_count()} threads, {platform.machine()}, "
-            f"best of {options.repeats}."
+            f"{options.threads} of {os.cpu_count()} threads, {platform.machine()}, best of {options.repeats}."
         )
         cut = "its own window" if options.own_window else f"{LONGEST:,} tokens"
         key = f"{name}, prompts cut to {cut}, {options.threads} threads"
