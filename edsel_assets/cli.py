@@ -27,6 +27,8 @@ HomeOption = Annotated[
     Path | None, typer.Option("--home", help="Where results lie. Default: $EDSEL_HOME, else ./.edsel.")
 ]
 
+#: What Dagster raises for Ctrl-C in a run; it is not imported for its name.
+_DAGSTERS_INTERRUPT = "DagsterExecutionInterruptedError"
 OnlyOption = Annotated[
     str, typer.Option("--only", help="Assets to make, comma-separated; what they need is made too.")
 ]
@@ -91,6 +93,7 @@ def verify(study: StudyOption = "demo", home: HomeOption = None) -> None:
     from edsel_assets.defs.build import build_definitions
     from edsel_assets.planning.ledger import check_store, damage, read_ledger
     from edsel_assets.running.dagster_internals import lineage_of
+    from edsel_assets.store import StoreError
 
     experiment, root = Study.load(study), _home(home)
     store = root / "store" / experiment.name
@@ -98,10 +101,14 @@ def verify(study: StudyOption = "demo", home: HomeOption = None) -> None:
     whole, damaged = 0, 0
     for node in lineage_of(build_definitions(experiment, home=root)).nodes.values():
         for cell in node.cells():
-            ledger = read_ledger(store, cell)
-            if ledger is None:
-                continue
-            wrong = damage(store, ledger, thorough=True)
+            try:
+                ledger = read_ledger(store, cell)
+            except StoreError as error:
+                wrong = [str(error)]
+            else:
+                if ledger is None:
+                    continue
+                wrong = damage(store, ledger, thorough=True)
             if wrong:
                 damaged += 1
                 typer.echo(f"{cell}: {'; '.join(wrong)}")
@@ -228,6 +235,8 @@ def main() -> None:
     except KeyboardInterrupt:
         _fail("Interrupted. What is finished is kept; the same command goes on from there.", 130)
     except Exception as error:
+        if type(error).__name__ == _DAGSTERS_INTERRUPT:
+            _fail("Interrupted. What is finished is kept; the same command goes on from there.", 130)
         if os.environ.get("EDSEL_TRACEBACK"):
             raise
         text = " ".join(str(error).split())

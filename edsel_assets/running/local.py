@@ -251,6 +251,8 @@ class Runner:
                 raise_on_error=False,
                 run_id=run_id,
             )
+        if result.dagster_run.status is dg.DagsterRunStatus.CANCELED:
+            raise KeyboardInterrupt
         if not result.success:
             raise RunFailed(f"{cells[0]}: {_reason(result)}")
 
