@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from ..models.threads import one_core_each
+from edsel_assets.threads import one_core_each
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..models.threads import one_core_each
+from edsel_assets.threads import one_core_each
+
 from . import processes
 from .checkpoint import fingerprint, load_checkpoint, save_checkpoint
 from .device import deterministic, peak_share, precision

@@ -50,7 +50,7 @@ def kmeans(
     seed: int = 42,
     nredo: int = 1,
     niter: int = 50,
-    tolerance: float = 1e-5,
+    tolerance: float = 1e-4,
     tie_break: Sequence[object] | np.ndarray | None = None,
     normalise: bool = True,
     device: str | torch.device = "auto",

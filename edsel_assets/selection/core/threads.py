@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
 import torch
+
+from edsel_assets.threads import one_core_each
 
 BLOCK_ROWS, BLOCK_COLUMNS = 1024, 2048  # full speed of products at 8 MiB of scores a thread
 Task = TypeVar("Task")
@@ -23,16 +24,11 @@ def in_threads(
     ``report`` is called in the caller's thread with the number of tasks done.
     """
     results: list[Result] = []
-    threads = torch.get_num_threads()
-    try:
-        # Within a worker this limits that worker's own products only.
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            for result in pool.map(work, tasks):
-                results.append(result)
-                if report is not None:
-                    report(len(results))
-    finally:
-        torch.set_num_threads(threads)  # what threads started later take over
+    with one_core_each(torch.get_num_threads()) as pool:
+        for result in pool.map(work, tasks):
+            results.append(result)
+            if report is not None:
+                report(len(results))
     return results
 
 

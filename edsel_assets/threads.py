@@ -1,4 +1,4 @@
-"""Threads that have one core each."""
+"""Threads that have one core each: the one helper of selection and of the language-model engine."""
 
 from __future__ import annotations
 
