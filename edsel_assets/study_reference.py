@@ -17,7 +17,7 @@ from edsel_assets.selection.strategies import STRATEGIES
 from edsel_assets.selection.strategy import Strategy
 from edsel_assets.study import Study
 
-#: Settings that say nothing in study.py, as their names are terms of the field.
+#: Settings that say nothing in the study, as their names are terms of the field.
 WORDS = {
     "name": "Name of the study; its results lie under it. Letters, digits, dots, dashes, underscores.",
     "pool.format": "How the files are read; auto goes by the suffix, hf is a data set's folder.",
@@ -76,7 +76,7 @@ class Section:
 
 
 def sections() -> list[Section]:
-    """Every setting of a study, in the order of study.py."""
+    """Every setting of a study, in the order of its sections."""
     schema = Study.model_json_schema()
     return list(_sections("", schema, schema["$defs"]))
 
@@ -86,7 +86,7 @@ def reference() -> str:
     parts = [
         "# Every setting of a study",
         "",
-        "Made from `edsel_assets/study.py` by `python -m edsel_assets.study_reference`. Not edited by hand.",
+        "Made from `edsel_assets/study/` by `python -m edsel_assets.study_reference`. Not edited by hand.",
         "",
         "A study is a YAML file. What has a default can be left out. A text may use `${VARIABLE}` or",
         "`${VARIABLE:-default}` from the environment. A setting that is not listed here is an error.",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from edsel_assets.study_yaml import Place, SettingsError, dotted
+from edsel_assets.study.yaml_text import Place, SettingsError, dotted
 
 _URL_SECRET = re.compile(
     r"^\s*(?:https?://[^/?#\s]*@|[\w+.-]+://[^/?#\s:]*:[^/?#\s]*@)"

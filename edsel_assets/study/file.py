@@ -17,8 +17,8 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from edsel_assets.study_secrets import refuse_secrets
-from edsel_assets.study_yaml import MOST_BYTES, Place, SettingsError, dotted, parse
+from edsel_assets.study.secrets import refuse_secrets
+from edsel_assets.study.yaml_text import MOST_BYTES, Place, SettingsError, dotted, parse
 
 Model = TypeVar("Model", bound=BaseModel)
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")

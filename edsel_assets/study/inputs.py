@@ -1,0 +1,85 @@
+"""The pool and the base model, and how the model reads the pool."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from edsel_assets.demo import DEMO
+from edsel_assets.study.base import Positive, Settings
+
+
+class PoolSettings(Settings):
+    """Where the prompts come from."""
+
+    path: str | list[str] = Field(
+        DEMO, description="File, glob, folder, list of them, data set name, or builtin:demo."
+    )
+    format: Literal["auto", "parquet", "jsonl", "json", "csv", "hf"] = "auto"
+    columns: dict[Literal["prompt", "context", "response", "task", "source", "price"], str] = Field(
+        default_factory=dict, description="Our column name to the file's column name."
+    )
+    split: str = Field("train", description="Split, where the source is a data set.")
+    revision: str | None = Field(None, description="Revision of a hub data set.")
+    limit: Positive | None = Field(None, description="Keep this many prompts, sampled by hash.")
+    seed: int = Field(0, description="Seed of that sample.")
+    annotations: str | None = Field(None, description="File of prompts annotated already.")
+    annotated_only: bool = Field(
+        False, description="Leave out prompts without a response: for studies on data annotated already."
+    )
+
+
+class ModelSettings(Settings):
+    """The base model."""
+
+    path: str = Field(DEMO, description="Local directory, model name, or builtin:demo.")
+    revision: str | None = None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...")
+    threads: Positive | None = Field(
+        None, description="CPU threads of the model; fixed, results do not depend on the machine's cores."
+    )
+    trust_remote_code: bool = Field(
+        False, description="Run code shipped with the model. Off unless asked for."
+    )
+    template: str = Field(
+        "<|user|>\n{prompt}\n<|assistant|>\n", description="How a prompt is put to the model (open-instruct)."
+    )
+
+    @field_validator("template")
+    @classmethod
+    def _one_prompt(cls, template: str) -> str:
+        if template.count("{prompt}") != 1:
+            raise ValueError(f"must contain {{prompt}} exactly once; got {template!r}")
+        return template
+
+
+class ForwardSettings(Settings):
+    """The one forward pass over the pool."""
+
+    max_new_tokens: Positive = Field(64, description="Greedy decoding steps per prompt (L), at most.")
+    max_prompt_tokens: Positive = Field(1024, description="Longer prompts are cut from the left and counted.")
+    batch_tokens: Positive = Field(16_384, description="Tokens read at once; halved when memory runs out.")
+    pooling: Literal["last", "mean"] = Field("last", description="Which hidden state is the embedding.")
+    shard_rows: Positive = Field(1_024, description="Prompts per shard: what a killed run can lose.")
+
+
+class EmbeddingSettings(Settings):
+    """What the embeddings are computed from, and by what."""
+
+    source: Literal["model", "sentence_transformers", "openai", "cohere"] = "model"
+    name: str | None = Field(None, description="Embedding model, where source is not the base model.")
+    revision: str | None = None
+    base_url: str | None = Field(None, description="Endpoint of an OpenAI- or Cohere-compatible server.")
+    key_variable: str | None = Field(None, description="Environment variable that holds the key.")
+    batch_size: Positive = 64
+    requests_per_minute: Positive | None = None
+    input: Literal["prompt", "prompt_response"] = Field(
+        "prompt",
+        description="Responses do not exist before annotation; prompt_response is Yu et al.'s choice.",
+    )
+
+    @model_validator(mode="after")
+    def _named(self) -> "EmbeddingSettings":
+        if self.source != "model" and not self.name:
+            raise ValueError(f"embeddings.name is needed with source {self.source!r}")
+        return self

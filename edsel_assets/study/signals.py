@@ -1,0 +1,53 @@
+"""What strategies read beside the prompts: uncertainty, clusters, quality."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from edsel_assets.study.base import Positive, Settings
+
+Measure = Literal["mean_entropy", "least_confidence", "mean_margin", "min_margin"]
+MEASURES: tuple[Measure, ...] = ("mean_entropy", "least_confidence", "mean_margin", "min_margin")
+
+
+class UncertaintySettings(Settings):
+    """Switches of the uncertainty measures."""
+
+    entropy_sign: Literal["entropy", "paper_literal"] = "entropy"
+    length_normalised: bool = Field(False, description="Divide least confidence by the number of steps.")
+
+
+class ClusteringSettings(Settings):
+    """k-means over the embeddings."""
+
+    counts: list[Positive] = Field([64, 256, 1024], description="Numbers of clusters to compute and compare.")
+    count: Positive | None = Field(None, description="The one that strategies use; the first by default.")
+    seed: int = 42
+    restarts: Positive = Field(1, description="Independent starts; the best is kept.")
+    iterations: Positive = Field(100, description="Lloyd iterations at most.")
+
+    @model_validator(mode="after")
+    def _counted(self) -> "ClusteringSettings":
+        if not self.counts or len(set(self.counts)) != len(self.counts):
+            raise ValueError(f"clustering.counts must be distinct and not empty; got {self.counts}")
+        if self.count is not None and self.count not in self.counts:
+            raise ValueError(
+                f"clustering.count must be one of clustering.counts {self.counts}; got {self.count}"
+            )
+        return self
+
+    @property
+    def chosen(self) -> int:
+        return self.count if self.count is not None else self.counts[0]
+
+
+class QualitySettings(Settings):
+    """How good a prompt is, for kMQ, Deita, QDIT."""
+
+    scorer: Literal["likelihood"] = Field(
+        "likelihood",
+        description="likelihood: the prompt's own likelihood under the base model, as a rank in (0, 1).",
+    )
+    threshold: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.3, description="Below it a cluster counts as poor."
+    )
