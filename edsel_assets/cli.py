@@ -79,7 +79,7 @@ def plan(
 
     experiment, root = Study.load(study), _home(home)
     check_store(root / "store" / experiment.name)
-    lineage = lineage_of(build_definitions(experiment, home=root))
+    lineage = lineage_of(experiment, build_definitions(experiment, home=root))
     scope = _scope(experiment, only, budget, strategy)
     found = planned(Freshness(experiment, lineage, root), scope)
     show_plan(found, every)
@@ -99,7 +99,7 @@ def verify(study: StudyOption = "demo", home: HomeOption = None) -> None:
     store = root / "store" / experiment.name
     check_store(store)
     whole, damaged = 0, 0
-    for node in lineage_of(build_definitions(experiment, home=root)).nodes.values():
+    for node in lineage_of(experiment, build_definitions(experiment, home=root)).nodes.values():
         for cell in node.cells():
             try:
                 ledger = read_ledger(store, cell)
@@ -279,8 +279,8 @@ def _scope(study: Study, only: str, budgets: list[int] | None, strategies: list[
         strategies=frozenset(strategies or ()),
     )
     for what, asked, there in (
-        ("budget", scope.budgets, set(study.selection.budgets)),
-        ("strategy", scope.strategies, set(study.selection.strategies)),
+        ("budget", scope.budgets, set(study.selection.every_budget)),
+        ("strategy", scope.strategies, set(study.selection.names)),
     ):
         unknown = sorted(str(value) for value in asked - there)
         if unknown:

@@ -1,7 +1,6 @@
 """Names of partitions: budgets are zero-padded, a trial is ``STRATEGY.sSEED``."""
 
 BUDGET_WIDTH = 5
-ITERATIVE_PREFIX = "iterative_kmq_"
 
 
 def budget_key(budget: int) -> str:

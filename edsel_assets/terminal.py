@@ -76,7 +76,7 @@ def _show_waiting(study: Study, outcome: Outcome, named: str) -> None:
     typer.echo(f"{len(outcome.waiting)} cells wait for answers: {shown}.")
     first = next(iter(sorted(outcome.lacking)))
     strategy = (first.partition or "|").split("|")[1]
-    if strategy in study.selection.strategies:
+    if strategy in study.selection.names:
         typer.echo(f"Ask for them: edsel order --study {named} --strategy {strategy} --budget N")
 
 

@@ -219,7 +219,7 @@ def test_the_new_strategy_shows_in_the_graph(monkeypatch: pytest.MonkeyPatch, tm
     row = example(0)["ROW"]
     monkeypatch.setitem(STRATEGIES, row.name, row)
     study = tiny_study(selection={"strategies": ["random", row.name], "budgets": [6]})
-    lineage = lineage_of(build_definitions(study, home=tmp_path))
+    lineage = lineage_of(study, build_definitions(study, home=tmp_path))
     parents = {str(parent) for parent in lineage.parents(Cell("rankings", row.name))}
     assert "uncertainty_scores[min_margin]" in parents
     assert "embeddings" in parents

@@ -34,7 +34,7 @@ class Graph:
     @cached_property
     def lineage(self) -> Lineage:
         assert self.definitions is not None, "a job ran before its definitions were assembled"
-        return lineage_of(self.definitions)
+        return lineage_of(self.study, self.definitions)
 
     @property
     def store(self) -> Path:

@@ -15,7 +15,7 @@ import dagster as dg
 from dagster import InitResourceContext, InputContext, OutputContext
 
 from edsel_assets.planning.cells import Cell
-from edsel_assets.running.dagster_internals import ALLOW_MISSING, cells_of_run
+from edsel_assets.running.dagster_internals import ALLOW_MISSING, cells_of_run, cells_of_step
 from edsel_assets.study import Study
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class StudyStore(dg.IOManager):
         """One value, or a dict by partition key where the input is annotated so; None for no partition."""
         if not context.has_asset_partitions:
             return self._load(context, None)
-        keys = list(context.asset_partition_keys)
+        keys = self._read_keys(context)
         if not keys:
             return None
         if not _wants_dict(context):
@@ -170,6 +170,14 @@ class StudyStore(dg.IOManager):
         if bool((context.definition_metadata or {}).get(ALLOW_MISSING)):
             keys = [key for key in keys if self._is_there(_cell(context.asset_key, key))]
         return {key: self._load(context, key) for key in keys}
+
+    def _read_keys(self, context: InputContext) -> list[str]:
+        """Keys of an input's partitions that the cell being made reads."""
+        from edsel_assets.planning.cells import is_read
+
+        makes = cells_of_step(context.step_context)
+        found = {key: _cell(context.asset_key, key) for key in context.asset_partition_keys}
+        return [k for k, parent in found.items() if any(is_read(self._study, c, parent) for c in makes)]
 
     def _is_there(self, cell: Cell) -> bool:
         from edsel_assets.planning.ledger import ledger_file
@@ -184,7 +192,7 @@ class StudyStore(dg.IOManager):
         step = context.step_context
         record = step_record(step.run_id, step.step.key)
         path = with_suffix(cell_path(self.root, cell), ".parquet")
-        if context.dagster_type.typing_type is StoredTable:
+        if StoredTable in _wanted(context):
             return self._lazily(cell, path, record)
         value, ledger = self._consistent(cell)
         record.inputs[str(cell)] = _read(ledger)
@@ -265,5 +273,10 @@ def _cell(asset_key: dg.AssetKey, partition_key: str | None) -> Cell:
 
 def _wants_dict(context: InputContext) -> bool:
     """Whether the input is annotated ``dict[str, ...]``, perhaps with ``| None``."""
+    return any(get_origin(kind) is dict for kind in _wanted(context))
+
+
+def _wanted(context: InputContext) -> tuple[Any, ...]:
+    """The type that an input is annotated with, and the parts of it where it is a union."""
     wanted = context.dagster_type.typing_type
-    return any(get_origin(kind) is dict for kind in (wanted, *get_args(wanted)))
+    return (wanted, *get_args(wanted))

@@ -1,4 +1,4 @@
-"""Partition keys and partition mappings, all derived from the study and ``STRATEGIES``.
+"""Partition keys and partition mappings, all derived from the study and its strategies.
 
 Nothing else in the graph writes a partition key by hand, so the lineage of one cell is exact:
 ``rankings[k_center]`` has no uncertainty parent, ``rankings[min_margin]`` exactly one.
@@ -8,14 +8,15 @@ two-dimensional side passes every local check of Dagster and then fails in its w
 daemon, so there is none.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import dagster as dg
 
-from edsel_assets.keys import ITERATIVE_PREFIX, budget_key, parse_trial, trial_key
-from edsel_assets.selection.strategies import STRATEGIES
-from edsel_assets.selection.strategy import CLUSTERS, QUALITY, Strategy
+from edsel_assets.keys import budget_key, parse_trial, trial_key
+from edsel_assets.selection.strategy import CLUSTERS, EMBEDDINGS, QUALITY, Strategy
 from edsel_assets.study import MEASURES, Study
 
 
@@ -26,20 +27,19 @@ class Partitions:
     study: Study
     placed: tuple[str, ...] = ()  # names of the orders there are
 
-    # -- the rows of STRATEGIES that this study uses
+    # -- the strategies of this study
 
     @cached_property
     def strategies(self) -> list[Strategy]:
         """Strategies that rank once, in the study's order."""
-        return [
-            STRATEGIES[name] for name in self.study.selection.strategies if not STRATEGIES[name].iterative
-        ]
+        rows = [self.study.strategy(name) for name in self.study.selection.names]
+        return [row for row in rows if not row.iterative]
 
     @cached_property
-    def scorers(self) -> list[str]:
-        """Scorers of the iterative strategies: ``perplexity`` of ``iterative_kmq_perplexity``."""
-        names = [name for name in self.study.selection.strategies if STRATEGIES[name].iterative]
-        return [name.removeprefix(ITERATIVE_PREFIX) for name in names]
+    def iterative(self) -> list[Strategy]:
+        """Strategies that choose in rounds."""
+        rows = [self.study.strategy(name) for name in self.study.selection.names]
+        return [row for row in rows if row.iterative]
 
     def trials_of(self, strategy: str) -> set[str]:
         return {trial_key(strategy, seed) for seed in self.study.seeds(strategy)}
@@ -60,19 +60,34 @@ class Partitions:
 
     @cached_property
     def budgets(self) -> dg.StaticPartitionsDefinition:
-        return dg.StaticPartitionsDefinition([budget_key(b) for b in sorted(self.study.selection.budgets)])
+        """The budgets of any strategy; ``planning.cells.is_asked_for`` says whose each is."""
+        return dg.StaticPartitionsDefinition([budget_key(b) for b in self.study.selection.every_budget])
 
     @cached_property
     def measure(self) -> dg.StaticPartitionsDefinition:
         return dg.StaticPartitionsDefinition(list(MEASURES))
 
     @cached_property
-    def cluster_count(self) -> dg.StaticPartitionsDefinition:
-        return dg.StaticPartitionsDefinition([budget_key(c) for c in sorted(self.study.clustering.counts)])
+    def own_clusterings(self) -> list[str]:
+        """Keys of the clusterings of the study's own embeddings."""
+        return [budget_key(count) for count in sorted(self.study.clustering.counts)]
+
+    @cached_property
+    def clustering(self) -> dg.StaticPartitionsDefinition:
+        used = {self.study.clustering_of(name) for name in self.study.selection.variants}
+        return dg.StaticPartitionsDefinition(
+            [*self.own_clusterings, *sorted(used - set(self.own_clusterings))]
+        )
+
+    @cached_property
+    def other_embeddings(self) -> dg.StaticPartitionsDefinition | None:
+        names = sorted(self.study.other_embeddings)
+        return dg.StaticPartitionsDefinition(names) if names else None
 
     @cached_property
     def quality_scorer(self) -> dg.StaticPartitionsDefinition:
-        return dg.StaticPartitionsDefinition([self.study.quality.scorer])
+        names = [self.study.quality.scorer, *map(self.study.quality_of, self.study.selection.variants)]
+        return dg.StaticPartitionsDefinition(list(dict.fromkeys(names)))
 
     @cached_property
     def strategy(self) -> dg.StaticPartitionsDefinition:
@@ -85,24 +100,26 @@ class Partitions:
     @cached_property
     def budget_any_strategy(self) -> dg.MultiPartitionsDefinition:
         """Budget by strategy, those that choose in rounds among them."""
-        every = dg.StaticPartitionsDefinition(list(self.study.selection.strategies))
+        every = dg.StaticPartitionsDefinition(self.study.selection.names)
         return dg.MultiPartitionsDefinition({"budget": self.budgets, "strategy": every})
 
     @cached_property
-    def budget_scorer(self) -> dg.MultiPartitionsDefinition:
-        return dg.MultiPartitionsDefinition(
-            {"budget": self.budgets, "scorer": dg.StaticPartitionsDefinition(self.scorers)}
-        )
-
-    @cached_property
     def trials(self) -> list[str]:
-        names = self.study.selection.strategies
+        names = self.study.selection.names
         return [trial_key(name, seed) for name in names for seed in self.study.seeds(name)]
 
     @cached_property
     def budget_trial(self) -> dg.MultiPartitionsDefinition:
         return dg.MultiPartitionsDefinition(
             {"budget": self.budgets, "trial": dg.StaticPartitionsDefinition(self.trials)}
+        )
+
+    @cached_property
+    def budget_rounds(self) -> dg.MultiPartitionsDefinition:
+        """Budget by trial of the strategies that choose in rounds: each seed has rounds of its own."""
+        trials = [trial_key(s.name, seed) for s in self.iterative for seed in self.study.seeds(s.name)]
+        return dg.MultiPartitionsDefinition(
+            {"budget": self.budgets, "trial": dg.StaticPartitionsDefinition(trials)}
         )
 
     @cached_property
@@ -118,16 +135,58 @@ class Partitions:
         )
 
     def clusters_to_strategy(self) -> dg.StaticPartitionMapping:
-        used = {s.name for s in self.strategies if CLUSTERS in s.needs}
-        return dg.StaticPartitionMapping({budget_key(self.study.clustering.chosen): used} if used else {})
+        return self._to_strategy(CLUSTERS, self.study.clustering_of)
 
     def quality_to_strategy(self) -> dg.StaticPartitionMapping:
-        used = {s.name for s in self.strategies if QUALITY in s.needs}
-        return dg.StaticPartitionMapping({self.study.quality.scorer: used} if used else {})
+        return self._to_strategy(QUALITY, self.study.quality_of)
 
-    def chosen_clusters(self) -> dg.PartitionMapping:
-        """The clustering that the rounds use, whatever their partition."""
-        return dg.SpecificPartitionsPartitionMapping([budget_key(self.study.clustering.chosen)])
+    # Dagster does not read the annotation of ``**inputs``, so these inputs are given their type.
+
+    def other_embeddings_input(self, kind: Any) -> dict[str, dg.AssetIn]:
+        """The input ``other_embeddings`` of ``rankings``; none in a study without them."""
+        mapping = self._to_strategy(EMBEDDINGS, self.study.embeddings_of)
+        return self._other_embeddings(mapping, kind)
+
+    def clustered_input(self, kind: Any) -> dict[str, dg.AssetIn]:
+        """The same of ``clusters``."""
+        return self._other_embeddings(self._other_embeddings_to_clusters(), kind)
+
+    def _other_embeddings(self, mapping: dg.PartitionMapping, kind: Any) -> dict[str, dg.AssetIn]:
+        if self.other_embeddings is None:
+            return {}
+        return {"other_embeddings": dg.AssetIn(partition_mapping=mapping, dagster_type=kind)}
+
+    def _other_embeddings_to_clusters(self) -> dg.StaticPartitionMapping:
+        users: dict[str, set[str]] = {}
+        for key in self.clustering.get_partition_keys():
+            name, dot, _ = key.rpartition(".")
+            if dot:
+                users.setdefault(name, set()).add(key)
+        return dg.StaticPartitionMapping(users)
+
+    def _to_strategy(self, signal: str, key_of: Callable[[str], str | None]) -> dg.StaticPartitionMapping:
+        """Each key of a signal to the strategies that read it."""
+        users: dict[str, set[str]] = {}
+        for row in self.strategies:
+            key = key_of(row.name)
+            if signal in row.needs and key is not None:
+                users.setdefault(key, set()).add(row.name)
+        return dg.StaticPartitionMapping(users)
+
+    def own_clusters(self) -> dg.PartitionMapping:
+        """The clusterings of the study's own embeddings."""
+        return dg.SpecificPartitionsPartitionMapping(self.own_clusterings)
+
+    def clusters_of_rounds(self) -> dg.PartitionMapping:
+        """The clusterings that rounds use; a static mapping to two dimensions fails in Dagster's servers."""
+        return dg.SpecificPartitionsPartitionMapping(
+            list(dict.fromkeys(self.study.clustering_of(s.name) for s in self.iterative))
+        )
+
+    def quality_of_rounds(self) -> dg.PartitionMapping:
+        return dg.SpecificPartitionsPartitionMapping(
+            list(dict.fromkeys(self.study.quality_of(s.name) for s in self.iterative))
+        )
 
     def chosen_quality(self) -> dg.PartitionMapping:
         return dg.SpecificPartitionsPartitionMapping([self.study.quality.scorer])
@@ -138,17 +197,16 @@ class Partitions:
     def selection_to_training_set(self) -> dg.PartitionMapping:
         return self._by_budget("strategy", "strategy", {s.name: {s.name} for s in self.strategies})
 
-    def iterative_to_training_set(self) -> dg.PartitionMapping:
-        return self._by_budget("scorer", "strategy", {s: {ITERATIVE_PREFIX + s} for s in self.scorers})
-
-    def iterative_input(self) -> dict[str, dg.AssetIn]:
+    def iterative_input(self, kind: Any) -> dict[str, dg.AssetIn]:
         """The ``iterative_selections`` input of ``training_sets``; none in a study without rounds."""
-        if not self.scorers:
+        if not self.iterative:
             return {}
-        return {"iterative_selections": dg.AssetIn(partition_mapping=self.iterative_to_training_set())}
+        users = {trial: {s.name} for s in self.iterative for trial in self.trials_of(s.name)}
+        mapping = self._by_budget("trial", "strategy", users)
+        return {"iterative_selections": dg.AssetIn(partition_mapping=mapping, dagster_type=kind)}
 
     def training_set_to_trial(self) -> dg.PartitionMapping:
-        users: dict[str, set[str]] = {n: self.trials_of(n) for n in self.study.selection.strategies}
+        users: dict[str, set[str]] = {n: self.trials_of(n) for n in self.study.selection.names}
         return self._by_budget("strategy", "trial", users)
 
     def trial_and_control(self) -> dg.PartitionMapping:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edsel_assets.keys import ITERATIVE_PREFIX, budget_key, parse_trial
-from edsel_assets.selection.strategies import STRATEGIES
+from edsel_assets.keys import budget_key, parse_trial
 from edsel_assets.selection.strategy import EMBEDDINGS
+from edsel_assets.study import Study
 
 #: What the partitions of an asset with one dimension are.
 _ONE_DIMENSION = {
@@ -14,6 +14,7 @@ _ONE_DIMENSION = {
     "uncertainty_scores": "measure",
     "clusters": "cluster_count",
     "quality_scores": "scorer",
+    "other_embeddings": "name",
     "purchased_training_set": "order",
     "purchased_adapter": "order",
     "purchased_scores": "order",
@@ -89,6 +90,7 @@ class Node:
 class Lineage:
     """Every asset of a study, parents first, and the cells that each cell is made from."""
 
+    study: Study
     nodes: Mapping[str, Node]
     graph_parents: Callable[[Cell], Iterable[Cell]]
     _known: dict[Cell, tuple[Cell, ...]] = field(default_factory=dict)
@@ -96,7 +98,7 @@ class Lineage:
     def parents(self, cell: Cell) -> tuple[Cell, ...]:
         """The cells that ``cell`` may read."""
         if cell not in self._known:
-            self._known[cell] = tuple(p for p in self.graph_parents(cell) if _is_read(cell, p))
+            self._known[cell] = tuple(p for p in self.graph_parents(cell) if is_read(self.study, cell, p))
         return self._known[cell]
 
     def required(self, cell: Cell) -> tuple[Cell, ...]:
@@ -105,29 +107,59 @@ class Lineage:
         return tuple(p for p in self.parents(cell) if p.asset not in optional)
 
     def dimensions(self, cell: Cell) -> dict[str, str]:
-        """Names and keys of a cell's partition; ``strategy`` for a trial and a scorer too."""
+        """Names and keys of a cell's partition; ``strategy`` for a trial too."""
         if cell.partition is None:
             return {}
         names = self.nodes[cell.asset].dimensions
         keys = dict(zip(names, cell.partition.split("|"), strict=True))
         if "trial" in keys:
             keys["strategy"] = parse_trial(keys["trial"])[0]
-        elif "scorer" in keys and "budget" in keys:
-            keys["strategy"] = ITERATIVE_PREFIX + keys["scorer"]
         return keys
+
+
+def strategy_of(study: Study, cell: Cell) -> str | None:
+    """The strategy that a cell is of; None for a cell of none."""
+    last = (cell.partition or "").rpartition("|")[2]
+    name = last if last in study.selection.names else last.rpartition(".s")[0]
+    return name if name in study.selection.names else None
+
+
+def is_read(study: Study, cell: Cell, parent: Cell) -> bool:
+    """Whether a cell reads one of the parents that Dagster's mappings give it.
+
+    No mapping says that a strategy reads no embeddings, or leads from a clustering to some of the cells of
+    two dimensions.
+    """
+    if not is_asked_for(study, parent):
+        return False
+    if cell.asset == "clusters" and parent.asset == "embeddings":
+        return "." not in (cell.partition or "")
+    strategy = strategy_of(study, cell)
+    if strategy is None:
+        return True
+    if parent.asset == "embeddings":
+        own = study.embeddings_of(strategy) is None
+        return own and EMBEDDINGS in study.strategy(strategy).needs
+    if parent.asset == "clusters":
+        return parent.partition == study.clustering_of(strategy)
+    return parent.asset != "quality_scores" or parent.partition == study.quality_of(strategy)
+
+
+def is_asked_for(study: Study, cell: Cell) -> bool:
+    """Whether a cell is part of the study: budgets are those of its strategy.
+
+    Two dimensions of Dagster are a full product, so its UI shows every strategy at every budget.
+    """
+    if not study.selection.budgets_of or "|" not in (cell.partition or ""):
+        return True
+    strategy = strategy_of(study, cell)
+    budget = int((cell.partition or "").partition("|")[0])
+    return strategy is None or budget in study.selection.budgets_for(strategy)
 
 
 def dimension_of(asset: str) -> str:
     """Name of the one dimension of ``asset``."""
     return _ONE_DIMENSION[asset]
-
-
-def _is_read(cell: Cell, parent: Cell) -> bool:
-    """A ranking reads embeddings only where its strategy needs them; Dagster has no mapping for that."""
-    if cell.asset != "rankings" or parent.asset != "embeddings":
-        return True
-    strategy = STRATEGIES.get(cell.partition or "")
-    return strategy is None or EMBEDDINGS in strategy.needs
 
 
 @dataclass(frozen=True)

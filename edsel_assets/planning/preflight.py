@@ -61,9 +61,9 @@ def _sizes(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
     ledger = read_ledger(home / "store" / study.name, Cell("pool"))
     if ledger is None or ledger.rows is None or "pool" in kinds:
         return
-    if "rankings" in kinds and max(study.selection.budgets) > ledger.rows:
+    if "rankings" in kinds and study.selection.every_budget[-1] > ledger.rows:
         yield (
-            f"selection.budgets: {max(study.selection.budgets)} exceeds the {ledger.rows} prompts of the "
+            f"selection.budgets: {study.selection.every_budget[-1]} exceeds the {ledger.rows} prompts of the "
             "pool. Lower it."
         )
     if "clusters" in kinds and max(study.clustering.counts) > ledger.rows:

@@ -4,7 +4,7 @@ A setting is listed where changing it can change the value beyond rounding. So d
 batch sizes, shards, checkpoints, launchers and memory limits are not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -12,8 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from edsel_assets.keys import ITERATIVE_PREFIX
-from edsel_assets.selection.strategies import STRATEGIES
+from edsel_assets.keys import parse_budget_trial
 from edsel_assets.selection.strategy import EMBEDDINGS
 from edsel_assets.study import Study
 
@@ -75,6 +74,7 @@ READS: Mapping[str, Reads] = {
     "purchases": Reads(external=(PURCHASE_FILES,)),
     "annotations": Reads(external=(ANNOTATION_FILES,)),
     "embeddings": Reads(),  # by embeddings.source: see settings_of
+    "other_embeddings": Reads(),
     "token_probabilities": Reads((*_PASS, "forward.max_new_tokens"), _MODEL, (MODEL_FILES,)),
     "uncertainty_scores": Reads(),  # by measure
     "clusters": Reads(("clustering.seed", "clustering.restarts", "clustering.iterations"), ("faiss",)),
@@ -129,12 +129,15 @@ def settings_of(study: Study, kind: str, partition: str | None = None) -> dict[s
     found: dict[str, Any] = {}
     if kind == "embeddings":
         names += _embedding_settings(study)
+    elif kind == "other_embeddings":
+        found |= _other_embedding_settings(study, partition)
     elif kind == "uncertainty_scores":
         names += _uncertainty_settings(partition)
     elif kind == "rankings":
-        found |= _ranking_settings(study, partition)
+        found |= _of_each(study, _ranking_settings, partition, iterative=False)
     elif kind == "round_selection":
-        found |= _strategy_settings(study, _iterative(study, partition))
+        trial = None if partition is None else parse_budget_trial(partition)[1]
+        found |= _of_each(study, _strategy_settings, trial, iterative=True)
     elif kind == "kernel_width":
         found["selection.budgets: largest"] = max(study.selection.budgets)
     elif kind in _SCORED:
@@ -153,7 +156,9 @@ def settings_of(study: Study, kind: str, partition: str | None = None) -> dict[s
 def libraries_of(study: Study, kind: str, partition: str | None = None) -> dict[str, str]:
     """Versions of the libraries that decide a cell, by distribution."""
     names = READS[kind].libraries
-    if kind == "embeddings":
+    if kind == "other_embeddings" and partition is not None:
+        return libraries_of(study.with_embeddings(partition), "embeddings")
+    if kind in {"embeddings", "other_embeddings"}:
         names = {"model": _MODEL, "sentence_transformers": (*_MODEL, "sentence-transformers")}.get(
             study.embeddings.source, ()
         )
@@ -164,8 +169,13 @@ def libraries_of(study: Study, kind: str, partition: str | None = None) -> dict[
 
 def external_of(study: Study, kind: str) -> tuple[str, ...]:
     """Sources of the files outside the store that a kind of cell reads."""
-    if kind == "embeddings":
-        return (MODEL_FILES,) if study.embeddings.source == "model" else ()
+    if kind in {"embeddings", "other_embeddings"}:
+        used = (
+            [study.embeddings, *study.other_embeddings.values()]
+            if kind != "embeddings"
+            else [study.embeddings]
+        )
+        return (MODEL_FILES,) if any(e.source == "model" for e in used) else ()
     return READS[kind].external
 
 
@@ -205,6 +215,13 @@ def _embedding_settings(study: Study) -> tuple[str, ...]:
     return (*common, *templated, "embeddings.name", "embeddings.revision", "embeddings.base_url")
 
 
+def _other_embedding_settings(study: Study, name: str | None) -> dict[str, Any]:
+    if name is not None:
+        return settings_of(study.with_embeddings(name), "embeddings")
+    each = {other: _other_embedding_settings(study, other) for other in study.other_embeddings}
+    return {f"{other}: {key}": value for other, found in each.items() for key, value in found.items()}
+
+
 def _uncertainty_settings(measure: str | None) -> tuple[str, ...]:
     switches = {
         "mean_entropy": ("uncertainty.entropy_sign",),
@@ -215,40 +232,39 @@ def _uncertainty_settings(measure: str | None) -> tuple[str, ...]:
     return switches.get(measure, ())
 
 
-def _iterative(study: Study, partition: str | None) -> str | None:
-    """The strategy of a cell by budget and scorer."""
-    return None if partition is None else ITERATIVE_PREFIX + partition.split("|")[1]
+def _strategy_settings(study: Study, strategy: str) -> dict[str, Any]:
+    """The settings that a strategy's row names, as the strategy or variant reads them."""
+    switches = study.selection.of(strategy)
+    fields = [name.removeprefix("selection.") for name in study.strategy(strategy).settings]
+    if switches.gamma != "auto" and "gammas" in fields:
+        fields.remove("gammas")
+    return {f"selection.{field}": getattr(switches, field) for field in fields}
 
 
-def _strategy_settings(study: Study, strategy: str | None) -> dict[str, Any]:
-    """The settings that a strategy's row names; without one, those of all that the study uses."""
-    names = [strategy] if strategy else study.selection.strategies
-    found: dict[str, Any] = {}
-    for name in names:
-        for setting in STRATEGIES[name].settings:
-            found |= _flat(study, setting)
-    if study.selection.gamma != "auto":
-        found.pop("selection.gammas", None)
-    return found
-
-
-def _ranking_settings(study: Study, strategy: str | None) -> dict[str, Any]:
+def _ranking_settings(study: Study, strategy: str) -> dict[str, Any]:
     found = _strategy_settings(study, strategy)
-    budgets = study.selection.budgets
-    if strategy is None:
-        return found | {"selection.budgets": sorted(budgets)}
-    row = STRATEGIES[strategy]
+    budgets, row = study.selection.budgets_for(strategy), study.strategy(strategy)
     if row.nested:
         found["selection.budgets: largest"] = max(budgets)
     else:
-        found["selection.budgets"] = sorted(budgets)
+        found["selection.budgets"] = budgets
     if row.stochastic:
         found["finetuning.seeds: replicates"] = len(study.seeds(strategy))
     return found
 
 
+def _of_each(
+    study: Study, settings: Callable[[Study, str], dict[str, Any]], strategy: str | None, iterative: bool
+) -> dict[str, Any]:
+    """The settings of a strategy; without one, those of all that the study uses, by name."""
+    if strategy is not None:
+        return settings(study, strategy)
+    names = [name for name in study.selection.names if study.strategy(name).iterative == iterative]
+    return {f"{name}: {key}": value for name in names for key, value in settings(study, name).items()}
+
+
 def _ranking_libraries(study: Study, strategy: str | None) -> tuple[str, ...]:
-    row = None if strategy is None else STRATEGIES[strategy]
+    row = None if strategy is None else study.strategy(strategy)
     if row is not None and EMBEDDINGS not in row.needs:
         return ()
     return _PRODUCTS

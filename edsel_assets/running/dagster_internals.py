@@ -6,6 +6,7 @@
   that has its definitions at hand; the public entry points start a process or create another run.
 - ``DEFAULT_DAEMON_INTERVAL_SECONDS``: a backfill looks every 30 s for runs that it can start next, and
   there is no setting for that. A graph of a dozen levels would wait for minutes.
+- ``asset_layer`` of a job: which assets a step makes.
 - ``get_parents_partitions`` and other methods of the asset graph: the lineage of a single cell has no
   public form. The class is not imported; ``Definitions.resolve_asset_graph`` gives the object.
 """
@@ -23,7 +24,8 @@ from dagster._core.launcher.base import (
 from dagster._core.run_coordinator import QueuedRunCoordinator
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
-from edsel_assets.planning.cells import Cell, Lineage, Node, dimension_of
+from edsel_assets.planning.cells import Cell, Lineage, Node, dimension_of, is_asked_for
+from edsel_assets.study import Study
 
 __all__ = [
     "ALLOW_MISSING",
@@ -37,7 +39,9 @@ __all__ = [
     "asset_key",
     "carry_out",
     "cells_of_run",
+    "cells_of_step",
     "lineage_of",
+    "pass_over",
     "quicken_backfills",
     "unfinished_runs",
 ]
@@ -50,27 +54,28 @@ def asset_key(cell: Cell) -> dg.AssetKey:
     return dg.AssetKey(cell.asset.split("/"))
 
 
-def lineage_of(definitions: dg.Definitions) -> Lineage:
-    """The assets, cells and parents that ``definitions`` declare."""
+def lineage_of(study: Study, definitions: dg.Definitions) -> Lineage:
+    """The assets, cells and parents that a study's ``definitions`` declare."""
     graph: Any = definitions.resolve_asset_graph()
     nodes: dict[str, Node] = {}
     for level in graph.toposorted_asset_keys_by_level:
         # Of one level those without the device come first: a pool that cannot be read fails at once.
         for key in sorted(level, key=lambda k: (bool(graph.get(k).pools), k)):
             if graph.get(key).is_materializable:
-                nodes[key.to_user_string()] = _node(graph, key)
+                nodes[key.to_user_string()] = _node(study, graph, key)
 
     def parents(cell: Cell) -> Iterable[Cell]:
         found = graph.get_parents_partitions(asset_key(cell), cell.partition).parent_partitions
         return sorted(Cell(p.asset_key.to_user_string(), p.partition_key) for p in found)
 
-    return Lineage(nodes, parents)
+    return Lineage(study, nodes, parents)
 
 
-def _node(graph: Any, key: dg.AssetKey) -> Node:
+def _node(study: Study, graph: Any, key: dg.AssetKey) -> Node:
     node = graph.get(key)
     partitions = node.partitions_def
     name = key.to_user_string()
+    keys = partitions.get_partition_keys() if partitions else (None,)
     dimensions: tuple[str, ...] = ()
     if isinstance(partitions, dg.MultiPartitionsDefinition):
         dimensions = tuple(sorted(d.name for d in partitions.partitions_defs))
@@ -79,7 +84,7 @@ def _node(graph: Any, key: dg.AssetKey) -> Node:
     return Node(
         asset=name,
         group=node.group_name,
-        partitions=tuple(partitions.get_partition_keys()) if partitions else (None,),
+        partitions=tuple(key for key in keys if is_asked_for(study, Cell(name, key))),
         dimensions=dimensions,
         parents=frozenset(p.to_user_string() for p in node.parent_keys),
         optional=frozenset(k.to_user_string() for k in _optional_parents(node)),
@@ -117,6 +122,13 @@ def cells_of_run(run: dg.DagsterRun) -> list[Cell]:
     return sorted(Cell(key.to_user_string(), partition) for key in run.asset_selection or ())
 
 
+def cells_of_step(step: Any) -> list[Cell]:
+    """The cells that the step of a ``StepExecutionContext`` makes."""
+    made = step.job_def.asset_layer.get_assets_def_for_node(step.node_handle)
+    partition = step.partition_key if step.has_partition_key else None
+    return [Cell(key.to_user_string(), partition) for key in (made.keys if made else ())]
+
+
 def carry_out(definitions: dg.Definitions, instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """Carry out a run that exists already, in this process; whether it succeeded."""
     from dagster._core.definitions.job_base import InMemoryJob
@@ -131,6 +143,13 @@ def carry_out(definitions: dg.Definitions, instance: dg.DagsterInstance, run: dg
         pass
     finished = instance.get_run_by_id(run.run_id)
     return finished is not None and finished.is_success
+
+
+def pass_over(instance: dg.DagsterInstance, run: dg.DagsterRun, why: str) -> None:
+    """End a run of the UI as a success that made nothing."""
+    instance.report_engine_event(why, run)
+    kind = dg.DagsterEventType.RUN_SUCCESS.value
+    instance.report_dagster_event(dg.DagsterEvent(kind, run.job_name, message=why), run.run_id)
 
 
 def unfinished_runs(instance: dg.DagsterInstance) -> Iterator[dg.DagsterRun]:

@@ -16,10 +16,10 @@ import dagster as dg
 
 from edsel_assets.planning import preflight
 from edsel_assets.planning.answers import WAITING, Answers
-from edsel_assets.planning.cells import Cell, Lineage, Scope, cells_in
+from edsel_assets.planning.cells import Cell, Lineage, Scope, cells_in, is_asked_for
 from edsel_assets.planning.freshness import Freshness, State
 from edsel_assets.planning.plan import plan
-from edsel_assets.running.dagster_internals import asset_key, carry_out, lineage_of
+from edsel_assets.running.dagster_internals import asset_key, carry_out, cells_of_run, lineage_of, pass_over
 from edsel_assets.running.instance import OWNER_TAG
 from edsel_assets.running.leases import hold, hold_cells, run_lease
 from edsel_assets.study import Study
@@ -88,7 +88,7 @@ def materialize(
         ValueError: for a scope that names what is not there.
     """
     listener = listener or Listener()
-    lineage = lineage_of(definitions)
+    lineage = lineage_of(study, definitions)
     cells = cells_in(lineage, scope)
     freshness = Freshness(study, lineage, home)
     preflight.check(study, home, {step.cell.kind for step in plan(freshness, scope).certain})
@@ -206,7 +206,7 @@ class Runner:
         lineage: Lineage | None = None,
     ) -> None:
         self._study, self._definitions, self._instance, self._home = study, definitions, instance, home
-        self._lineage = lineage or lineage_of(definitions)
+        self._lineage = lineage or lineage_of(study, definitions)
         self._job = definitions.resolve_implicit_global_asset_job_def()
         self._parts: dict[frozenset[dg.AssetKey], dg.JobDefinition] = {}
 
@@ -233,6 +233,11 @@ class Runner:
         run = self._instance.get_run_by_id(run_id)
         if run is None:
             raise RunFailed(f"There is no run {run_id} in {self._instance.root_directory}.")
+        cells = cells_of_run(run)
+        if cells and not any(is_asked_for(self._study, cell) for cell in cells):
+            why = f"{cells[0]} is no part of the study: its strategy has other budgets. Nothing was made."
+            pass_over(self._instance, run, why)
+            return True
         with hold(run_lease(Path(self._instance.root_directory), run_id), f"run {run_id} is alive"):
             return carry_out(self._definitions, self._instance, run)
 

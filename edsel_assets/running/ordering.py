@@ -7,12 +7,11 @@ from typing import Any
 
 import dagster as dg
 
-from edsel_assets.keys import ITERATIVE_PREFIX, budget_key
+from edsel_assets.keys import budget_key, trial_key
 from edsel_assets.planning.cells import Cell, Lineage, Scope, cell_path, with_suffix
 from edsel_assets.planning.ledger import read_ledger
 from edsel_assets.running.dagster_internals import lineage_of
 from edsel_assets.running.local import Listener, Outcome, materialize
-from edsel_assets.selection.strategies import STRATEGIES
 from edsel_assets.study import Study
 
 
@@ -125,10 +124,8 @@ def take_back(
 
 
 def _check(study: Study, strategy: str, budget: int | None, replace: bool) -> None:
-    if strategy not in study.selection.strategies:
-        raise ValueError(
-            f"The study has no strategy {strategy}; it has {', '.join(study.selection.strategies)}."
-        )
+    if strategy not in study.selection.names:
+        raise ValueError(f"The study has no strategy {strategy}; it has {', '.join(study.selection.names)}.")
     if replace == (budget is not None):
         raise ValueError("Say how many prompts to order by --budget, or --replace for those rejected.")
     if budget is not None and budget < 1:
@@ -137,20 +134,21 @@ def _check(study: Study, strategy: str, budget: int | None, replace: bool) -> No
 
 def _stored_budget(study: Study, strategy: str, count: int) -> int:
     """The budget whose picks hold ``count`` prompts."""
-    if STRATEGIES[strategy].nested:
+    if study.strategy(strategy).nested:
         return count
-    return min(b for b in study.selection.budgets if b >= count)
+    return min(b for b in study.selection.budgets_for(strategy) if b >= count)
 
 
 def _cell(desk: Desk, strategy: str, count: int, listener: Listener | None) -> Cell:
     """Make the cell that the picks come from, and name it."""
-    budgets = [b for b in desk.study.selection.budgets if b >= count]
+    every = desk.study.selection.budgets_for(strategy)
+    budgets = [b for b in every if b >= count]
     if not budgets:
         raise ValueError(
-            f"An order of {count} prompts exceeds the largest budget, {max(desk.study.selection.budgets)}. "
+            f"An order of {count} prompts exceeds the largest budget, {max(every)}. "
             "Raise selection.budgets, or order less."
         )
-    if STRATEGIES[strategy].iterative:
+    if desk.study.strategy(strategy).iterative:
         return _round(desk, strategy, min(budgets), listener)
     cell = Cell("rankings", strategy)
     _make(desk, cell, listener)
@@ -162,7 +160,7 @@ def _round(desk: Desk, strategy: str, budget: int, listener: Listener | None) ->
     from edsel_assets.annotation import list_orders
 
     placed = {order.manifest.get("cell") for order in list_orders(desk.store)}
-    partition = f"{budget_key(budget)}|{strategy.removeprefix(ITERATIVE_PREFIX)}"
+    partition = f"{budget_key(budget)}|{trial_key(strategy, 0)}"  # what is bought follows the first seed
     for number in range(1, desk.study.rounds.rounds + 1):
         cell = Cell(f"round_{number}/selection", partition)
         if str(cell) not in placed:
@@ -178,7 +176,7 @@ def _round(desk: Desk, strategy: str, budget: int, listener: Listener | None) ->
 
 
 def _make(desk: Desk, cell: Cell, listener: Listener | None) -> Outcome:
-    lineage: Lineage = lineage_of(desk.definitions)
+    lineage: Lineage = lineage_of(desk.study, desk.definitions)
     keys = lineage.dimensions(cell)
     scope = Scope(
         frozenset({cell.asset}),

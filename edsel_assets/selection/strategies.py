@@ -308,7 +308,7 @@ _ROWS = (
         settings=_DRAWS_BY_QUALITY,
         nested=False,
         stochastic=True,
-        iterative=True,
+        scorer="perplexity",
     ),
 )
 

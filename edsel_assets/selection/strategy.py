@@ -98,7 +98,8 @@ class Strategy:
         measure: the one uncertainty measure it reads, or None.
         nested: the ranking at a budget is a prefix of that at any larger one.
         stochastic: the seed changes the choice.
-        iterative: runs in rounds; ``select`` chooses one round by ``signals.cluster_weights``.
+        scorer: where it runs in rounds, what scores the answers of a round; ``select`` chooses one round by
+            ``signals.cluster_weights``.
     """
 
     name: str
@@ -110,7 +111,12 @@ class Strategy:
     measure: str | None = None
     nested: bool = True
     stochastic: bool = False
-    iterative: bool = False
+    scorer: str | None = None
+
+    @property
+    def iterative(self) -> bool:
+        """Whether it runs in rounds."""
+        return self.scorer is not None
 
     def __call__(self, signals: Signals, budget: int, options: StrategyOptions | None = None) -> Ranking:
         """``select``, with default options where none are given."""

@@ -79,14 +79,16 @@ def signals_of(
     )
 
 
-def strategy_options(study: Study, progress: Callable[[int, int], None] | None = None) -> StrategyOptions:
-    """The study's switches, for every strategy."""
-    chosen = study.selection
-    limit = chosen.memory_limit_gib
+def strategy_options(
+    study: Study, strategy: str, progress: Callable[[int, int], None] | None = None
+) -> StrategyOptions:
+    """The switches of a strategy, or of a variant of one."""
+    chosen, shared = study.selection.of(strategy), study.selection
+    limit = shared.memory_limit_gib
     return StrategyOptions(
         seed=chosen.seed,
         gamma=chosen.gamma,
-        gammas=tuple(chosen.gammas),
+        gammas=tuple(shared.gammas),
         normalise=chosen.normalise,
         utility_weight=chosen.utility_weight,
         seed_point=chosen.seed_point,
@@ -94,7 +96,7 @@ def strategy_options(study: Study, progress: Callable[[int, int], None] | None =
         qdit_alpha=chosen.qdit_alpha,
         replacement=chosen.replacement,
         temperature=chosen.quality_temperature,
-        engine=chosen.engine,
+        engine=shared.engine,
         memory_limit=None if limit is None else int(limit * 2**30),
         device=study.model.device,
         progress=progress,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow.compute as pc
 
 from edsel_assets.selection import update_weights
 from edsel_assets.selection.strategy import Signals, Strategy, StrategyOptions
+from edsel_assets.stages.inputs import strategy_options
 from edsel_assets.stages.rankings import ranking_table
 from edsel_assets.stages.training_sets import examples_of
 from edsel_assets.study import Study
@@ -21,12 +23,16 @@ def round_size(budget: int, round_number: int, rounds: int) -> int:
     return budget * round_number // rounds - budget * (round_number - 1) // rounds
 
 
+def round_options(study: Study, strategy: str, seed: int) -> StrategyOptions:
+    """The switches of one seed's rounds; no two rounds of any seeds draw alike."""
+    options = strategy_options(study, strategy)
+    return replace(options, seed=options.seed + seed * study.rounds.rounds)
+
+
 def pick_round(
     strategy: Strategy, signals: Signals, size: int, options: StrategyOptions, earlier: Sequence[pa.Table]
 ) -> pa.Table:
     """``size`` prompts that no earlier round chose and nobody annotated yet, as ``replicate, rank, ...``."""
-    from dataclasses import replace
-
     taken = set().union(*(table["prompt_id"].to_pylist() for table in earlier)) if earlier else set()
     rows = np.flatnonzero([str(p) in taken for p in signals.prompt_ids])
     known = np.union1d(np.asarray(signals.selected, dtype=np.int64), rows)
@@ -56,6 +62,15 @@ def union(selections: Sequence[pa.Table]) -> pa.Table:
     return table.set_column(
         table.schema.get_field_index("rank"), "rank", pa.array(np.arange(table.num_rows, dtype=np.int64))
     )
+
+
+def replicates(by_seed: Mapping[int, pa.Table]) -> pa.Table:
+    """The selections of several seeds' rounds as the replicates of one."""
+    tables = []
+    for seed, table in sorted(by_seed.items()):
+        column = pa.array(np.full(table.num_rows, seed, dtype=np.int32))
+        tables.append(table.set_column(table.schema.get_field_index("replicate"), "replicate", column))
+    return pa.concat_tables(tables)
 
 
 def perplexity_scores(model: Any, tokenizer: Any, study: Study, training_set: pa.Table) -> np.ndarray:

@@ -15,7 +15,6 @@ from edsel_assets.report.evidence import Evidence, gather
 from edsel_assets.report.sheets import Rows, rows_sheet, saved_sheet, score_sheet
 from edsel_assets.report.statistics.trials import primary_metrics
 from edsel_assets.report.tables import LabelEfficiency, label_efficiency
-from edsel_assets.selection import STRATEGIES
 from edsel_assets.stages import held_out
 from edsel_assets.study import Study
 
@@ -148,8 +147,8 @@ def _item_frame(key: _Key, task: str, value: Any) -> pd.DataFrame:
 
 
 def _one_subset(study: Study) -> list[str]:
-    rows = {name: STRATEGIES.get(name) for name in study.selection.strategies}
-    return [name for name, row in rows.items() if row and not row.stochastic and not row.iterative]
+    rows = map(study.strategy, study.selection.names)
+    return [row.name for row in rows if not row.stochastic and not row.iterative]
 
 
 def _trial_frame(scores: pa.Table, budget: int, strategy: str, seed: int) -> pd.DataFrame:

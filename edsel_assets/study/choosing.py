@@ -3,10 +3,11 @@
 import difflib
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from edsel_assets.selection.strategies import STRATEGIES
-from edsel_assets.study.base import Positive, Settings
+from edsel_assets.selection.strategy import CLUSTERS, EMBEDDINGS, QUALITY
+from edsel_assets.study.base import PlainName, Positive, Settings
 
 
 def _known_strategy(name: str) -> str:
@@ -20,19 +21,11 @@ def _known_strategy(name: str) -> str:
 StrategyName = Annotated[str, AfterValidator(_known_strategy)]
 
 
-class SelectionSettings(Settings):
-    """Strategies, budgets and their switches."""
+class Switches(Settings):
+    """Switches of the strategies; each strategy reads those that are its own."""
 
-    strategies: list[StrategyName] = Field(description="Keys of STRATEGIES.", min_length=1)
-    budgets: list[Positive] = Field(
-        description="Prompts to annotate, each a cut of the ranking.", min_length=1
-    )
     seed: int = Field(0, description="Seed of replicate 0; replicate r uses seed + r.")
     gamma: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(0.002, description="RBF kernel width.")
-    gammas: list[Annotated[float, Field(gt=0)]] = Field(
-        [0.001, 0.005, 0.01, 0.1, 1.0, 10.0],
-        description="Widths of the kernel_width diagnostic, and of auto.",
-    )
     normalise: bool = Field(True, description="L2-normalise embeddings.")
     utility_weight: Annotated[float, Field(ge=0)] = Field(1.0, description="Weight of Eq. 4's log term.")
     seed_point: Literal["medoid", "random"] = Field("medoid", description="First centre of k_center.")
@@ -44,6 +37,49 @@ class SelectionSettings(Settings):
         None, description="softmax(q / temperature) instead of q / sum q."
     )
     replacement: bool = Field(False, description="Sample with replacement, as Yu et al. write.")
+
+
+class VariantSettings(Switches):
+    """A strategy with switches, clusters, quality or embeddings of its own; the rest is the study's."""
+
+    strategy: StrategyName = Field(description="The strategy that it is a variant of.")
+    clusters: Positive | None = Field(None, description="Number of clusters, one of clustering.counts.")
+    quality: str | None = Field(None, description="Scorer of quality.")
+    embeddings: str | None = Field(None, description="Name of one of other_embeddings.")
+
+    @model_validator(mode="after")
+    def _reads_what_is_given(self) -> "VariantSettings":
+        row = STRATEGIES[self.strategy]
+        read = {"strategy"} | {name.removeprefix("selection.") for name in row.settings}
+        read |= {name for name, signal in _SIGNALS.items() if row.needs & signal}
+        unread = sorted(self.model_fields_set - read)
+        if unread:
+            raise ValueError(f"{self.strategy} does not read {', '.join(unread)}; leave it out")
+        return self
+
+
+#: What a variant may choose of the signals, and the strategies that it concerns.
+_SIGNALS = {"clusters": {CLUSTERS}, "quality": {QUALITY}, "embeddings": {EMBEDDINGS, CLUSTERS}}
+
+
+class SelectionSettings(Switches):
+    """Strategies, budgets and their switches."""
+
+    strategies: list[StrategyName] = Field(description="Keys of STRATEGIES.", min_length=1)
+    variants: dict[PlainName, VariantSettings] = Field(
+        default_factory=dict, description="Further strategies by name, each a variant of another."
+    )
+    budgets: list[Positive] = Field(
+        description="Prompts to annotate, each a cut of the ranking.", min_length=1
+    )
+    budgets_of: dict[str, list[Positive]] = Field(
+        default_factory=dict,
+        description="Budgets of single strategies instead; the control's may go further than the others'.",
+    )
+    gammas: list[Annotated[float, Field(gt=0)]] = Field(
+        [0.001, 0.005, 0.01, 0.1, 1.0, 10.0],
+        description="Widths of the kernel_width diagnostic, and of auto.",
+    )
     engine: Literal["auto", "dense", "sparse", "blocked", "apricot"] = "auto"
     memory_limit_gib: Annotated[float, Field(gt=0)] | None = Field(
         None, description="Most memory for selection."
@@ -55,6 +91,49 @@ class SelectionSettings(Settings):
         if len(set(values)) != len(values):
             raise ValueError(f"must not repeat a value; got {values}")
         return values
+
+    @field_validator("budgets_of")
+    @classmethod
+    def _some_and_distinct(cls, budgets: dict[str, list[int]]) -> dict[str, list[int]]:
+        for name, values in budgets.items():
+            if not values or len(set(values)) != len(values):
+                raise ValueError(f"budgets of {name} must be distinct and not empty; got {values}")
+        return budgets
+
+    @model_validator(mode="after")
+    def _named_once(self) -> "SelectionSettings":
+        taken = sorted(set(self.variants) & set(STRATEGIES))
+        if taken:
+            raise ValueError(f"{', '.join(taken)} is a strategy's own name; name the variant otherwise")
+        unknown = sorted(set(self.budgets_of) - set(self.names))
+        if unknown:
+            raise ValueError(
+                f"budgets_of names {', '.join(unknown)}, which is not among the strategies "
+                f"{', '.join(self.names)}"
+            )
+        return self
+
+    @property
+    def names(self) -> list[str]:
+        """The strategies and their variants, in the study's order."""
+        return [*self.strategies, *self.variants]
+
+    def of(self, name: str) -> Switches:
+        """The switches that a strategy or a variant reads."""
+        variant = self.variants.get(name)
+        if variant is None:
+            return self
+        own = variant.model_fields_set & set(Switches.model_fields)
+        return self.model_copy(update={field: getattr(variant, field) for field in own})
+
+    def budgets_for(self, name: str) -> list[int]:
+        """Budgets of a strategy or a variant, ascending."""
+        return sorted(self.budgets_of.get(name, self.budgets))
+
+    @property
+    def every_budget(self) -> list[int]:
+        """The budgets of any strategy, ascending."""
+        return sorted({budget for name in self.names for budget in self.budgets_for(name)})
 
 
 class RoundsSettings(Settings):

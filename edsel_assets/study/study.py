@@ -6,13 +6,17 @@ the YAML may use ``${VARIABLE}`` or ``${VARIABLE:-default}`` from the environmen
 """
 
 import os
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from edsel_assets.study.base import Name, Settings
-from edsel_assets.study.choosing import AnnotationSettings, RoundsSettings, SelectionSettings
+from edsel_assets.keys import budget_key
+from edsel_assets.selection.strategies import STRATEGIES
+from edsel_assets.selection.strategy import Strategy
+from edsel_assets.study.base import Name, PlainName, Settings
+from edsel_assets.study.choosing import AnnotationSettings, RoundsSettings, SelectionSettings, VariantSettings
 from edsel_assets.study.file import load_study
 from edsel_assets.study.inputs import EmbeddingSettings, ForwardSettings, ModelSettings, PoolSettings
 from edsel_assets.study.signals import ClusteringSettings, QualitySettings, UncertaintySettings
@@ -27,6 +31,9 @@ class Study(Settings):
     model: ModelSettings = ModelSettings()
     forward: ForwardSettings = ForwardSettings()
     embeddings: EmbeddingSettings = EmbeddingSettings()
+    other_embeddings: dict[PlainName, EmbeddingSettings] = Field(
+        default_factory=dict, description="Further embeddings by name, for variants of strategies."
+    )
     uncertainty: UncertaintySettings = UncertaintySettings()
     clustering: ClusteringSettings = ClusteringSettings()
     quality: QualitySettings = QualitySettings()
@@ -39,19 +46,34 @@ class Study(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
-        named = self.report.control
-        if "control" in self.report.model_fields_set and named and named not in self.selection.strategies:
+        named, names = self.report.control, self.selection.names
+        if "control" in self.report.model_fields_set and named and named not in names:
             raise ValueError(
                 f"report.control {named!r} must be among selection.strategies "
-                f"{self.selection.strategies}; add it, name another control, or set it to null"
+                f"{names}; add it, name another control, or set it to null"
             )
-        least = min(self.selection.budgets)
-        if "iterative_kmq_perplexity" in self.selection.strategies and least < self.rounds.rounds:
-            raise ValueError(
-                f"a budget of {least} cannot be spread over {self.rounds.rounds} rounds; "
-                "raise the budget or lower rounds.rounds"
-            )
+        for name in names:
+            least = min(self.selection.budgets_for(name))
+            if self.strategy(name).iterative and least < self.rounds.rounds:
+                raise ValueError(
+                    f"a budget of {least} cannot be spread over {self.rounds.rounds} rounds; "
+                    "raise the budget or lower rounds.rounds"
+                )
+        for name, variant in self.selection.variants.items():
+            self._check_variant(name, variant)
         return self
+
+    def _check_variant(self, name: str, variant: VariantSettings) -> None:
+        if variant.clusters is not None and variant.clusters not in self.clustering.counts:
+            raise ValueError(
+                f"selection.variants.{name}.clusters must be one of clustering.counts "
+                f"{self.clustering.counts}; got {variant.clusters}"
+            )
+        if variant.embeddings is not None and variant.embeddings not in self.other_embeddings:
+            raise ValueError(
+                f"selection.variants.{name}.embeddings must be one of other_embeddings "
+                f"{sorted(self.other_embeddings)}; got {variant.embeddings!r}"
+            )
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> "Study":
@@ -71,14 +93,41 @@ class Study(Settings):
     def control(self) -> str | None:
         """The strategy that others are compared with; None where the study has none."""
         named = self.report.control
-        return named if named in self.selection.strategies else None
+        return named if named in self.selection.names else None
+
+    def strategy(self, name: str) -> Strategy:
+        """The row of a strategy, or that of the one that a variant is of, under the variant's name."""
+        variant = self.selection.variants.get(name)
+        return STRATEGIES[name] if variant is None else replace(STRATEGIES[variant.strategy], name=name)
 
     def seeds(self, strategy: str) -> range:
         """Seeds of a strategy's trials (Bhatt et al. 2024: 6 for random, 3 for the rest)."""
         tuning = self.finetuning
-        if strategy == "random":
+        variant = self.selection.variants.get(strategy)
+        if (variant.strategy if variant else strategy) == "random":
             return range(tuning.random_seeds or 2 * tuning.seeds)
         return range(tuning.seeds)
+
+    def clustering_of(self, strategy: str) -> str:
+        """Key of the clustering that a strategy reads: ``00064``, or ``NAME.00064`` of other embeddings."""
+        variant = self.selection.variants.get(strategy)
+        count = (variant.clusters if variant else None) or self.clustering.chosen
+        named = self.embeddings_of(strategy)
+        return budget_key(count) if named is None else f"{named}.{budget_key(count)}"
+
+    def quality_of(self, strategy: str) -> str:
+        """The scorer of quality that a strategy reads."""
+        variant = self.selection.variants.get(strategy)
+        return (variant.quality if variant else None) or self.quality.scorer
+
+    def embeddings_of(self, strategy: str) -> str | None:
+        """Name of the other embeddings that a variant reads; None for the study's own."""
+        variant = self.selection.variants.get(strategy)
+        return variant.embeddings if variant else None
+
+    def with_embeddings(self, name: str) -> "Study":
+        """The study as if those of ``other_embeddings`` were its own."""
+        return self.model_copy(update={"embeddings": self.other_embeddings[name]})
 
 
 def shipped_studies() -> list[str]:

@@ -59,7 +59,7 @@ def test_a_training_set_depends_on_one_selection(graph) -> None:
     shared = {"pool[]", "annotations[]"}
     assert parents(graph, "training_sets", "00060|k_center") == shared | {"selections[00060|k_center]"}
     assert parents(graph, "training_sets", "00180|iterative_kmq_perplexity") == shared | {
-        "iterative_selections[00180|perplexity]"
+        f"iterative_selections[00180|iterative_kmq_perplexity.s{seed}]" for seed in range(3)
     }
 
 
@@ -78,14 +78,14 @@ def test_a_win_rate_depends_on_the_scores_of_the_trial_and_its_control(graph) ->
 
 
 def test_a_round_depends_on_the_round_before_it(graph) -> None:
-    assert parents(graph, "round_2/selection", "00060|perplexity") == {
+    assert parents(graph, "round_2/selection", "00060|iterative_kmq_perplexity.s0") == {
         "pool[]",
         "annotations[]",
         "orders[]",
         "clusters[00048]",
         "quality_scores[likelihood]",
-        "round_1/selection[00060|perplexity]",
-        "round_1/weights[00060|perplexity]",
+        "round_1/selection[00060|iterative_kmq_perplexity.s0]",
+        "round_1/weights[00060|iterative_kmq_perplexity.s0]",
     }
 
 

@@ -21,7 +21,7 @@ from edsel_assets.study import Study
 
 
 def lineage_for(study: Study, home: Path) -> Lineage:
-    return lineage_of(build_definitions(study, home=home))
+    return lineage_of(study, build_definitions(study, home=home))
 
 
 def freshness_of(study: Study, home: Path) -> Freshness:

@@ -241,9 +241,9 @@ def test_rounds_that_go_on_from_the_last_checkpoint_build_on_all_before(desk: De
         rounds={"rounds": 3, "start": "continue", "max_new_tokens": 4}, selection={"budgets": [6]}
     )
     made = names(desk.run(study, assets=["round_2/weights"]))
-    assert "round_2/checkpoint[00006|perplexity]" in made
+    assert "round_2/checkpoint[00006|iterative_kmq_perplexity.s0]" in made
     store = desk.store(study)
-    weights = pq.read_table(store / "round_2" / "weights" / "00006" / "perplexity.parquet")
+    weights = pq.read_table(store / "round_2" / "weights" / "00006" / "iterative_kmq_perplexity.s0.parquet")
     assert sum(weights["weight"].to_pylist()) == pytest.approx(1.0)
     assert sum(weights["members"].to_pylist()) == 4
 
@@ -264,6 +264,6 @@ def test_a_parent_made_anew_while_its_child_runs_leaves_the_child_stale(desk: De
     monkeypatch.setattr(rankings, "cut", cut_while_another_run_makes_the_ranking_anew)
     assert names(desk.run(study, **wanted)) == ["selections[00006|random]"]
     monkeypatch.setattr(rankings, "cut", real)
-    lineage = lineage_of(build_definitions(study, home=desk.home))
+    lineage = lineage_of(study, build_definitions(study, home=desk.home))
     verdict = Freshness(study, lineage, desk.home).verdict(Cell("selections", "00006|random"))
     assert verdict.reasons == ("rankings[random] changed",)

@@ -58,12 +58,12 @@ def test_a_round_that_was_ordered_is_its_order() -> None:
     orders = pa.table(
         {
             "prompt_id": IDS[:4].tolist(),
-            "cell": ["round_1/selection[00010|perplexity]"] * 3 + ["rankings[fl_rbf]"],
+            "cell": ["round_1/selection[00010|iterative_kmq_perplexity.s0]"] * 3 + ["rankings[fl_rbf]"],
             "gain": [3.0, 2.0, None, 1.0],
             "validation": [False, False, True, False],
         }
     )
-    frozen = ordered_round(orders, "round_1/selection[00010|perplexity]")
+    frozen = ordered_round(orders, "round_1/selection[00010|iterative_kmq_perplexity.s0]")
     assert frozen is not None
     assert frozen["prompt_id"].to_pylist() == IDS[:2].tolist()
-    assert ordered_round(orders, "round_2/selection[00010|perplexity]") is None
+    assert ordered_round(orders, "round_2/selection[00010|iterative_kmq_perplexity.s0]") is None

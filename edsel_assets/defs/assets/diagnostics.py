@@ -25,7 +25,14 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         shown = {"auto_gamma": note, "gains": plot(picture)}
         return versioned_output(context, gain_table(curves), {**shown, **time})
 
-    @dg.asset(**graph.declare("diagnostics", "cluster_count", kinds={"matplotlib"}))
+    @dg.asset(
+        **graph.declare(
+            "diagnostics",
+            "cluster_count",
+            ins={"clusters": partition_of(cells.own_clusters())},
+            kinds={"matplotlib"},
+        )
+    )
     def cluster_count(
         context: dg.AssetExecutionContext,
         pool: StoredTable,
@@ -58,7 +65,10 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         **graph.declare(
             "diagnostics",
             "cluster_quality",
-            ins={"quality_scores": partition_of(cells.chosen_quality())},
+            ins={
+                "clusters": partition_of(cells.own_clusters()),
+                "quality_scores": partition_of(cells.chosen_quality()),
+            },
             kinds={"matplotlib"},
         )
     )

@@ -9,7 +9,7 @@ from edsel_assets.defs.io_managers import Table
 from edsel_assets.defs.metadata import directory_size, plot, preview, versioned_output
 from edsel_assets.defs.partitions import dimensions
 from edsel_assets.defs.resources import BaseModel
-from edsel_assets.keys import parse_trial
+from edsel_assets.keys import parse_budget_trial, parse_trial
 from edsel_assets.planning.cells import Cell, cell_path
 
 
@@ -21,7 +21,10 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             "finetuning",
             "training_sets",
             partitions_def=cells.budget_any_strategy,
-            ins={"selections": partition_of(cells.selection_to_training_set()), **cells.iterative_input()},
+            ins={
+                "selections": partition_of(cells.selection_to_training_set()),
+                **cells.iterative_input(dict[str, Any] | None),
+            },
             kinds={"parquet"},
         )
     )
@@ -30,12 +33,19 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         pool: Table,
         annotations: Table,
         selections: Table | None,
-        **iterative: Table | None,
+        **iterative: dict[str, Table] | None,
     ) -> dg.Output:
         """What was selected, with its responses: all that training reads of the pool."""
+        from edsel_assets.stages.rounds import replicates
         from edsel_assets.stages.training_sets import training_set
 
-        chosen = selections if selections is not None else iterative["iterative_selections"]
+        chosen = selections
+        if chosen is None:
+            seeds = {
+                parse_budget_trial(key)[2]: table
+                for key, table in (iterative["iterative_selections"] or {}).items()
+            }
+            chosen = replicates(seeds)
         table = training_set(chosen, pool, annotations)
         return versioned_output(context, table, {"preview": preview(table)})
 

@@ -18,7 +18,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         with timed() as time:
             found = read_study_pool(study)
         report, table = found.report, found.selectable
-        budget = max(study.selection.budgets)
+        budget = study.selection.every_budget[-1]
         if budget > table.num_rows:
             raise dg.Failure(
                 f"The largest budget, {budget}, exceeds the {table.num_rows} prompts of the pool. "

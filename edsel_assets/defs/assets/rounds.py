@@ -17,13 +17,12 @@ from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 from edsel_assets.defs.partitions import dimensions
 from edsel_assets.defs.resources import BaseModel
-from edsel_assets.keys import ITERATIVE_PREFIX
+from edsel_assets.keys import parse_trial
 from edsel_assets.planning.cells import Cell, cell_path
-from edsel_assets.selection.strategies import STRATEGIES
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
-    if not graph.partitions.scorers:
+    if not graph.partitions.iterative:
         return []
     rounds = graph.study.rounds.rounds
     assets = []
@@ -56,10 +55,10 @@ def _selection(graph: Graph, number: int) -> dg.AssetsDefinition:
             "rounds",
             "round_selection",
             key=_key(number, "selection"),
-            partitions_def=cells.budget_scorer,
+            partitions_def=cells.budget_rounds,
             ins={
-                "clusters": partition_of(cells.chosen_clusters()),
-                "quality_scores": partition_of(cells.chosen_quality()),
+                "clusters": partition_of(cells.clusters_of_rounds()),
+                "quality_scores": partition_of(cells.quality_of_rounds()),
                 **_selections_to(number - 1),
                 **previous,
             },
@@ -77,17 +76,18 @@ def _selection(graph: Graph, number: int) -> dg.AssetsDefinition:
     ) -> dg.Output:
         from edsel_assets.stages.describe import with_prompts
         from edsel_assets.stages.held_out import known_ids
-        from edsel_assets.stages.inputs import signals_of, strategy_options
-        from edsel_assets.stages.rounds import ordered_round, pick_round, round_size
+        from edsel_assets.stages.inputs import signals_of
+        from edsel_assets.stages.rounds import ordered_round, pick_round, round_options, round_size
 
         cell = dimensions(context)
+        name, seed = parse_trial(cell["trial"])
         placed = orders.read(["prompt_id", "cell", "gain", "validation"])
         frozen = ordered_round(placed, str(Cell(context.asset_key.to_user_string(), context.partition_key)))
         if frozen is not None:  # what was asked for is never picked anew
             return versioned_output(context, frozen, {"preview": preview(with_prompts(frozen, pool.show()))})
         weights = earlier.pop("weights", None)
         signals = signals_of(
-            STRATEGIES[ITERATIVE_PREFIX + cell["scorer"]],
+            study.strategy(name),
             pool.read(["prompt_id"]),
             known_ids(annotations.read(["prompt_id"]), placed),
             _no_embeddings,
@@ -97,10 +97,10 @@ def _selection(graph: Graph, number: int) -> dg.AssetsDefinition:
             None if weights is None else weights["weight"].to_numpy(),
         )
         table = pick_round(
-            STRATEGIES[ITERATIVE_PREFIX + cell["scorer"]],
+            study.strategy(name),
             signals,
             round_size(int(cell["budget"]), number, study.rounds.rounds),
-            strategy_options(study),
+            round_options(study, name, seed),
             _in_order(earlier),
         )
         return versioned_output(context, table, {"preview": preview(with_prompts(table, pool.show()))})
@@ -118,7 +118,7 @@ def _training_set(graph: Graph, number: int) -> dg.AssetsDefinition:
             "rounds",
             "round_training_set",
             key=_key(number, "training_set"),
-            partitions_def=graph.partitions.budget_scorer,
+            partitions_def=graph.partitions.budget_rounds,
             ins=_selections_to(number),
             kinds={"parquet"},
         ),
@@ -145,7 +145,7 @@ def _checkpoint(graph: Graph, number: int) -> dg.AssetsDefinition:
             "rounds",
             "round_checkpoint",
             key=_key(number, "checkpoint"),
-            partitions_def=cells.budget_scorer,
+            partitions_def=cells.budget_rounds,
             ins={**_training_set_of(number), **(_checkpoints_to(number - 1) if goes_on else {})},
             kinds={"pytorch", "huggingface"},
             device=True,
@@ -156,13 +156,15 @@ def _checkpoint(graph: Graph, number: int) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, base_model: BaseModel, training_set: Table, **checkpoints: Path
     ) -> dg.Output:
         from edsel_assets.llm import finetune
+        from edsel_assets.stages.rounds import round_options
         from edsel_assets.stages.training_sets import examples_of
         from edsel_assets.stages.trials import adapted_chain, finetune_settings
 
         examples = examples_of(training_set, study.model.template)
         settings = finetune_settings(study.finetuning, epochs=study.rounds.epochs)
         path = cell_path(graph.store, Cell(context.asset_key.to_user_string(), context.partition_key))
-        seed = study.selection.seed + number
+        name, trial = parse_trial(dimensions(context)["trial"])
+        seed = round_options(study, name, trial).seed + number
         model, tokenizer = base_model.open()
         with adapted_chain(model, _in_order(checkpoints)) as start:
             result = finetune(start, tokenizer, examples, settings, seed=seed, output_dir=path)
@@ -190,9 +192,9 @@ def _weights(graph: Graph, number: int) -> dg.AssetsDefinition:
             "rounds",
             "round_weights",
             key=_key(number, "weights"),
-            partitions_def=cells.budget_scorer,
+            partitions_def=cells.budget_rounds,
             ins={
-                "clusters": partition_of(cells.chosen_clusters()),
+                "clusters": partition_of(cells.clusters_of_rounds()),
                 **_training_set_of(number),
                 **{n: i for n, i in _checkpoints_to(number).items() if int(n.rpartition("_")[2]) in chain},
                 **previous,
@@ -246,7 +248,7 @@ def _union(graph: Graph) -> dg.AssetsDefinition:
         **graph.declare(
             "rounds",
             "iterative_selections",
-            partitions_def=cells.budget_scorer,
+            partitions_def=cells.budget_rounds,
             ins=_selections_to(study.rounds.rounds),
             kinds={"parquet"},
         )

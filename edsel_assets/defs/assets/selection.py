@@ -6,7 +6,6 @@ from edsel_assets.defs.graph import Graph, partition_of
 from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 from edsel_assets.defs.partitions import dimensions
-from edsel_assets.selection.strategies import STRATEGIES
 from edsel_assets.selection.strategy import EMBEDDINGS
 
 
@@ -19,6 +18,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             "rankings",
             partitions_def=cells.strategy,
             ins={
+                **cells.other_embeddings_input(StoredTable | None),
                 "uncertainty_scores": partition_of(cells.measure_to_strategy()),
                 "clusters": partition_of(cells.clusters_to_strategy()),
                 "quality_scores": partition_of(cells.quality_to_strategy()),
@@ -35,6 +35,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         uncertainty_scores: Table | None,
         clusters: TableWithFiles | None,
         quality_scores: Table | None,
+        **other: StoredTable | None,
     ) -> dg.Output:
         """The order in which a strategy would annotate, to the largest budget: the expensive part."""
         from edsel_assets.report.plots import embedding_map
@@ -43,13 +44,14 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         from edsel_assets.stages.inputs import signals_of, strategy_options
         from edsel_assets.stages.rankings import rank, ranking_summaries
 
-        strategy = STRATEGIES[context.partition_key]
+        strategy = study.strategy(context.partition_key)
+        source = other.get("other_embeddings") or embeddings
         ids = pool.read(["prompt_id"])
         signals = signals_of(
             strategy,
             ids,
             known_ids(annotations.read(["prompt_id"]), orders.read(["prompt_id"])),
-            embeddings.read,
+            source.read,
             uncertainty_scores,
             clusters,
             quality_scores,
@@ -58,8 +60,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             table = rank(
                 strategy,
                 signals,
-                study.selection.budgets,
-                strategy_options(study),
+                study.selection.budgets_for(strategy.name),
+                strategy_options(study, strategy.name),
                 replicates=len(study.seeds(strategy.name)),
             )
         summaries = ranking_summaries(table)
@@ -70,7 +72,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             "preview": preview(with_prompts(table, pool.show())),
         }
         if EMBEDDINGS in strategy.needs:
-            metadata["map"] = plot(embedding_map(*map_of(table, ids, embeddings.show), title=strategy.name))
+            metadata["map"] = plot(embedding_map(*map_of(table, ids, source.show), title=strategy.name))
         if summaries[0]["guarantee"] is not None:
             metadata["at_least_of_optimum"] = summaries[0]["guarantee"]
         return versioned_output(context, table, {**metadata, **time})

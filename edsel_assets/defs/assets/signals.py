@@ -82,16 +82,28 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             context, table, {**figures, "scores": plot(histogram(scores, label=context.partition_key))}
         )
 
-    @dg.asset(**graph.declare("signals", "clusters", partitions_def=cells.cluster_count))
-    def clusters(context: dg.AssetExecutionContext, pool: StoredTable, embeddings: StoredTable) -> dg.Output:
+    @dg.asset(
+        **graph.declare(
+            "signals",
+            "clusters",
+            partitions_def=cells.clustering,
+            ins=cells.clustered_input(StoredTable | None),
+        )
+    )
+    def clusters(
+        context: dg.AssetExecutionContext,
+        pool: StoredTable,
+        embeddings: StoredTable,
+        **other: StoredTable | None,
+    ) -> dg.Output:
         """k-means over the embeddings: each prompt's cluster and distance, and the centroids."""
         from edsel_assets.report.plots import histogram
         from edsel_assets.stages.signals import cluster_pool
 
+        source = other.get("other_embeddings") or embeddings
+        count = int(context.partition_key.rpartition(".")[2])
         with timed() as time:
-            table, found = cluster_pool(
-                study, pool.read(["prompt_id"]), embeddings.read(), int(context.partition_key)
-            )
+            table, found = cluster_pool(study, pool.read(["prompt_id"]), source.read(), count)
         value = TableWithFiles(table, {"centroids": found.centroids})
         sizes = table["cluster"].value_counts().field("counts").to_numpy()
         figures = {"inertia": found.inertia, "smallest": int(sizes.min()), "largest": int(sizes.max())}
@@ -116,7 +128,42 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         }
         return versioned_output(context, table, shown)
 
-    return [forward_pass, uncertainty_scores, clusters, quality_scores]
+    assets = [forward_pass, uncertainty_scores, clusters, quality_scores]
+    return assets if cells.other_embeddings is None else [*assets, _other_embeddings(graph)]
+
+
+def _other_embeddings(graph: Graph) -> dg.AssetsDefinition:
+    study, cells = graph.study, graph.partitions
+
+    @dg.asset(
+        **graph.declare(
+            "signals",
+            "other_embeddings",
+            partitions_def=cells.other_embeddings,
+            kinds={"pytorch"},
+            device=True,
+        )
+    )
+    def other_embeddings(
+        context: dg.AssetExecutionContext, base_model: BaseModel, pool: StoredTable
+    ) -> dg.Output:
+        """Embeddings by another model, for variants of strategies."""
+        from edsel_assets.stages import signals
+
+        one = study.with_embeddings(context.partition_key)
+        columns = [
+            "prompt_id",
+            "prompt",
+            *(["response"] if one.embeddings.input == "prompt_response" else []),
+        ]
+        log = progress_log(context.log, "embeddings")
+        with timed() as time:
+            table, counts = signals.embeddings(
+                one, graph.home, pool.read(columns), base_model.path, base_model.open, log
+            )
+        return versioned_output(context, table, {**counts, **time})
+
+    return other_embeddings
 
 
 _DESCRIPTIONS = {
