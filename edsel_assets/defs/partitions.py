@@ -177,12 +177,6 @@ class Partitions:
         """The clusterings of the study's own embeddings."""
         return dg.SpecificPartitionsPartitionMapping(self.own_clusterings)
 
-    def clusters_of_rounds(self) -> dg.PartitionMapping:
-        """The clusterings that rounds use; a static mapping to two dimensions fails in Dagster's servers."""
-        return dg.SpecificPartitionsPartitionMapping(
-            list(dict.fromkeys(self.study.clustering_of(s.name) for s in self.iterative))
-        )
-
     def quality_of_rounds(self) -> dg.PartitionMapping:
         return dg.SpecificPartitionsPartitionMapping(
             list(dict.fromkeys(self.study.quality_of(s.name) for s in self.iterative))
@@ -190,6 +184,13 @@ class Partitions:
 
     def chosen_quality(self) -> dg.PartitionMapping:
         return dg.SpecificPartitionsPartitionMapping([self.study.quality.scorer])
+
+    def any_clustering(self) -> dg.PartitionMapping:
+        """Every clustering; ``planning.cells.is_read`` says which a cell of a strategy reads."""
+        return dg.SpecificPartitionsPartitionMapping(list(self.clustering.get_partition_keys()))
+
+    def selections_of_budget(self) -> dg.PartitionMapping:
+        return dg.MultiToSingleDimensionPartitionMapping("budget")
 
     def ranking_to_selection(self) -> dg.PartitionMapping:
         return dg.MultiToSingleDimensionPartitionMapping("strategy")

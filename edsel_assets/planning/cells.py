@@ -11,6 +11,7 @@ from edsel_assets.study import Study
 #: What the partitions of an asset with one dimension are.
 _ONE_DIMENSION = {
     "rankings": "strategy",
+    "selection_overlap": "budget",
     "uncertainty_scores": "measure",
     "clusters": "cluster_count",
     "quality_scores": "scorer",

@@ -84,6 +84,8 @@ READS: Mapping[str, Reads] = {
     "cluster_quality": Reads(("quality.threshold",)),
     "rankings": Reads(),  # by strategy
     "selections": Reads(),
+    "selection_cards": Reads(),
+    "selection_overlap": Reads(),
     "training_sets": Reads(),
     "held_out": Reads(_POOL, external=(POOL_FILES,)),
     "lora_adapters": Reads((*_BASE, "model.template", "finetuning"), _ADAPTED, (MODEL_FILES,)),

@@ -203,6 +203,29 @@ def embedding_map(
     return png(made)
 
 
+def overlap_matrix(table: Any) -> bytes:
+    """Share of the prompts of each strategy (rows) that each other one (columns) picked as well.
+
+    Args:
+        table: a ``pyarrow.Table`` of ``strategy, other, share`` with a row for each pair.
+    """
+    names = list(dict.fromkeys(table["strategy"].to_pylist()))
+    shares = np.array(table["share"].to_pylist(), float).reshape(len(names), len(names))
+    size = max(3.2, 0.36 * len(names))
+    made, axes = figure(size + 2.6, size + 1.6)
+    image = axes.imshow(shares, vmin=0.0, vmax=1.0, cmap="Blues")
+    for row, column in np.ndindex(*shares.shape):
+        colour = "white" if shares[row, column] > 0.55 else "black"
+        text = f"{100 * shares[row, column]:.0f}"
+        axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
+    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.grid(False)
+    axes.set_title("Prompts picked by both, % of the row's", loc="left", fontsize=11)
+    made.colorbar(image, ax=axes, shrink=0.7)
+    return png(made)
+
+
 def principal_components(embeddings: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """(N, 2) projection on the first two components, each turned so that its largest weight is positive.
 

@@ -1,14 +1,16 @@
-"""What a person wants to see of a ranking or a selection: prompts, tasks, a map."""
+"""What a person wants to see of a ranking or a selection: prompts, tasks, a map, cards, overlaps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from edsel_assets.stages.inputs import embedding_matrix
+from edsel_assets.report.cards import Cards, make_cards
+from edsel_assets.stages.inputs import clusters_of, embedding_matrix
 
 
 def with_prompts(table: pa.Table, pool: pa.Table, rows: int = 10) -> pa.Table:
@@ -37,3 +39,44 @@ def map_of(
     first = rankings.filter(pc.equal(rankings["replicate"], 0))
     chosen = pc.is_in(ids, value_set=pc.unique(first["prompt_id"]).cast(ids.type)).to_numpy()
     return embedding_matrix(read_embeddings(), ids), np.flatnonzero(chosen)
+
+
+def cards_of(selection: pa.Table, pool: pa.Table, embeddings: pa.Table, clustering: Any) -> Cards:
+    """The cards of a selection's replicate 0."""
+    first = selection.filter(pc.equal(selection["replicate"], pc.min(selection["replicate"])))
+    ids = pool["prompt_id"]
+    return make_cards(
+        pool,
+        embedding_matrix(embeddings, ids),
+        first,
+        clusters=clusters_of(clustering, ids).labels,
+    )
+
+
+def overlaps(selections: Mapping[str, pa.Table]) -> pa.Table:
+    """``strategy, other, picks, shared, share`` of each pair; the share is of the strategy's own picks."""
+    found = {}
+    for name, table in selections.items():
+        first = table.filter(pc.equal(table["replicate"], pc.min(table["replicate"])))
+        found[name] = set(first["prompt_id"].to_pylist())
+    rows = [
+        {
+            "strategy": name,
+            "other": other,
+            "picks": len(mine),
+            "shared": len(mine & theirs),
+            "share": len(mine & theirs) / len(mine),
+        }
+        for name, mine in found.items()
+        for other, theirs in found.items()
+    ]
+    schema = pa.schema(
+        {
+            "strategy": pa.string(),
+            "other": pa.string(),
+            "picks": pa.int64(),
+            "shared": pa.int64(),
+            "share": pa.float64(),
+        }
+    )
+    return pa.Table.from_pylist(rows, schema=schema)

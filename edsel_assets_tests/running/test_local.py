@@ -159,12 +159,14 @@ def test_rounds_add_up_to_the_budget_without_repeats(finished) -> None:
     store = desk.store(study)
     for budget in (6, 10):
         rounds = [
-            pq.read_table(store / f"round_{r}" / "selection" / f"{budget:05d}" / "perplexity.parquet")[
-                "prompt_id"
-            ]
+            pq.read_table(
+                store / f"round_{r}" / "selection" / f"{budget:05d}" / "iterative_kmq_perplexity.s0.parquet"
+            )["prompt_id"]
             for r in (1, 2)
         ]
-        union = pq.read_table(store / "iterative_selections" / f"{budget:05d}" / "perplexity.parquet")
+        union = pq.read_table(
+            store / "iterative_selections" / f"{budget:05d}" / "iterative_kmq_perplexity.s0.parquet"
+        )
         assert union["prompt_id"].to_pylist() == [p for part in rounds for p in part.to_pylist()]
         assert len(set(union["prompt_id"].to_pylist())) == budget
         assert union["rank"].to_pylist() == list(range(budget))

@@ -44,7 +44,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Study, 
         patch.setenv("DAGSTER_HOME", str(home / "dagster"))
         with open_instance(home, study.name) as instance:
             definitions = build_definitions(study, home=home)
-            materialize(study, definitions, instance, home, Scope(frozenset({"selections"})))
+            materialize(
+                study,
+                definitions,
+                instance,
+                home,
+                Scope(frozenset({"selections", "selection_cards", "selection_overlap"})),
+            )
             yield study, home, instance
 
 
@@ -75,6 +81,18 @@ def test_the_control_alone_has_its_larger_budgets(finished) -> None:
     folder = home / "store" / study.name / "selections"
     assert sorted(p.stem for p in (folder / "00024").glob("*.parquet")) == ["random"]
     assert len(set(picks(home, study, "random", 24)[:24])) == 24
+
+
+def test_cards_say_of_each_pick_why_and_the_overlap_is_by_budget(finished) -> None:
+    study, home, _ = finished
+    store = home / "store" / study.name
+    cards = pq.read_table(store / "selection_cards" / "00006" / "fl_rbf_wide.parquet")
+    assert cards["prompt_id"].to_pylist() == picks(home, study, "fl_rbf_wide")
+    assert sum(cards["stands_for"].to_pylist()) == 70  # ten are held out
+    assert all("stands for" in why for why in cards["why"].to_pylist())
+    overlap = pq.read_table(store / "selection_overlap" / "00006.parquet")
+    assert overlap.num_rows == len(study.selection.names) ** 2
+    assert pq.read_table(store / "selection_overlap" / "00024.parquet")["other"].to_pylist() == ["random"]
 
 
 def test_a_variant_depends_on_its_own_signals(finished) -> None:

@@ -1,11 +1,14 @@
 """Group ``selection``: rankings once per strategy, selections once per budget."""
 
+from typing import Any
+
 import dagster as dg
 
 from edsel_assets.defs.graph import Graph, partition_of
 from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 from edsel_assets.defs.partitions import dimensions
+from edsel_assets.running.dagster_internals import ALLOW_MISSING
 from edsel_assets.selection.strategy import EMBEDDINGS
 
 
@@ -108,4 +111,64 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             },
         )
 
-    return [rankings, selections]
+    @dg.asset(
+        **graph.declare(
+            "selection",
+            "selection_cards",
+            partitions_def=cells.budget_any_strategy,
+            ins={
+                "selections": partition_of(cells.selection_to_training_set()),
+                "clusters": partition_of(cells.any_clustering()),
+                **cells.iterative_input(dict[str, Any] | None),
+            },
+            kinds={"parquet"},
+        )
+    )
+    def selection_cards(
+        context: dg.AssetExecutionContext,
+        pool: StoredTable,
+        embeddings: StoredTable,
+        clusters: TableWithFiles,
+        selections: Table | None,
+        **iterative: dict[str, Table] | None,
+    ) -> dg.Output:
+        """Why each prompt was picked, what the selection covers, and how it is skewed against the pool."""
+        from edsel_assets.report.card_sheets import cards_markdown
+        from edsel_assets.stages.describe import cards_of
+
+        chosen = selections
+        if chosen is None:
+            _, chosen = min((iterative["iterative_selections"] or {}).items())  # the first seed's
+        texts = pool.read(["prompt_id", "prompt", "task", "source"])
+        with timed() as time:
+            cards = cards_of(chosen, texts, embeddings.read(), clusters)
+        page = cards_markdown(cards, title=context.partition_key)
+        figures = {name: cards.coverage[name][0].as_py() for name in _COVERAGE}
+        return versioned_output(
+            context,
+            TableWithFiles(cards.picks, texts={".md": page}),
+            {**figures, "cards": dg.MetadataValue.md(page), **time},
+        )
+
+    @dg.asset(
+        **graph.declare(
+            "selection",
+            "selection_overlap",
+            partitions_def=cells.budgets,
+            ins={"selections": partition_of(cells.selections_of_budget(), **{ALLOW_MISSING: True})},
+            kinds={"matplotlib"},
+        )
+    )
+    def selection_overlap(context: dg.AssetExecutionContext, selections: dict[str, Table]) -> dg.Output:
+        """Share of prompts that two strategies both pick, for each pair of the selections there are."""
+        from edsel_assets.report.plots import overlap_matrix
+        from edsel_assets.stages.describe import overlaps
+
+        table = overlaps({key.partition("|")[2]: one for key, one in selections.items()})
+        shown = {"overlap": plot(overlap_matrix(table)), "preview": preview(table, rows=40)}
+        return versioned_output(context, table, shown)
+
+    return [rankings, selections, selection_cards, selection_overlap]
+
+
+_COVERAGE = ("mean_distance", "max_distance", "largest_share")
