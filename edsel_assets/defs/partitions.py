@@ -8,7 +8,7 @@ two-dimensional side passes every local check of Dagster and then fails in its w
 daemon, so there is none.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -185,9 +185,19 @@ class Partitions:
     def chosen_quality(self) -> dg.PartitionMapping:
         return dg.SpecificPartitionsPartitionMapping([self.study.quality.scorer])
 
-    def any_clustering(self) -> dg.PartitionMapping:
-        """Every clustering; ``planning.cells.is_read`` says which a cell of a strategy reads."""
-        return dg.SpecificPartitionsPartitionMapping(list(self.clustering.get_partition_keys()))
+    def clusters_of_rounds(self) -> dg.PartitionMapping:
+        return self._clusters_of(self.iterative)
+
+    def clusters_of_any(self) -> dg.PartitionMapping:
+        return self._clusters_of([*self.strategies, *self.iterative])
+
+    def _clusters_of(self, rows: Sequence[Strategy]) -> dg.PartitionMapping:
+        """The clusterings that strategies use; ``planning.cells.is_read`` says which of them a cell reads.
+
+        A static mapping to two dimensions fails in Dagster's servers.
+        """
+        used = dict.fromkeys(self.study.clustering_of(row.name) for row in rows)
+        return dg.SpecificPartitionsPartitionMapping(list(used))
 
     def selections_of_budget(self) -> dg.PartitionMapping:
         return dg.MultiToSingleDimensionPartitionMapping("budget")

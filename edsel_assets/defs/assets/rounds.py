@@ -57,7 +57,7 @@ def _selection(graph: Graph, number: int) -> dg.AssetsDefinition:
             key=_key(number, "selection"),
             partitions_def=cells.budget_rounds,
             ins={
-                "clusters": partition_of(cells.any_clustering()),
+                "clusters": partition_of(cells.clusters_of_rounds()),
                 "quality_scores": partition_of(cells.quality_of_rounds()),
                 **_selections_to(number - 1),
                 **previous,
@@ -194,7 +194,7 @@ def _weights(graph: Graph, number: int) -> dg.AssetsDefinition:
             key=_key(number, "weights"),
             partitions_def=cells.budget_rounds,
             ins={
-                "clusters": partition_of(cells.any_clustering()),
+                "clusters": partition_of(cells.clusters_of_rounds()),
                 **_training_set_of(number),
                 **{n: i for n, i in _checkpoints_to(number).items() if int(n.rpartition("_")[2]) in chain},
                 **previous,

@@ -118,7 +118,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             partitions_def=cells.budget_any_strategy,
             ins={
                 "selections": partition_of(cells.selection_to_training_set()),
-                "clusters": partition_of(cells.any_clustering()),
+                "clusters": partition_of(cells.clusters_of_any()),
                 **cells.iterative_input(dict[str, Any] | None),
             },
             kinds={"parquet"},
