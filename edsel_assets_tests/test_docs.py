@@ -41,7 +41,7 @@ def edsel_lines(text: str) -> list[list[str]]:
     """The words of every edsel command of a page, in its blocks and within sentences."""
     shell = [line for block in blocks(text, "bash") for line in block.splitlines()]
     spoken = re.findall(r"`((?:\.venv/bin/)?edsel [^`]+)`", text)
-    found = [line.split(" # ")[0].split("|")[0].strip() for line in [*shell, *spoken]]
+    found = [line.split(" # ")[0].split(" | ")[0].strip() for line in [*shell, *spoken]]
     found = [re.sub(r"^(?:[A-Z_]+=\S+ +)?(?:\.venv/bin/)?", "", line) for line in found]
     return [shlex.split(line)[1:] for line in found if line.startswith("edsel ")]
 

@@ -9,6 +9,7 @@ import dagster as dg
 
 from edsel_assets.keys import budget_key, trial_key
 from edsel_assets.planning.cells import Cell, Lineage, Scope, cell_path, with_suffix
+from edsel_assets.planning.comparing.causes import Ledgers, behind
 from edsel_assets.planning.ledger import read_ledger
 from edsel_assets.running.dagster_internals import lineage_of
 from edsel_assets.running.local import Listener, Outcome, materialize
@@ -77,7 +78,13 @@ def place(
         strategy=strategy,
         budget=count,
         cell=str(cell),
-        manifest=ledger.model_dump(mode="json"),
+        manifest={
+            "ledger": ledger.model_dump(mode="json"),
+            "behind": {
+                name: parent.model_dump(mode="json")
+                for name, parent in behind(ledger, Ledgers(desk.store)).items()
+            },
+        },
         replaces=rejected,
     )
     from edsel_assets.annotation import order_table

@@ -6,7 +6,6 @@ training uses what was answered.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -177,7 +176,7 @@ def next_order(
     Args:
         selection: ``rank, prompt_id, gain`` of one replicate.
         cell: what the picks are taken from.
-        manifest: the ledger of that cell.
+        manifest: ``ledger`` of that cell, and ``behind`` it those of all that it was made from.
         replaces: rejected prompts that these take the place of.
 
     Raises:
@@ -213,7 +212,7 @@ def next_order(
         study=study.name,
         strategy=strategy,
         budget=budget,
-        manifest={"cell": cell, "ledger": dict(manifest), "replaces": list(replaces)},
+        manifest={**manifest, "cell": cell, "replaces": list(replaces)},
         validation=validation,
     )
     record_orders(store)
@@ -329,8 +328,3 @@ def advice(table: pa.Table, batch: int) -> str:
             f"({gain - half:+.4f} to {gain + half:+.4f})"
         )
     return "; ".join(sentences) + "."
-
-
-def manifest_of(text: str) -> dict[str, Any]:
-    """A ledger's JSON as the manifest of an order."""
-    return json.loads(text)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from edsel_assets.cli.diff import diff
+from edsel_assets.cli.options import HomeOption, StudyOption
 from edsel_assets.study import Study
 
 if TYPE_CHECKING:
@@ -21,11 +23,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Decide which prompts are worth paying to annotate.", no_args_is_help=True, add_completion=False
 )
-
-StudyOption = Annotated[str, typer.Option("--study", "-s", help="Name of a shipped study, or a YAML file.")]
-HomeOption = Annotated[
-    Path | None, typer.Option("--home", help="Where results lie. Default: $EDSEL_HOME, else ./.edsel.")
-]
 
 #: What Dagster raises for Ctrl-C in a run; it is not imported for its name.
 _DAGSTERS_INTERRUPT = "DagsterExecutionInterruptedError"
@@ -219,6 +216,9 @@ def import_answers(
     typer.echo(f"Train on them: edsel run --study {study} --only spend_curve")
 
 
+app.command()(diff)
+
+
 @app.command()
 def studies() -> None:
     """List the shipped studies."""
@@ -330,7 +330,3 @@ def _in_own_session(command: list[str], environment: dict[str, str]) -> int:
             except ProcessLookupError:
                 break
         return 0
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,5 @@
+"""``python -m edsel_assets.cli``."""
+
+from edsel_assets.cli import main
+
+main()
