@@ -61,7 +61,8 @@ def _sizes(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
     ledger = read_ledger(home / "store" / study.name, Cell("pool"))
     if ledger is None or ledger.rows is None or "pool" in kinds:
         return
-    if "rankings" in kinds and max(study.selection.budgets) > ledger.rows:
+    counted = "rankings" in kinds and not study.selection.by_price
+    if counted and max(study.selection.budgets) > ledger.rows:
         yield (
             f"selection.budgets: {max(study.selection.budgets)} exceeds the {ledger.rows} prompts of the "
             "pool. Lower it."

@@ -134,9 +134,10 @@ def settings_of(study: Study, kind: str, partition: str | None = None) -> dict[s
     elif kind == "rankings":
         found |= _ranking_settings(study, partition)
     elif kind == "round_selection":
-        found |= _strategy_settings(study, _iterative(study, partition))
+        found |= _strategy_settings(study, _iterative(study, partition)) | _price_settings(study)
     elif kind == "kernel_width":
         found["selection.budgets: largest"] = max(study.selection.budgets)
+        found |= _price_settings(study)
     elif kind in _SCORED:
         found |= _evaluation_settings(study)
     elif kind == "label_efficiency":
@@ -232,13 +233,32 @@ def _strategy_settings(study: Study, strategy: str | None) -> dict[str, Any]:
     return found
 
 
+def _price_settings(study: Study) -> dict[str, Any]:
+    """What decides prices, where budgets are money."""
+    if not study.selection.by_price:
+        return {}
+    rules = {
+        "prompt": ("annotation.price",),
+        "column": (),
+        "length": (
+            "annotation.per_thousand_prompt",
+            "annotation.per_thousand_response",
+            "annotation.expected_response",
+        ),
+    }
+    found = {"selection.by_price": True, **_flat(study, "annotation.price_by")}
+    for name in rules[study.annotation.price_by]:
+        found |= _flat(study, name)
+    return found
+
+
 def _ranking_settings(study: Study, strategy: str | None) -> dict[str, Any]:
-    found = _strategy_settings(study, strategy)
+    found = _strategy_settings(study, strategy) | _price_settings(study)
     budgets = study.selection.budgets
     if strategy is None:
         return found | {"selection.budgets": sorted(budgets)}
     row = STRATEGIES[strategy]
-    if row.nested:
+    if row.nested and not study.selection.by_price:
         found["selection.budgets: largest"] = max(budgets)
     else:
         found["selection.budgets"] = sorted(budgets)

@@ -47,7 +47,7 @@ def per_price(values: np.ndarray, prices: np.ndarray) -> np.ndarray:
     return values / np.maximum(prices, least)
 
 
-def fits(prices: np.ndarray, spent: float, money: float) -> Any:
+def fits(prices: Any, spent: float, money: float) -> Any:
     """Whether each price, or one, can be paid from what is left."""
     return spent + prices <= money * (1 + ROUNDING)
 

@@ -118,7 +118,7 @@ class Strategy:
     iterative: bool = False
 
     def __call__(self, signals: Signals, budget: int, options: StrategyOptions | None = None) -> Ranking:
-        """``select``, with default options where none are given; ``budget`` is money where there are prices."""
+        """``select``, with default options where none are given; with prices, ``budget`` is money."""
         if signals.prices is None:
             return self.select(signals, budget, options or StrategyOptions())
         from edsel_assets.selection.spending import spend

@@ -17,14 +17,17 @@ from edsel_assets.study import Study
 
 
 def round_size(budget: int, round_number: int, rounds: int) -> int:
-    """New prompts of round ``round_number`` (from 1): b/N, such that all rounds sum to the budget."""
+    """New prompts, or money, of round ``round_number`` (from 1): b/N; all rounds sum to the budget."""
     return budget * round_number // rounds - budget * (round_number - 1) // rounds
 
 
 def pick_round(
     strategy: Strategy, signals: Signals, size: int, options: StrategyOptions, earlier: Sequence[pa.Table]
 ) -> pa.Table:
-    """``size`` prompts that no earlier round chose and nobody annotated yet, as ``replicate, rank, ...``."""
+    """``size`` prompts that no earlier round chose and nobody annotated yet, as ``replicate, rank, ...``.
+
+    With prices among the signals, ``size`` is money.
+    """
     from dataclasses import replace
 
     taken = set().union(*(table["prompt_id"].to_pylist() for table in earlier)) if earlier else set()

@@ -25,7 +25,7 @@ class SelectionSettings(Settings):
 
     strategies: list[StrategyName] = Field(description="Keys of STRATEGIES.", min_length=1)
     budgets: list[Positive] = Field(
-        description="Prompts to annotate, each a cut of the ranking.", min_length=1
+        description="Prompts to annotate, each a cut of the ranking; money with by_price.", min_length=1
     )
     seed: int = Field(0, description="Seed of replicate 0; replicate r uses seed + r.")
     gamma: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(0.002, description="RBF kernel width.")
@@ -47,6 +47,11 @@ class SelectionSettings(Settings):
     engine: Literal["auto", "dense", "sparse", "blocked", "apricot"] = "auto"
     memory_limit_gib: Annotated[float, Field(gt=0)] | None = Field(
         None, description="Most memory for selection."
+    )
+    by_price: bool = Field(
+        False,
+        description="Budgets are money, by the prices of the section annotation: gain or score per price, "
+        "and until it is spent.",
     )
 
     @field_validator("strategies", "budgets", "gammas")

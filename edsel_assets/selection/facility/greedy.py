@@ -123,7 +123,9 @@ def facility_location(
     else:
         from edsel_assets.selection.facility.knapsack import run_for_money
 
-        job = Job(built, term, chosen, 100, name, limit, None, progress)  # progress in hundredths of the money
+        job = Job(
+            built, term, chosen, 100, name, limit, None, progress
+        )  # progress in hundredths of the money
         outcome = run_for_money(job, costs[order], budget)
     details = {
         "engine": name,
