@@ -44,6 +44,7 @@ from edsel_assets.annotation.formats import FORMATS, AnswerRow, export_order, re
 from edsel_assets.annotation.ledger import Ledger
 from edsel_assets.annotation.orders import (
     ORDER_SCHEMA,
+    SHOWN_SCHEMA,
     Order,
     asked_prompts,
     list_orders,
@@ -59,6 +60,7 @@ __all__ = [
     "EVENT_SCHEMA",
     "FORMATS",
     "ORDER_SCHEMA",
+    "SHOWN_SCHEMA",
     "AnnotationError",
     "Answer",
     "AnswerRow",

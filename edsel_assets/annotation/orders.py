@@ -34,6 +34,8 @@ ORDER_SCHEMA = pa.schema(
         pa.field("price", pa.float64()),
     ]
 )
+#: As an order is shown: with what its prompts cost up to each of them. An unknown price adds nothing.
+SHOWN_SCHEMA = ORDER_SCHEMA.append(pa.field("spend", pa.float64()))
 _NAME = re.compile(r"^order-(\d{4,})$")
 
 
@@ -44,12 +46,13 @@ class Order:
     Attributes:
         name: ``order-0001`` and so on; a later order has a higher number.
         study, strategy: whose picks these are.
-        budget: as it was asked for, in prompts or in the study's money.
+        budget: as it was asked for, in ``unit``.
         created: UTC time in ISO format. Names, not times, say which order came first.
         content: the content hash of the order's table.
         manifest: what the caller wrote down of the selection.
         validation: ids of the order's prompts that are bought to validate, never to train on.
         request: the caller's name for this request. The same request is placed once.
+        unit: ``prompts``, or ``money`` of the study.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Order:
     manifest: dict[str, Any] = field(default_factory=dict)
     validation: tuple[str, ...] = ()
     request: str | None = None
+    unit: str = "prompts"
 
     @property
     def number(self) -> int:
@@ -77,6 +81,7 @@ def place_order(
     manifest: Mapping[str, Any] | None = None,
     validation: Sequence[str] = (),
     request: str | None = None,
+    unit: str = "prompts",
 ) -> Order:
     """Place an order for ``picks``: it is there whole, or not at all, even if the process is killed.
 
@@ -116,6 +121,7 @@ def place_order(
             manifest=dict(manifest or {}),
             validation=tuple(validation),
             request=request,
+            unit=unit,
         )
         text = _to_json(order)
         write_table(folder / f"{name}.parquet", table)
@@ -155,7 +161,7 @@ def read_order(store: Path, name: str) -> Order:
 
 
 def order_table(store: Path, name: str) -> pa.Table:
-    """The prompts of an order, by rank, in ``ORDER_SCHEMA``.
+    """The prompts of an order, by rank, in ``SHOWN_SCHEMA``.
 
     Raises:
         AnnotationError: there is no such order, or its table is not the one that was placed.
@@ -168,7 +174,8 @@ def order_table(store: Path, name: str) -> pa.Table:
             f"{path} is not the table that was placed as {name}. Restore it from a backup; an order never "
             "changes."
         )
-    return table
+    spend = pc.cumulative_sum(pc.fill_null(table["price"], 0.0))
+    return table.append_column(SHOWN_SCHEMA.field("spend"), spend)
 
 
 def asked_prompts(store: Path, orders: Sequence[Order] | None = None) -> dict[str, str]:

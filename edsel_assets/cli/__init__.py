@@ -161,6 +161,10 @@ def order(
     strategy: Annotated[str, typer.Option("--strategy", help="Whose next picks to order.")],
     study: StudyOption = "demo",
     budget: Annotated[int | None, typer.Option("--budget", help="How many prompts to order.")] = None,
+    spend: Annotated[
+        float | None,
+        typer.Option("--spend", help="For how much money: the picks in order, each that can still be paid."),
+    ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Order as many as were rejected, in their place.")
     ] = False,
@@ -172,7 +176,7 @@ def order(
 
     experiment = Study.load(study)
     with _desk(experiment, _home(home)) as desk, progress() as listener:
-        placed = ordering.place(desk, strategy, budget, replace=replace, listener=listener)
+        placed = ordering.place(desk, strategy, budget, spend=spend, replace=replace, listener=listener)
     typer.echo(f"Ordered {placed.prompts} prompts, expected to cost {placed.price:g}: {placed.file}")
     typer.echo(f"Hand them out: edsel export {placed.name} --study {study} --format csv --out FILE")
     typer.echo(placed.name)

@@ -11,7 +11,8 @@ from edsel_assets.defs.graph import Graph
 
 class OrderForm(dg.Config):
     strategy: str = Field(description="Whose next picks to order: a strategy of the study.")
-    budget: int = Field(0, description="How many prompts to order; 0 with replace.")
+    budget: int = Field(0, description="How many prompts to order; 0 with spend or replace.")
+    spend: float = Field(0.0, description="For how much money to order; 0 with budget or replace.")
     replace: bool = Field(False, description="Order as many as were rejected, in their place.")
 
 
@@ -39,7 +40,13 @@ def build(graph: Graph) -> list[dg.JobDefinition]:
     def place_order(context: dg.OpExecutionContext, config: OrderForm) -> None:
         from edsel_assets.running import ordering
 
-        placed = ordering.place(desk(context), config.strategy, config.budget or None, replace=config.replace)
+        placed = ordering.place(
+            desk(context),
+            config.strategy,
+            config.budget or None,
+            spend=config.spend or None,
+            replace=config.replace,
+        )
         context.log.info(f"{placed.name}: {placed.prompts} prompts, expected to cost {placed.price:g}")
         context.add_output_metadata(
             {"order": placed.name, "prompts": placed.prompts, "price": placed.price, "file": str(placed.file)}

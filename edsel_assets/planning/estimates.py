@@ -49,6 +49,8 @@ def _tokens(study: Study, root: Path, lineage: Lineage, cell: Cell) -> float | N
     rows, prompt, response = lengths
     if cell.kind in _READ:
         return rows * (prompt / _CHARACTERS_PER_TOKEN + study.forward.max_new_tokens)
+    if study.selection.by_price:
+        return None  # how many prompts the money buys is known once they are selected
     budget = int(lineage.dimensions(cell)["budget"])
     epochs = study.rounds.epochs if cell.kind == "round_checkpoint" else study.finetuning.epochs
     return budget * epochs * min((prompt + response) / _CHARACTERS_PER_TOKEN, study.finetuning.max_length)

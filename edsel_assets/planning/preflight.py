@@ -61,7 +61,8 @@ def _sizes(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
     ledger = read_ledger(home / "store" / study.name, Cell("pool"))
     if ledger is None or ledger.rows is None or "pool" in kinds:
         return
-    if "rankings" in kinds and study.selection.every_budget[-1] > ledger.rows:
+    counted = "rankings" in kinds and not study.selection.by_price
+    if counted and study.selection.every_budget[-1] > ledger.rows:
         yield (
             f"selection.budgets: {study.selection.every_budget[-1]} exceeds the {ledger.rows} prompts of the "
             "pool. Lower it."

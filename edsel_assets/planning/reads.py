@@ -139,9 +139,10 @@ def settings_of(study: Study, kind: str, partition: str | None = None) -> dict[s
         found |= _of_each(study, _ranking_settings, partition, iterative=False)
     elif kind == "round_selection":
         trial = None if partition is None else parse_budget_trial(partition)[1]
-        found |= _of_each(study, _strategy_settings, trial, iterative=True)
+        found |= _of_each(study, _strategy_settings, trial, iterative=True) | _price_settings(study)
     elif kind == "kernel_width":
         found["selection.budgets: largest"] = max(study.selection.budgets)
+        found |= _price_settings(study)
     elif kind in _SCORED:
         found |= _evaluation_settings(study)
     elif kind == "label_efficiency":
@@ -243,10 +244,29 @@ def _strategy_settings(study: Study, strategy: str) -> dict[str, Any]:
     return {f"selection.{field}": getattr(switches, field) for field in fields}
 
 
+def _price_settings(study: Study) -> dict[str, Any]:
+    """What decides prices, where budgets are money."""
+    if not study.selection.by_price:
+        return {}
+    rules = {
+        "prompt": ("annotation.price",),
+        "column": (),
+        "length": (
+            "annotation.per_thousand_prompt",
+            "annotation.per_thousand_response",
+            "annotation.expected_response",
+        ),
+    }
+    found = {"selection.by_price": True, **_flat(study, "annotation.price_by")}
+    for name in rules[study.annotation.price_by]:
+        found |= _flat(study, name)
+    return found
+
+
 def _ranking_settings(study: Study, strategy: str) -> dict[str, Any]:
-    found = _strategy_settings(study, strategy)
+    found = _strategy_settings(study, strategy) | _price_settings(study)
     budgets, row = study.selection.budgets_for(strategy), study.strategy(strategy)
-    if row.nested:
+    if row.nested and not study.selection.by_price:
         found["selection.budgets: largest"] = max(budgets)
     else:
         found["selection.budgets"] = budgets

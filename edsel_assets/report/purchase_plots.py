@@ -48,3 +48,19 @@ def score_by_spend(rows: Sequence[Mapping[str, Any]]) -> bytes:
     axes.set_ylabel("score, higher is better")
     plain(axes).legend(frameon=False)
     return png(made)
+
+
+def objective_by_spend(curves: Mapping[str, Sequence[Sequence[float]]]) -> bytes:
+    """The objective of a selection against the money spent, a line for each rule of picking.
+
+    Args:
+        curves: rule to (spent, objective) points, by spent.
+    """
+    made, axes = figure()
+    for i, (name, points) in enumerate(sorted(curves.items())):
+        style = {**line_style(i), "marker": ""}
+        axes.plot([p[0] for p in points], [p[1] for p in points], label=f"greedy by {name}", **style)
+    axes.set_xlabel("money spent")
+    axes.set_ylabel("objective, higher is better")
+    plain(axes).legend(frameon=False)
+    return png(made)

@@ -62,7 +62,7 @@ def _score_lines(
         shift = np.exp(step * 0.12 * (2 * i / max(1, len(others) - 1) - 1)) if len(others) > 1 else 1.0
         _score_line(axes, cells, strategy, line_style(names.index(strategy)), shift)
     _budget_axis(axes, budgets)
-    axes.set_xlabel("prompts annotated")
+    axes.set_xlabel("annotation budget")
     axes.set_ylabel(f"{task} score")
     _base_line(axes, cells)
     axes.set_title("Score by annotation budget (bars: standard error over seeds)", loc="left", fontsize=11)
@@ -95,7 +95,7 @@ def _score_panels(
         f"(bars, band: standard error over seeds{note})",
         x=0.01, ha="left", fontsize=10,
     )  # fmt: skip
-    made.supxlabel("prompts annotated", fontsize=9)
+    made.supxlabel("annotation budget", fontsize=9)
     return made
 
 
@@ -208,7 +208,7 @@ def _forest(order: list[str], budgets: list[int]) -> tuple[Figure, list[Axes]]:
         plain(axes)
         axes.grid(False, axis="y")
         axes.axvline(0, color=CONTROL, linewidth=0.8)
-        axes.set_title(f"at {budget:,} prompts", loc="left", fontsize=10)
+        axes.set_title(f"at budget {budget:,}", loc="left", fontsize=10)
         axes.set_yticks(range(len(order)), order)
         axes.set_ylim(-0.6, len(order) - 0.4)
         axes.tick_params(axis="y", length=0)

@@ -73,7 +73,7 @@ def saved_sheet(efficiency: LabelEfficiency, task: str = AVERAGE) -> Sheet:
     texts = tuple(_saved_row(row, control, *ends) for row in ordered.itertuples())
     caption = (
         f"Saved: what {control} needs for the same score, less the budget; negative: {control} is cheaper. "
-        f"Read off {control}'s monotone curve, between {ends[0]:,} and {ends[1]:,} prompts alone. "
+        f"Read off {control}'s monotone curve, between {ends[0]:,} and {ends[1]:,} alone. "
         f"An end of an interval that lies beyond them is open. {SAVES!r}, {COSTS!r}: the score also has a "
         "mark of the whole table; 'likely': by the cell's own interval alone, which errs once in 20 cells."
     )

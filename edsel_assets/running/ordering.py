@@ -1,5 +1,6 @@
 """Orders and answers as a person or a job asks for them: the next batch, its file, what came back."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,13 +42,23 @@ class Desk:
 
 
 def place(
-    desk: Desk, strategy: str, budget: int | None, *, replace: bool = False, listener: Listener | None = None
+    desk: Desk,
+    strategy: str,
+    budget: int | None,
+    *,
+    spend: float | None = None,
+    replace: bool = False,
+    listener: Listener | None = None,
 ) -> Placed:
     """Bring the strategy's ranking up to date and order its first prompts that nobody was asked for.
 
     Args:
-        budget: prompts to order; None with ``replace``.
-        replace: order as many as were rejected and not replaced yet, in their place.
+        budget: prompts to order; None with ``spend`` or ``replace``.
+        spend: money instead: the picks in their order, each that can still be paid from it. They are those
+            of the study's smallest budget of at least so much where its budgets are money, else of its
+            largest.
+        replace: order as many as were rejected and not replaced yet, in their place; where budgets are
+            money, for what they would have cost.
 
     Raises:
         ValueError: a strategy or budget that the study does not have, or nothing to order.
@@ -58,16 +69,24 @@ def place(
     from edsel_assets.stages.training_sets import replicate_of
     from edsel_assets.store import read_table
 
-    _check(desk.study, strategy, budget, replace)
+    _check(desk.study, strategy, budget, spend, replace)
     record_orders(desk.store)
-    rejected = [p.prompt_id for p in Ledger(desk.store).state().values() if p.rejected] if replace else []
+    unwilling = [p for p in Ledger(desk.store).state().values() if p.rejected] if replace else []
+    rejected = [p.prompt_id for p in unwilling]
     if replace and not rejected:
         raise ValueError("No prompt was rejected that is not replaced already, so there is nothing to order.")
-    count = len(rejected) if replace else budget
-    assert count is not None
-    cell = _cell(desk, strategy, count, listener)
+    unit = "money" if spend is not None or desk.study.selection.by_price else "prompts"
+    count: float
+    if replace:
+        count = sum(p.price or 0.0 for p in unwilling) if unit == "money" else len(rejected)
+    else:
+        count = spend if spend is not None else budget or 0
+    within = _within(desk.study, strategy, count, unit)
+    cell = _cell(desk, strategy, within, listener)
     table = read_table(with_suffix(cell_path(desk.store, cell), ".parquet"))
-    picks = cut(table, _stored_budget(desk.study, strategy, count)) if cell.asset == "rankings" else table
+    nested = desk.study.strategy(strategy).nested and not desk.study.selection.by_price
+    ranked = cell.asset == "rankings"
+    picks = cut(table, int(count) if nested and unit == "prompts" else within) if ranked else table
     ledger = read_ledger(desk.store, cell)
     assert ledger is not None, "a cell that was just made has a ledger"
     order = next_order(
@@ -77,6 +96,7 @@ def place(
         read_table(with_suffix(cell_path(desk.store, Cell("pool")), ".parquet")),
         strategy=strategy,
         budget=count,
+        unit=unit,
         cell=str(cell),
         manifest={
             "ledger": ledger.model_dump(mode="json"),
@@ -130,33 +150,45 @@ def take_back(
     return checked.counts
 
 
-def _check(study: Study, strategy: str, budget: int | None, replace: bool) -> None:
+def _check(study: Study, strategy: str, budget: int | None, spend: float | None, replace: bool) -> None:
     if strategy not in study.selection.names:
         raise ValueError(f"The study has no strategy {strategy}; it has {', '.join(study.selection.names)}.")
-    if replace == (budget is not None):
-        raise ValueError("Say how many prompts to order by --budget, or --replace for those rejected.")
+    if (budget is not None) + (spend is not None) + replace != 1:
+        raise ValueError(
+            "Say how many prompts to order by --budget, for how much money by --spend, or --replace for "
+            "those rejected: one of them."
+        )
     if budget is not None and budget < 1:
         raise ValueError(f"An order is of at least 1 prompt; got {budget}.")
-
-
-def _stored_budget(study: Study, strategy: str, count: int) -> int:
-    """The budget whose picks hold ``count`` prompts."""
-    if study.strategy(strategy).nested:
-        return count
-    return min(b for b in study.selection.budgets_for(strategy) if b >= count)
-
-
-def _cell(desk: Desk, strategy: str, count: int, listener: Listener | None) -> Cell:
-    """Make the cell that the picks come from, and name it."""
-    every = desk.study.selection.budgets_for(strategy)
-    budgets = [b for b in every if b >= count]
-    if not budgets:
+    if budget is not None and study.selection.by_price:
+        raise ValueError("The study's budgets are money (selection.by_price). Order by --spend MONEY.")
+    if spend is not None and not (math.isfinite(spend) and spend > 0):
+        raise ValueError(f"An order is for more than 0 of money; got {spend!r}.")
+    if spend is not None and study.strategy(strategy).iterative and not study.selection.by_price:
         raise ValueError(
-            f"An order of {count} prompts exceeds the largest budget, {max(every)}. "
-            "Raise selection.budgets, or order less."
+            f"A round of {strategy} is ordered whole. Order it by --budget, or set selection.by_price."
         )
+
+
+def _within(study: Study, strategy: str, count: float, unit: str) -> int:
+    """The budget of the strategy whose picks an order is taken from."""
+    budgets = study.selection.budgets_for(strategy)
+    if unit == "money" and not study.selection.by_price:
+        return max(budgets)
+    fitting = [b for b in budgets if b >= count]
+    if not fitting:
+        what = f"for {count:g}" if unit == "money" else f"of {count:g} prompts"
+        raise ValueError(
+            f"An order {what} exceeds the largest budget, {max(budgets)}. Raise selection.budgets, or "
+            "order less."
+        )
+    return min(fitting)
+
+
+def _cell(desk: Desk, strategy: str, budget: int, listener: Listener | None) -> Cell:
+    """Make the cell that the picks come from, and name it."""
     if desk.study.strategy(strategy).iterative:
-        return _round(desk, strategy, min(budgets), listener)
+        return _round(desk, strategy, budget, listener)
     cell = Cell("rankings", strategy)
     _make(desk, cell, listener)
     return cell

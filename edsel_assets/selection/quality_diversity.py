@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edsel_assets.selection import spending
 from edsel_assets.selection.core import checks
 from edsel_assets.selection.core.embeddings import as_embeddings
 from edsel_assets.selection.core.ranking import Ranking
@@ -134,7 +135,7 @@ def _at_least_zero(name: str, values: np.ndarray, pool_size: int) -> np.ndarray:
 def qdit(
     embeddings: np.ndarray | torch.Tensor,
     quality: np.ndarray,
-    budget: int,
+    budget: float,
     *,
     alpha: float = 0.7,
     selected: Sequence[int] | np.ndarray = (),
@@ -142,6 +143,7 @@ def qdit(
     engine: str = "auto",
     memory_limit: int | None = None,
     device: str | torch.device = "auto",
+    prices: np.ndarray | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Ranking:
     """Greedy on (1 - alpha) x facility location + alpha x quality (Bukharin & Zhao 2023).
@@ -154,11 +156,11 @@ def qdit(
     Args:
         embeddings: (N, d) array or tensor of float16, bfloat16, float32 or float64.
         quality: (N,) at least 0, higher is better.
-        budget: prompts to choose, at most N less the selected.
+        budget: prompts to choose, at most N less the selected; with ``prices``, money.
         alpha: weight of quality in [0, 1]; 0 is facility location, 1 is the top by quality.
         selected: rows annotated already: never returned, and they cover the pool already.
         tie_break: (N,) unique keys; equal gains go by the lower key. Row order without it.
-        engine, memory_limit: as in :func:`facility_location`, apricot aside.
+        engine, memory_limit, prices: as in :func:`facility_location`, apricot aside.
         device: "auto", "cpu", "cuda" or another torch device.
         progress: called with (prompts chosen, budget).
 
@@ -178,23 +180,32 @@ def qdit(
     pool = as_embeddings(embeddings, device=device)
     values = _at_least_zero("quality", quality, pool.size)
     rows = checks.selected_rows(selected, pool.size)
-    budget = checks.budget_within(budget, pool.size, len(rows))
+    costs = None
+    if prices is None:
+        budget = checks.budget_within(budget, pool.size, len(rows))
+    else:
+        costs, budget = spending.checked(prices, budget, pool.size)
     priority = checks.tie_order(tie_break, pool.size)
     if alpha == 1:
-        return top_scores(values, budget, exclude=rows, tie_break=priority)
+        if costs is not None:
+            return spending.top_worth(values, costs, budget, exclude=rows, tie_break=priority)
+        return top_scores(values, int(budget), exclude=rows, tie_break=priority)
     # torch and the compiled parts take seconds to import: only who runs this pays for them.
     from edsel_assets.selection.facility.run import greedy_with_bonus
 
     order = np.argsort(priority, kind="stable")
     bonus = values * (alpha / (1 - alpha))
     outcome, name = greedy_with_bonus(
-        pool, bonus, budget, priority[rows], order, engine, memory_limit, progress
+        pool, bonus, budget, priority[rows], order, engine, memory_limit, progress, costs
     )
     scale = 1 - alpha
+    details = dict(outcome.details)
+    if "curves" in details:
+        details["curves"] = spending.scaled(details["curves"], scale)
     return Ranking(
         order[outcome.picks],
         outcome.gains * scale,
         outcome.objective * scale,
         outcome.upper_bound * scale,
-        {"alpha": alpha, "engine": name, **outcome.details},
+        {"alpha": alpha, "engine": name, **details},
     )

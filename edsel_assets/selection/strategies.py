@@ -9,6 +9,7 @@ imports neither numpy nor an algorithm until one runs.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from edsel_assets.selection.strategy import (
@@ -38,13 +39,12 @@ def _random(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
 
 def _uncertain(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
     from edsel_assets.selection.scores import top_scores
+    from edsel_assets.selection.spending import top_worth
 
-    return top_scores(
-        need(signals.uncertainty, "uncertainty"),
-        budget,
-        exclude=signals.selected,
-        tie_break=signals.prompt_ids,
-    )
+    scores, ids = need(signals.uncertainty, "uncertainty"), signals.prompt_ids
+    if signals.prices is not None:
+        return top_worth(scores, signals.prices, budget, exclude=signals.selected, tie_break=ids)
+    return top_scores(scores, budget, exclude=signals.selected, tie_break=ids)
 
 
 def _k_center(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
@@ -87,7 +87,7 @@ def _facility_location(
     if kernel == "rbf":
         gamma = options.gamma
         if gamma == "auto":
-            gamma = auto_gamma(embeddings, options.gammas, budget, **shared)
+            gamma = auto_gamma(embeddings, options.gammas, _count(signals, budget), **shared)
         width = {"gamma": gamma}
     ranking = facility_location(
         embeddings,
@@ -95,10 +95,20 @@ def _facility_location(
         kernel=kernel,
         utility=utility,
         utility_weight=options.utility_weight,
+        prices=signals.prices,
         **width,
         **shared,
     )
     return replace(ranking, details={**ranking.details, **width})
+
+
+def _count(signals: Signals, budget: int) -> int:
+    """How many prompts are chosen, of money as many as it buys at the mean price."""
+    if signals.prices is None:
+        return budget
+    from edsel_assets.selection.spending import typical_count
+
+    return typical_count(signals.prices, budget, len(signals.prompt_ids) - len(signals.selected))
 
 
 def _fl_cosine(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
@@ -160,19 +170,27 @@ def _kmq_round(signals: Signals, budget: int, options: StrategyOptions) -> Ranki
 
 
 def _deita(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
+    from edsel_assets.selection import spending
     from edsel_assets.selection.quality_diversity import deita
 
-    return deita(
+    complexity, prices = need(signals.complexity, "complexity"), signals.prices
+    rank = partial(
+        deita,
         need(signals.embeddings, "embeddings"),
         need(signals.quality, "quality"),
-        need(signals.complexity, "complexity"),
-        budget,
+        complexity if prices is None else spending.per_price(complexity, prices),
         threshold=options.deita_threshold,
         selected=signals.selected,
         tie_break=signals.prompt_ids,
         device=options.device,
         progress=options.progress,
     )
+    if prices is None:
+        return rank(budget)
+    free = len(signals.prompt_ids) - len(signals.selected)
+    ranking = spending.in_order(rank, prices, budget, free)
+    scores = need(signals.quality, "quality") * complexity
+    return replace(ranking, gains=scores[ranking.indices])
 
 
 def _qdit(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
@@ -188,6 +206,7 @@ def _qdit(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
         engine="auto" if options.engine == "apricot" else options.engine,
         memory_limit=options.memory_limit,
         device=options.device,
+        prices=signals.prices,
         progress=options.progress,
     )
 
@@ -220,6 +239,7 @@ _ROWS = (
             summary=summary,
             needs=frozenset({UNCERTAINTY}),
             measure=measure,
+            per_price=True,
         )
         for measure, summary in _UNCERTAINTY_MEASURES.items()
     ),
@@ -237,6 +257,7 @@ _ROWS = (
         paper=f"{_BHATT}, Eq. 3",
         summary="Facility location, cosine similarity.",
         needs=frozenset({EMBEDDINGS}),
+        per_price=True,
     ),
     Strategy(
         name="fl_rbf",
@@ -245,6 +266,7 @@ _ROWS = (
         summary="Facility location, RBF kernel.",
         needs=frozenset({EMBEDDINGS}),
         settings=("selection.normalise", *_GAMMA),
+        per_price=True,
     ),
     Strategy(
         name="fl_rbf_min_margin",
@@ -254,6 +276,7 @@ _ROWS = (
         needs=frozenset({EMBEDDINGS, UNCERTAINTY}),
         settings=("selection.normalise", *_GAMMA, "selection.utility_weight"),
         measure="min_margin",
+        per_price=True,
     ),
     Strategy(
         name="km_random",
@@ -290,6 +313,7 @@ _ROWS = (
         summary="Best complexity x quality, near-duplicates skipped.",
         needs=frozenset({EMBEDDINGS, QUALITY}),
         settings=("selection.deita_threshold",),
+        per_price=True,
     ),
     Strategy(
         name="qdit",
@@ -298,6 +322,7 @@ _ROWS = (
         summary="Facility location traded against quality.",
         needs=frozenset({EMBEDDINGS, QUALITY}),
         settings=("selection.qdit_alpha",),
+        per_price=True,
     ),
     Strategy(
         name="iterative_kmq_perplexity",

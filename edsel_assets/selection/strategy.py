@@ -33,6 +33,7 @@ class Signals:
         complexity: (N,) non-negative, higher is more complex.
         cluster_weights: (C,) non-negative shares of a round's budget; iterative strategies only.
         selected: rows annotated already; never returned, and new picks are conditioned on them.
+        prices: (N,) at least 0; with them, a strategy's budget is money.
     """
 
     prompt_ids: np.ndarray
@@ -43,6 +44,7 @@ class Signals:
     complexity: np.ndarray | None = None
     cluster_weights: np.ndarray | None = None
     selected: tuple[int, ...] | np.ndarray = ()
+    prices: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ class Strategy:
         measure: the one uncertainty measure it reads, or None.
         nested: the ranking at a budget is a prefix of that at any larger one.
         stochastic: the seed changes the choice.
+        per_price: ``select`` reads ``signals.prices`` and prefers what is worth more for its price. The
+            picks of others are taken until the money is spent (``spending``).
         scorer: where it runs in rounds, what scores the answers of a round; ``select`` chooses one round by
             ``signals.cluster_weights``.
     """
@@ -111,6 +115,7 @@ class Strategy:
     measure: str | None = None
     nested: bool = True
     stochastic: bool = False
+    per_price: bool = False
     scorer: str | None = None
 
     @property
@@ -119,8 +124,12 @@ class Strategy:
         return self.scorer is not None
 
     def __call__(self, signals: Signals, budget: int, options: StrategyOptions | None = None) -> Ranking:
-        """``select``, with default options where none are given."""
-        return self.select(signals, budget, options or StrategyOptions())
+        """``select``, with default options where none are given; with prices, ``budget`` is money."""
+        if signals.prices is None:
+            return self.select(signals, budget, options or StrategyOptions())
+        from edsel_assets.selection.spending import spend
+
+        return spend(self, signals, budget, options or StrategyOptions())
 
 
 Signal = TypeVar("Signal")

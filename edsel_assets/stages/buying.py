@@ -16,12 +16,14 @@ import pyarrow.compute as pc
 
 from edsel_assets import annotation
 from edsel_assets.selection.core.draws import keyed_uniforms
+from edsel_assets.selection.spending import fitting
+from edsel_assets.stages.prices import prices_of
 from edsel_assets.stages.training_sets import TRAINING_SET
 from edsel_assets.study import Study
 
 ORDERS = pa.schema(
     [
-        *annotation.ORDER_SCHEMA,
+        *annotation.SHOWN_SCHEMA,
         ("validation", pa.bool_()),
         ("cell", pa.string()),
     ]
@@ -166,14 +168,19 @@ def next_order(
     pool: pa.Table,
     *,
     strategy: str,
-    budget: int,
+    budget: float,
     cell: str,
     manifest: Mapping[str, Any],
     replaces: Sequence[str] = (),
+    unit: str = "prompts",
 ) -> annotation.Order:
     """Place an order for the first ``budget`` prompts of ``selection`` that nobody asked for yet.
 
+    Where ``budget`` is money, for each of them in their order that can still be paid from it; the prompts
+    bought to validate are paid from it first.
+
     Args:
+        budget: prompts, or money, as ``unit`` says.
         selection: ``rank, prompt_id, gain`` of one replicate.
         cell: what the picks are taken from.
         manifest: ``ledger`` of that cell, and ``behind`` it those of all that it was made from.
@@ -184,14 +191,25 @@ def next_order(
     """
     asked = annotation.asked_prompts(store)
     rows = {row["prompt_id"]: row for row in pool.to_pylist()}
-    chosen = [row for row in selection.sort_by("rank").to_pylist() if row["prompt_id"] not in asked][:budget]
-    if not chosen:
+    left = [row for row in selection.sort_by("rank").to_pylist() if row["prompt_id"] not in asked]
+    chosen = left[: int(budget)] if unit == "prompts" else _affordable(study, left, rows, pool, budget)
+    if not left:
         raise NothingToOrder(
             f"All {selection.num_rows} picks of {cell} are asked for already. Add prompts to the pool, or "
             "raise selection.budgets."
         )
     taken = {row["prompt_id"] for row in chosen} | set(asked)
     validation = _validation_sample(study, [p for p in rows if p not in taken])
+    if unit == "money" and validation:
+        rest = budget - sum(prices_of(study, [rows[p] for p in validation], pool))
+        others = [row for row in left if row["prompt_id"] not in validation]
+        chosen = _affordable(study, others, rows, pool, rest) if rest > 0 else []
+    if not chosen:
+        raise NothingToOrder(
+            f"No pick of {cell} that nobody asked for can be paid from {budget:g}"
+            + (f", of which {len(validation)} prompts to validate come first" if validation else "")
+            + ". Order for more."
+        )
     every = [*chosen, *({"prompt_id": p, "gain": None} for p in validation)]
     prices = prices_of(study, [rows[row["prompt_id"]] for row in every], pool)
     picks = pa.table(
@@ -212,6 +230,7 @@ def next_order(
         study=study.name,
         strategy=strategy,
         budget=budget,
+        unit=unit,
         manifest={**manifest, "cell": cell, "replaces": list(replaces)},
         validation=validation,
     )
@@ -235,28 +254,16 @@ def record_orders(store: Path) -> None:
         )
 
 
-def prices_of(study: Study, rows: Sequence[Mapping[str, Any]], pool: pa.Table) -> list[float]:
-    """The expected price of each prompt, by the study's rule."""
-    rule, prompts = study.annotation, [row["prompt"] for row in rows]
-    if rule.price_by == "prompt":
-        return annotation.constant_prices(prompts, rule.price)
-    if rule.price_by == "column":
-        return annotation.column_prices(
-            [row["prompt_id"] for row in rows], {row["prompt_id"]: row.get("price") for row in rows}
-        )
-    known = pool.filter(pool["response"].is_valid())
-    lengths = pc.utf8_length(known["response"]).to_pylist()
-    expected = annotation.expected_lengths(
-        [row["task"] for row in rows],
-        list(zip(known["task"].to_pylist(), lengths, strict=True)),
-        prior=rule.expected_response,
-    )
-    return annotation.length_prices(
-        prompts,
-        expected,
-        per_thousand_prompt=rule.per_thousand_prompt,
-        per_thousand_response=rule.per_thousand_response,
-    )
+def _affordable(
+    study: Study,
+    picks: Sequence[Mapping[str, Any]],
+    rows: Mapping[str, Mapping[str, Any]],
+    pool: pa.Table,
+    money: float,
+) -> list[Mapping[str, Any]]:
+    """Each of ``picks``, in their order, that can be paid from what those before it left."""
+    prices = np.asarray(prices_of(study, [rows[row["prompt_id"]] for row in picks], pool), dtype=np.float64)
+    return [row for row, taken in zip(picks, fitting(prices, money), strict=True) if taken]
 
 
 def _validation_sample(study: Study, free: Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ Bhatt et al. 2024, Section 4.4 and Figure 3; Yu et al. 2024, Figures 3 and 4.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from edsel_assets.selection import (
     usable_gamma,
 )
 from edsel_assets.stages.inputs import clusters_of, column, embedding_matrix
+from edsel_assets.stages.prices import money_prices
 from edsel_assets.study import Study
 
 _SILHOUETTE_SAMPLE = 10_000
@@ -25,15 +26,19 @@ _POINTS = 200
 
 
 def widths(
-    study: Study, pool: pa.Table, embeddings: pa.Table
+    study: Study, pool: pa.Table, embeddings: pa.Table, read: Callable[[list[str]], pa.Table]
 ) -> tuple[dict[float, np.ndarray], list[float], float | None]:
-    """Gain curves of the study's widths, those not saturated at the budget, and the one "auto" takes."""
+    """Gain curves of the study's widths, those not saturated at the budget, and the one "auto" takes.
+
+    Args:
+        read: columns -> the pool's table, read where budgets are money.
+    """
     ids, chosen = pool["prompt_id"], study.selection
     limit = chosen.memory_limit_gib
     curves = gain_curves(
         embedding_matrix(embeddings, ids),
         chosen.gammas,
-        max(chosen.budgets),
+        largest_count(study, read),
         normalise=chosen.normalise,
         tie_break=ids.to_numpy().astype(str),
         engine=chosen.engine,
@@ -42,6 +47,15 @@ def widths(
     )
     usable = [gamma for gamma, gains in curves.items() if usable_gamma({gamma: gains}) is not None]
     return curves, usable, usable_gamma(curves)
+
+
+def largest_count(study: Study, read: Callable[[list[str]], pa.Table]) -> int:
+    """Prompts of the largest budget; of money, as many as it buys at the mean price."""
+    from edsel_assets.selection.spending import typical_count
+
+    prices = money_prices(study, read)
+    largest = max(study.selection.budgets)
+    return largest if prices is None else typical_count(prices, largest, len(prices))
 
 
 def gain_table(curves: Mapping[float, np.ndarray]) -> pa.Table:

@@ -63,6 +63,7 @@ def signals_of(
     clustering: Any | None,
     quality: pa.Table | None,
     cluster_weights: np.ndarray | None = None,
+    prices: np.ndarray | None = None,
 ) -> Signals:
     """The signals that ``strategy`` needs, and no others: embeddings are read only for those."""
     ids = pool["prompt_id"]
@@ -76,6 +77,7 @@ def signals_of(
         complexity=None if quality is None else column(quality, "complexity", ids, "quality_scores"),
         cluster_weights=cluster_weights,
         selected=annotated_rows(annotations, ids),
+        prices=prices,
     )
 
 

@@ -38,13 +38,15 @@ def rank(
     """Every ranking of one strategy that its selections are cut from.
 
     A nested strategy ranks once, to the largest budget (``budget`` is null); another one once
-    per budget. A stochastic strategy does so per replicate, replicate r with ``seed + r``.
+    per budget, as does every strategy whose budgets are money. A stochastic strategy does so per replicate,
+    replicate r with ``seed + r``.
 
     Returns:
         The schema ``RANKINGS``, rank counted from 0. ``ranking_summaries`` reads back each
         ranking's objective, upper bound and details.
     """
-    cuts: list[int | None] = [None] if strategy.nested else [*sorted(budgets)]
+    nested = strategy.nested and signals.prices is None
+    cuts: list[int | None] = [None] if nested else [*sorted(budgets)]
     pieces, summaries = [], []
     for replicate in range(replicates if strategy.stochastic else 1):
         for cut in cuts:
@@ -90,9 +92,10 @@ def _summary(ranking: Ranking, budget: int | None, replicate: int) -> dict[str, 
 def cut(rankings: pa.Table, budget: int) -> pa.Table:
     """The selection at ``budget``: ``replicate, rank, prompt_id, gain``, of every replicate."""
     nested = rankings["budget"].null_count == rankings.num_rows
-    rows = pc.less(rankings["rank"], budget)
-    if not nested:
-        rows = pc.and_(rows, pc.fill_null(pc.equal(rankings["budget"], budget), False))
+    if nested:
+        rows = pc.less(rankings["rank"], budget)
+    else:
+        rows = pc.fill_null(pc.equal(rankings["budget"], budget), False)
     return rankings.filter(rows).drop_columns(["budget"]).replace_schema_metadata(None)
 
 
@@ -102,8 +105,11 @@ def prefix_guarantee(rankings: pa.Table, budget: int) -> float | None:
     For greedy gains g of a monotone submodular F, any S of b prompts has
     F(S) <= F(S_t) + b g_{t+1} for every t, and F(S) <= F(S_b) / (1 - 1/e) (Nemhauser et al.
     1978). The stored bound is used where the budget is the whole ranking's.
-    None for strategies without such an objective.
+    None for strategies without such an objective. For a budget of money it is the ranking's own.
     """
+    for money in (s for s in ranking_summaries(rankings) if "spent" in s["details"]):
+        if money["budget"] == budget and money["replicate"] == 0:
+            return money["guarantee"]
     summaries = [s for s in ranking_summaries(rankings) if s["budget"] is None]
     if not summaries or summaries[0]["upper_bound"] is None or summaries[0]["details"].get("engine") is None:
         return None

@@ -19,7 +19,7 @@ from edsel_assets.study import Study
 
 
 def round_size(budget: int, round_number: int, rounds: int) -> int:
-    """New prompts of round ``round_number`` (from 1): b/N, such that all rounds sum to the budget."""
+    """New prompts, or money, of round ``round_number`` (from 1): b/N; all rounds sum to the budget."""
     return budget * round_number // rounds - budget * (round_number - 1) // rounds
 
 
@@ -32,7 +32,10 @@ def round_options(study: Study, strategy: str, seed: int) -> StrategyOptions:
 def pick_round(
     strategy: Strategy, signals: Signals, size: int, options: StrategyOptions, earlier: Sequence[pa.Table]
 ) -> pa.Table:
-    """``size`` prompts that no earlier round chose and nobody annotated yet, as ``replicate, rank, ...``."""
+    """``size`` prompts that no earlier round chose and nobody annotated yet, as ``replicate, rank, ...``.
+
+    With prices among the signals, ``size`` is money.
+    """
     taken = set().union(*(table["prompt_id"].to_pylist() for table in earlier)) if earlier else set()
     rows = np.flatnonzero([str(p) in taken for p in signals.prompt_ids])
     known = np.union1d(np.asarray(signals.selected, dtype=np.int64), rows)

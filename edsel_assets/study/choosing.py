@@ -70,7 +70,7 @@ class SelectionSettings(Switches):
         default_factory=dict, description="Further strategies by name, each a variant of another."
     )
     budgets: list[Positive] = Field(
-        description="Prompts to annotate, each a cut of the ranking.", min_length=1
+        description="Prompts to annotate, each a cut of the ranking; money with by_price.", min_length=1
     )
     budgets_of: dict[str, list[Positive]] = Field(
         default_factory=dict,
@@ -83,6 +83,11 @@ class SelectionSettings(Switches):
     engine: Literal["auto", "dense", "sparse", "blocked", "apricot"] = "auto"
     memory_limit_gib: Annotated[float, Field(gt=0)] | None = Field(
         None, description="Most memory for selection."
+    )
+    by_price: bool = Field(
+        False,
+        description="Budgets are money, by the prices of the section annotation: gain or score per price, "
+        "and until it is spent.",
     )
 
     @field_validator("strategies", "budgets", "gammas")

@@ -11,6 +11,7 @@ import pytest
 
 from edsel_assets.annotation import (
     ORDER_SCHEMA,
+    SHOWN_SCHEMA,
     AnnotationError,
     Ledger,
     asked_prompts,
@@ -35,9 +36,11 @@ def test_an_order_is_read_back_as_it_was_placed(store):
     assert (order.study, order.strategy, order.budget) == ("s", "k_center", 3)
     assert (order.manifest, order.validation) == (manifest, (ids[2],))
     table = order_table(store, "order-0001")
-    assert table.schema == ORDER_SCHEMA
+    assert table.schema == SHOWN_SCHEMA
+    assert table.drop_columns(["spend"]).schema == ORDER_SCHEMA
     assert table["rank"].to_pylist() == [0, 1, 2]
-    assert table.drop_columns(["order", "rank"]).to_pylist() == given.to_pylist()
+    assert table["spend"].to_pylist() == [0.5, 1.0, 1.5]
+    assert table.drop_columns(["order", "rank", "spend"]).to_pylist() == given.to_pylist()
     assert sorted(p.name for p in (store / "orders").iterdir()) == [
         ".lock",
         "order-0001.json",

@@ -82,6 +82,7 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
     ("selection.replacement", True, BY_QUALITY),
     ("selection.engine", "dense", NOTHING),
     ("selection.memory_limit_gib", 3.0, NOTHING),
+    ("selection.by_price", True, {"rankings", "round_selection", "kernel_width"}),
     ("finetuning.method", "dora", TRAINED),
     ("finetuning.rank", 3, TRAINED),
     ("finetuning.alpha", 3.0, TRAINED),
@@ -210,6 +211,26 @@ def test_budgets_make_rankings_stale_where_the_largest_changed_or_each_has_one(
     selection = study.selection.model_copy(update={"budgets": budgets})
     other = study.model_copy(update={"selection": selection})
     assert stale(other, home) == expand(freshness_of(other, home).lineage, expected)
+
+
+@pytest.mark.parametrize(
+    ("rule", "setting", "value", "matters"),
+    [
+        ("prompt", "price", 3.0, True),
+        ("length", "price", 3.0, False),
+        ("length", "per_thousand_prompt", 3.0, True),
+        ("length", "per_thousand_response", 3.0, True),
+        ("length", "expected_response", 3.0, True),
+        ("prompt", "expected_response", 3.0, False),
+        ("column", "price", 3.0, False),
+    ],
+)
+def test_prices_matter_to_selections_only_where_budgets_are_money(rule, setting, value, matters) -> None:
+    money = changed(changed(Study.load("demo"), "selection.by_price", True), "annotation.price_by", rule)
+    other = changed(money, f"annotation.{setting}", value)
+    for kind, partition in (("rankings", "fl_rbf"), ("rankings", "random"), ("kernel_width", None)):
+        before, after = (reads.settings_of(study, kind, partition) for study in (money, other))
+        assert (before != after) is matters, kind
 
 
 def test_a_metric_makes_the_report_stale_and_no_score(filled) -> None:

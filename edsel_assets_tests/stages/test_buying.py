@@ -80,6 +80,37 @@ def test_an_order_is_the_next_picks_and_no_prompt_is_asked_for_twice(tmp_path) -
     assert why[0] == "fl_rbf, pick 1, gain 20"
 
 
+def by_column(**rule) -> Study:
+    return tiny_study(
+        pool={"columns": {"prompt": "prompt", "price": "price"}}, annotation={"price_by": "column", **rule}
+    )
+
+
+def test_an_order_for_money_takes_each_pick_in_order_that_can_still_be_paid(tmp_path) -> None:
+    # Prompt i costs i. In the order 6, 5, 0, 2, 1, 3 with 9: 6, not 5, 0, 2, 1; 3 is too much.
+    ranked = [IDS[i] for i in (6, 5, 0, 2, 1, 3)]
+    placed = order(tmp_path, by_column(), ids=ranked, budget=9.0, unit="money")
+    table = annotation.order_table(tmp_path, placed.name)
+    assert table["prompt_id"].to_pylist() == [IDS[i] for i in (6, 0, 2, 1)]
+    assert table["price"].to_pylist() == [6.0, 0.0, 2.0, 1.0]
+    assert table["spend"].to_pylist() == [6.0, 6.0, 8.0, 9.0]
+    assert (placed.budget, placed.unit) == (9.0, "money")
+    assert annotation.read_order(tmp_path, placed.name) == placed
+    with pytest.raises(NothingToOrder, match="can be paid from 2"):
+        order(tmp_path, by_column(), ids=ranked, budget=2.0, unit="money")
+
+
+def test_what_validates_is_paid_first(tmp_path) -> None:
+    placed = order(tmp_path, by_column(validation=2), budget=40.0, unit="money")
+    table = annotation.order_table(tmp_path, placed.name)
+    assert len(placed.validation) == 2
+    assert set(placed.validation) <= set(table["prompt_id"].to_pylist())
+    assert table["spend"].to_pylist()[-1] == sum(table["price"].to_pylist()) <= 40.0
+    assert len(set(table["prompt_id"].to_pylist())) == table.num_rows
+    with pytest.raises(NothingToOrder, match="2 prompts to validate come first"):
+        order(tmp_path, by_column(validation=2), budget=0.5, unit="money")
+
+
 def test_when_all_picks_are_asked_for_nothing_is_ordered(tmp_path) -> None:
     order(tmp_path, ids=IDS[:3])
     with pytest.raises(NothingToOrder, match="All 3 picks of rankings"):

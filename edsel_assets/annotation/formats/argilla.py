@@ -22,7 +22,7 @@ from edsel_assets.annotation.formats.row import AnswerRow
 
 _TOOL = "Argilla"
 _QUESTION = "response"
-_METADATA = ("prompt_id", "order", "rank", "task", "why", "price")
+_METADATA = ("prompt_id", "order", "rank", "task", "why", "price", "spend")
 _TEXT = {"type": "text", "use_markdown": False}
 SETTINGS: dict[str, Any] = {
     "guidelines": "Answer the prompt as the assistant should. Discard what cannot be answered.",

@@ -53,8 +53,8 @@ def write_text(path: Path, text: str) -> Path:
 
 
 def known(row: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """The fields of ``row`` that are not null."""
-    return {name: row[name] for name in names if row[name] is not None}
+    """The fields of ``row`` that are there and not null."""
+    return {name: row[name] for name in names if row.get(name) is not None}
 
 
 def rows(table: pa.Table) -> list[dict[str, Any]]:

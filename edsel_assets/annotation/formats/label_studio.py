@@ -17,7 +17,7 @@ from edsel_assets.annotation.formats.documents import known, read_objects, rows,
 from edsel_assets.annotation.formats.row import AnswerRow
 
 _TOOL = "Label Studio"
-_SHOWN = ("order", "rank", "prompt_id", "prompt", "task", "why", "price")
+_SHOWN = ("order", "rank", "prompt_id", "prompt", "task", "why", "price", "spend")
 #: The labelling interface that our tasks are for: the prompt as plain text, one answer under it.
 CONFIG = """<View>
   <Style>.htx-text{ white-space: pre-wrap; }</Style>

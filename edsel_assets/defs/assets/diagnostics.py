@@ -16,12 +16,13 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     ) -> dg.Output:
         """Gain of each further prompt for several kernel widths (Bhatt et al. 2024, Figure 3)."""
         from edsel_assets.report.plots import gain_curves
-        from edsel_assets.stages.diagnostics import gain_table, widths
+        from edsel_assets.stages.diagnostics import gain_table, largest_count, widths
 
         with timed() as time:
-            curves, usable, chosen = widths(study, pool.read(["prompt_id"]), embeddings.read())
+            ids = pool.read(["prompt_id"])
+            curves, usable, chosen = widths(study, ids, embeddings.read(), pool.read)
         note = "no width of selection.gammas passes; add smaller ones" if chosen is None else chosen
-        picture = gain_curves(curves, budget=max(study.selection.budgets), usable=usable, chosen=chosen)
+        picture = gain_curves(curves, budget=largest_count(study, pool.show), usable=usable, chosen=chosen)
         shown = {"auto_gamma": note, "gains": plot(picture)}
         return versioned_output(context, gain_table(curves), {**shown, **time})
 

@@ -77,6 +77,7 @@ def _selection(graph: Graph, number: int) -> dg.AssetsDefinition:
         from edsel_assets.stages.describe import with_prompts
         from edsel_assets.stages.held_out import known_ids
         from edsel_assets.stages.inputs import signals_of
+        from edsel_assets.stages.prices import money_prices
         from edsel_assets.stages.rounds import ordered_round, pick_round, round_options, round_size
 
         cell = dimensions(context)
@@ -95,6 +96,7 @@ def _selection(graph: Graph, number: int) -> dg.AssetsDefinition:
             clusters,
             quality_scores,
             None if weights is None else weights["weight"].to_numpy(),
+            money_prices(study, pool.read),
         )
         table = pick_round(
             study.strategy(name),

@@ -42,9 +42,11 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     ) -> dg.Output:
         """The order in which a strategy would annotate, to the largest budget: the expensive part."""
         from edsel_assets.report.plots import embedding_map
+        from edsel_assets.report.purchase_plots import objective_by_spend
         from edsel_assets.stages.describe import map_of, with_prompts
         from edsel_assets.stages.held_out import known_ids
         from edsel_assets.stages.inputs import signals_of, strategy_options
+        from edsel_assets.stages.prices import money_prices
         from edsel_assets.stages.rankings import rank, ranking_summaries
 
         strategy = study.strategy(context.partition_key)
@@ -58,6 +60,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             uncertainty_scores,
             clusters,
             quality_scores,
+            prices=money_prices(study, pool.read),
         )
         with timed() as time:
             table = rank(
@@ -74,6 +77,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             "summaries": dg.MetadataValue.json(summaries),
             "preview": preview(with_prompts(table, pool.show())),
         }
+        if "curves" in summaries[-1]["details"]:
+            metadata["objective_by_spend"] = plot(objective_by_spend(summaries[-1]["details"]["curves"]))
         if EMBEDDINGS in strategy.needs:
             metadata["map"] = plot(embedding_map(*map_of(table, ids, source.show), title=strategy.name))
         if summaries[0]["guarantee"] is not None:
@@ -92,6 +97,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     def selections(context: dg.AssetExecutionContext, pool: StoredTable, rankings: Table) -> dg.Output:
         """The prompts to annotate with this budget: the cut of the ranking."""
         from edsel_assets.stages.describe import task_shares, with_prompts
+        from edsel_assets.stages.prices import with_prices
         from edsel_assets.stages.rankings import cut, prefix_guarantee
 
         budget = int(dimensions(context)["budget"])
@@ -99,6 +105,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         guarantee = prefix_guarantee(rankings, budget)
         metadata = {} if guarantee is None else {"at_least_of_optimum": guarantee}
         shares = task_shares(table, pool.show())
+        priced = with_prices(study, table, pool.show)
         return versioned_output(
             context,
             table,
@@ -107,7 +114,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
                 "replicates": len(set(table["replicate"].to_pylist())),
                 "tasks_reached": int((shares["selected"].to_numpy() > 0).sum()),
                 "by_task": preview(shares, rows=40),
-                "preview": preview(with_prompts(table, pool.show())),
+                "expected_price": float(priced["spend"].to_numpy().max(initial=0.0)),
+                "preview": preview(with_prompts(priced, pool.show())),
             },
         )
 

@@ -97,3 +97,13 @@ def choose_engine(
         f"memory_limit must hold the engine ({engine}); got {limit / 2**30:.2f} GiB, and on {size} prompts "
         f"of {dim} dimensions they need: {listed}. Raise memory_limit, choose another engine or pool."
     )
+
+
+def choose_full_engine(engine: str, size: int, dim: int, limit: int, device: torch.device) -> str:
+    """An engine that keeps every candidate's gain, which choosing for money needs: dense, else blocked.
+
+    ``sparse`` and ``apricot`` do not, and stand for the one of the two that fits, as ``auto`` does.
+    """
+    if engine in ("dense", "blocked"):
+        return choose_engine(engine, size, dim, limit, device, stochastic=True)
+    return choose_engine("auto", size, dim, limit, device, stochastic=True)

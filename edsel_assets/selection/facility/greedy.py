@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edsel_assets.selection import spending
 from edsel_assets.selection.core import checks, draws
 from edsel_assets.selection.core.embeddings import as_embeddings
 from edsel_assets.selection.core.ranking import Ranking
@@ -19,7 +20,7 @@ KERNELS = ("rbf", "cosine")
 
 def facility_location(
     embeddings: Any,
-    budget: int,
+    budget: float,
     *,
     kernel: str = "rbf",
     gamma: float = 0.002,
@@ -33,6 +34,7 @@ def facility_location(
     device: str | torch.device = "auto",
     stochastic: float | None = None,
     seed: int | None = None,
+    prices: Any = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Ranking:
     """Choose ``budget`` prompts that greedily maximise how well the pool is covered (higher is better).
@@ -44,7 +46,8 @@ def facility_location(
 
     Args:
         embeddings: (N, d) array or tensor, float16, bfloat16, float32 or float64, also memory-mapped.
-        budget: how many prompts to choose beside ``selected``; at most N less those.
+        budget: how many prompts to choose beside ``selected``, at most N less those; with ``prices``, the
+            money that they may cost.
         kernel: ``"rbf"`` or ``"cosine"``.
         gamma: width of the RBF kernel, in squared distance; over 0. Cosine does not use it.
         utility: (N,) numbers u >= 0, higher is preferred; None leaves the log term out.
@@ -64,6 +67,10 @@ def facility_location(
             at N / budget * log(1 / epsilon) random candidates a step and reaches 1 - 1/e - epsilon in
             expectation. Not exact, not nested, and labelled in ``details``; needs ``seed``.
         seed: of the draws of ``stochastic``.
+        prices: (N,) what each prompt costs, at least 0. The choice is then the better of greedy by gain per
+            price and greedy by gain, each passing over what cannot be paid: at least (1 - 1/e) / 2 of the
+            best (Leskovec et al. 2007, Khuller et al. 1999, Krause and Guestrin 2005). Gains may rise, and
+            a larger budget may choose others. ``details`` has both runs' objective by money spent.
         progress: called with (picked, budget).
 
     Returns:
@@ -82,22 +89,28 @@ def facility_location(
     views = as_embeddings(embeddings, normalise=normalise or kernel == "cosine", device=device)
     _full_precision(views.device)
     chosen = checks.selected_rows(selected, views.size)
-    budget = checks.budget_within(budget, views.size, len(chosen))
+    costs = None
+    if prices is None:
+        budget = checks.budget_within(budget, views.size, len(chosen))
+    else:
+        costs, budget = spending.checked(prices, budget, views.size)
+        _no_sample(stochastic)
     weight, values = _utility(utility, utility_weight, views.size)
-    if values is not None and engine == "apricot":
+    if values is not None and engine == "apricot" and costs is None:
         raise ValueError("engine='apricot' does not take a utility; choose another engine.")
     # Everything below works in priority order, so that equal gains go to the lower row.
     priority = checks.tie_order(tie_break, views.size)
     order = np.argsort(priority, kind="stable")
 
     # torch and the compiled parts take seconds to import: only who runs this pays for them.
-    from edsel_assets.selection.facility.engines import Job, choose_engine, memory_of
+    from edsel_assets.selection.facility.engines import Job, choose_engine, choose_full_engine, memory_of
     from edsel_assets.selection.facility.objective import Utility
     from edsel_assets.selection.facility.run import run
     from edsel_assets.selection.facility.similarity import make_kernel
 
     limit = memory_of(views.device) if memory_limit is None else memory_limit
-    name = choose_engine(engine, views.size, views.dim, limit, views.device, stochastic is not None)
+    place = (engine, views.size, views.dim, limit, views.device)
+    name = choose_engine(*place, stochastic is not None) if costs is None else choose_full_engine(*place)
     built = make_kernel(views, kernel, gamma, None if tie_break is None else order)
     chosen = priority[chosen]
     sampling = None
@@ -105,7 +118,15 @@ def facility_location(
         keys = draws.keys_of(tie_break, views.size)[order]
         sampling = float(stochastic), draws.keyed_words(seed, keys, "stochastic greedy")
     term = Utility(None if values is None else values[order], weight, chosen)
-    outcome = run(Job(built, term, chosen, budget, name, limit, sampling, progress))
+    if costs is None:
+        outcome = run(Job(built, term, chosen, int(budget), name, limit, sampling, progress))
+    else:
+        from edsel_assets.selection.facility.knapsack import run_for_money
+
+        job = Job(
+            built, term, chosen, 100, name, limit, None, progress
+        )  # progress in hundredths of the money
+        outcome = run_for_money(job, costs[order], budget)
     details = {
         "engine": name,
         "kernel": kernel,
@@ -152,6 +173,11 @@ def _full_precision(device: torch.device) -> None:
             "float32 products must keep float32 precision on a GPU, or gains blur; got "
             f"{torch.get_float32_matmul_precision()!r}. Call torch.set_float32_matmul_precision('highest')."
         )
+
+
+def _no_sample(stochastic: float | None) -> None:
+    if stochastic is not None:
+        raise ValueError("stochastic greedy counts prompts, not money; leave out stochastic or prices.")
 
 
 def _is_number(value: object) -> bool:

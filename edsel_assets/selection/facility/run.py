@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from edsel_assets.selection.core.embeddings import Embeddings
 from edsel_assets.selection.facility.apricot import run_apricot
 from edsel_assets.selection.facility.bounds import Certificate
 from edsel_assets.selection.facility.dense import Rows, State, TorchRows, run_greedy, start_state
-from edsel_assets.selection.facility.engines import Job, choose_engine, memory_of
+from edsel_assets.selection.facility.engines import Job, choose_engine, choose_full_engine, memory_of
 from edsel_assets.selection.facility.objective import LARGEST_TERM, Bonus
 from edsel_assets.selection.facility.similarity import UNIT, Kernel, make_kernel
 
@@ -51,7 +52,7 @@ def run(job: Job) -> Outcome:
     keys = state.gains.cpu().numpy() + job.utility.gains(job.kernel.size)
     keys[state.taken] = -1
     certificate.offer(job.budget, state.coverage, job.utility, keys)
-    objective = _objective(job.kernel, state.owners) + job.utility.term
+    objective = exact_coverage(job.kernel, state.owners) + job.utility.term
     if job.stochastic is None:
         certificate.greedy_bound(state.coverage / UNIT + job.utility.term, sum(state.pick_gains) / UNIT)
     return Outcome(
@@ -82,7 +83,7 @@ def _run_rows(job: Job, certificate: Certificate) -> State:
     return state
 
 
-def _objective(kernel: Kernel, owners: torch.Tensor) -> float:
+def exact_coverage(kernel: Kernel, owners: torch.Tensor) -> float:
     """The coverage part of F, each point by its owner's weight in float64; order-independent."""
     covered = torch.nonzero(owners >= 0).flatten()
     weights = kernel.exact_weights(covered, owners[covered].long())
@@ -108,16 +109,18 @@ def _sampler(job: Job) -> Callable[[np.ndarray], int] | None:
 def greedy_with_bonus(
     pool: Embeddings,
     bonus: np.ndarray,
-    budget: int,
+    budget: float,
     selected: np.ndarray,
     order: np.ndarray,
     engine: str,
     memory_limit: int | None,
     progress: Callable[[int, int], None] | None,
+    prices: np.ndarray | None = None,
 ) -> tuple[Outcome, str]:
     """Greedy on cosine facility location plus (N,) ``bonus`` >= 0; assumes checked input.
 
-    Rows of the outcome are in ``order``, that of priority. Also returns the engine that ran.
+    Rows of the outcome are in ``order``, that of priority. Also returns the engine that ran. With (N,)
+    ``prices``, ``budget`` is money.
     """
     if not math.fsum(bonus) < LARGEST_TERM:
         raise ValueError(
@@ -125,7 +128,14 @@ def greedy_with_bonus(
             "Scale quality down."
         )
     limit = memory_of(pool.device) if memory_limit is None else memory_limit
-    name = choose_engine(engine, pool.size, pool.dim, limit, pool.device, stochastic=False)
-    kernel = make_kernel(pool, "cosine", 1.0, order)
+    kernel_of = functools.partial(make_kernel, pool, "cosine", 1.0, order)
     term = Bonus(bonus[order], selected)
-    return run(Job(kernel, term, selected, budget, name, limit, None, progress)), name
+    if prices is not None:
+        from edsel_assets.selection.facility.knapsack import run_for_money
+
+        name = choose_full_engine(engine, pool.size, pool.dim, limit, pool.device)
+        job = Job(kernel_of(), term, selected, 100, name, limit, None, progress)
+        return run_for_money(job, prices[order], budget), name
+    name = choose_engine(engine, pool.size, pool.dim, limit, pool.device, stochastic=False)
+    kernel = kernel_of()
+    return run(Job(kernel, term, selected, int(budget), name, limit, None, progress)), name
