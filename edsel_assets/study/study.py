@@ -9,7 +9,7 @@ import os
 from importlib import resources
 from pathlib import Path
 
-from pydantic import model_validator
+from pydantic import Field, field_validator, model_validator
 
 from edsel_assets.study.base import Name, Settings
 from edsel_assets.study.choosing import AnnotationSettings, RoundsSettings, SelectionSettings
@@ -17,6 +17,7 @@ from edsel_assets.study.file import load_study
 from edsel_assets.study.inputs import EmbeddingSettings, ForwardSettings, ModelSettings, PoolSettings
 from edsel_assets.study.signals import ClusteringSettings, QualitySettings, UncertaintySettings
 from edsel_assets.study.trials import EvaluationSettings, FinetuningSettings, ReportSettings
+from edsel_assets.study.triggers import NIGHTLY, STALE, TriggerSettings
 
 
 class Study(Settings):
@@ -36,6 +37,15 @@ class Study(Settings):
     annotation: AnnotationSettings = AnnotationSettings()
     rounds: RoundsSettings = RoundsSettings()
     report: ReportSettings = ReportSettings()
+    triggers: list[TriggerSettings] = Field([NIGHTLY, STALE])
+
+    @field_validator("triggers")
+    @classmethod
+    def _own_names(cls, triggers: list[TriggerSettings]) -> list[TriggerSettings]:
+        names = [trigger.name for trigger in triggers]
+        if len(set(names)) != len(names):
+            raise ValueError(f"each trigger needs a name of its own; got {names}")
+        return triggers
 
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
