@@ -19,7 +19,7 @@ def build_definitions(study: Study, *, home: Path | None = None) -> dg.Definitio
 
     Imports neither torch nor transformers.
     """
-    from edsel_assets.defs import checks, jobs, order_jobs, schedules, sensors
+    from edsel_assets.defs import checks, jobs, order_jobs, triggers
     from edsel_assets.defs.assets import (
         annotation,
         diagnostics,
@@ -39,13 +39,14 @@ def build_definitions(study: Study, *, home: Path | None = None) -> dg.Definitio
     graph = Graph(study, edsel_home(home))
     modules = (pool, annotation, signals, diagnostics, selection, rounds, finetuning, evaluation, report)
     every_job = jobs.build(graph)
-    select = every_job[0]
+    assets = [asset for module in modules for asset in module.build(graph)]
+    schedules, sensors = triggers.build(graph, every_job[-1], assets)
     graph.definitions = dg.Definitions(
-        assets=[asset for module in modules for asset in module.build(graph)],
+        assets=assets,
         asset_checks=checks.build(graph),
         jobs=[*every_job, *order_jobs.build(graph)],
-        schedules=schedules.build(select),
-        sensors=sensors.build(graph, select),
+        schedules=schedules,
+        sensors=sensors,
         # One process a run: the next step finds the libraries and the model loaded.
         executor=dg.in_process_executor,
         resources={

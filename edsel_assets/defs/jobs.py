@@ -4,11 +4,16 @@ A Dagster asset job holds assets of one partitioning only, so these are ordinary
 step does what ``edsel run`` does; every cell is a run of its own, under the job's tag.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 import dagster as dg
+from pydantic import Field
 
 from edsel_assets.defs.graph import Graph
 from edsel_assets.planning.cells import Scope
 
+TARGETS_OP = "make_what_is_stale"
 PARTS = {
     "select": ("pool", "signals", "diagnostics", "selection"),
     "train_on_answers": ("annotation",),
@@ -25,8 +30,12 @@ _WORDS = {
 }
 
 
+class TargetsForm(dg.Config):
+    targets: list[str] = Field(["selections"], description="Assets to bring up to date, with what they need.")
+
+
 def build(graph: Graph) -> list[dg.JobDefinition]:
-    return [_job(graph, name) for name in PARTS]
+    return [*(_job(graph, name) for name in PARTS), _by_name(graph)]
 
 
 def scope_of(graph: Graph, part: str) -> Scope:
@@ -38,19 +47,40 @@ def scope_of(graph: Graph, part: str) -> Scope:
 def _job(graph: Graph, name: str) -> dg.JobDefinition:
     @dg.op(name=f"{name}_what_is_stale")
     def step(context: dg.OpExecutionContext) -> None:
-        from edsel_assets.running.local import Listener, materialize
-
-        assert graph.definitions is not None, "a job ran before its definitions were assembled"
-        listener = Listener(
-            finished=lambda cell, was_fresh: context.log.info(f"{cell}: {'fresh' if was_fresh else 'made'}")
-        )
-        outcome = materialize(
-            graph.study, graph.definitions, context.instance, graph.home, scope_of(graph, name), listener
-        )
-        context.add_output_metadata({"made": len(outcome.made), "fresh": len(outcome.fresh)})
+        _bring_up_to_date(graph, context, scope_of(graph, name))
 
     @dg.job(name=name, description=_WORDS[name], executor_def=dg.in_process_executor)
     def chosen() -> None:
         step()
 
     return chosen
+
+
+def _by_name(graph: Graph) -> dg.JobDefinition:
+    """The job that the triggers start."""
+
+    @dg.op(name=TARGETS_OP)
+    def step(context: dg.OpExecutionContext, config: TargetsForm) -> None:
+        _bring_up_to_date(graph, context, Scope(assets=frozenset(config.targets)))
+
+    @dg.job(description="Make what is stale of the assets named.", executor_def=dg.in_process_executor)
+    def bring_up_to_date() -> None:
+        step()
+
+    return bring_up_to_date
+
+
+def run_config(targets: Iterable[str]) -> dict[str, Any]:
+    """What the launchpad of ``bring_up_to_date`` takes for these assets."""
+    return {"ops": {TARGETS_OP: {"config": {"targets": sorted(targets)}}}}
+
+
+def _bring_up_to_date(graph: Graph, context: dg.OpExecutionContext, scope: Scope) -> None:
+    from edsel_assets.running.local import Listener, materialize
+
+    assert graph.definitions is not None, "a job ran before its definitions were assembled"
+    listener = Listener(
+        finished=lambda cell, was_fresh: context.log.info(f"{cell}: {'fresh' if was_fresh else 'made'}")
+    )
+    outcome = materialize(graph.study, graph.definitions, context.instance, graph.home, scope, listener)
+    context.add_output_metadata({"made": len(outcome.made), "fresh": len(outcome.fresh)})

@@ -81,15 +81,23 @@ class External:
             ValueError, OSError: where a file that the study names is not there.
         """
         found: dict[str, str] = {}
-        for source in reads.external_of(self._study, kind):
-            if source not in self._known:
-                self._known[source] = _SOURCES[source](self._study, self._hashes)
-                self._hashes.save()
-            found |= self._known[source]
+        for name in reads.external_of(self._study, kind):
+            found |= self.source(name)
         for name in recorded or ():
             if name.startswith(_DATA) and name not in found:
                 found[name] = self._data_set(name)
         return found
+
+    def source(self, name: str) -> dict[str, str]:
+        """Hash by name of the files of one source, such as ``reads.POOL_FILES``.
+
+        Raises:
+            ValueError, OSError: where a file that the study names is not there.
+        """
+        if name not in self._known:
+            self._known[name] = _SOURCES[name](self._study, self._hashes)
+            self._hashes.save()
+        return self._known[name]
 
     def data_sets(self, paths: list[Path]) -> dict[str, str]:
         """Names and hashes of the data sets that tasks were found to read."""
@@ -155,21 +163,21 @@ def _purchase_files(study: Study, hashes: FileHashes) -> dict[str, str]:
 
 
 def _listed(prefix: str, source: Any, hashes: FileHashes) -> dict[str, str]:
-    """The files of a source: local ones by content, remote ones by size and time of change."""
-    from edsel_assets.pools import pool_files
+    """The files of a source: local ones by content, remote ones by the store's own mark or time of change."""
+    from edsel_assets.pools import data_set_commit, pool_files
     from edsel_assets.store import fingerprint
 
     if DEMO in source.paths:
         return {f"{prefix}/{DEMO}": _sources_hash(hashes)}
     found = {}
     listed = pool_files(source)
-    base = os.path.commonpath([os.path.dirname(path) for path, _, _ in listed]) if listed else ""
-    for path, size, changed in listed:
-        local = Path(path)
-        name = f"{prefix}/{os.path.relpath(path, base)}"
-        found[name] = hashes.of(local) if local.is_file() else fingerprint(size=size, changed=changed)
-    # A data set of the hub has no files here: its name and revision stand for it.
-    return found or {f"{prefix}/{path}": fingerprint(revision=source.revision) for path in source.paths}
+    base = os.path.commonpath([os.path.dirname(file.path) for file in listed]) if listed else ""
+    for file in listed:
+        name = f"{prefix}/{os.path.relpath(file.path, base)}"
+        stamp = {"tag": file.tag} if file.tag else {"changed": file.modified}
+        found[name] = hashes.of(Path(file.path)) if file.local else fingerprint(size=file.bytes, **stamp)
+    # A data set of the hub has no files here: the commit that would be read stands for it.
+    return found or {f"{prefix}/{path}": data_set_commit(path, source.revision) for path in source.paths}
 
 
 def _sources_hash(hashes: FileHashes) -> str:

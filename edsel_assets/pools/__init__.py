@@ -9,8 +9,9 @@ its ``report``; ``annotations`` reads what is annotated already. Each wrong inpu
 
 from edsel_assets.demo import DEMO
 from edsel_assets.pools.annotations import ANNOTATION_SCHEMA, read_annotations
+from edsel_assets.pools.data_sets import data_set_commit
 from edsel_assets.pools.errors import PoolError
-from edsel_assets.pools.files import pool_files
+from edsel_assets.pools.files import ListedFile, pool_files
 from edsel_assets.pools.layouts import normalise, prompt_id
 from edsel_assets.pools.pool import read_pool
 from edsel_assets.pools.report import POOL_SCHEMA, PRICED_SCHEMA, FileCount, PoolReport
@@ -22,9 +23,11 @@ __all__ = [
     "POOL_SCHEMA",
     "PRICED_SCHEMA",
     "FileCount",
+    "ListedFile",
     "PoolError",
     "PoolReport",
     "PoolSource",
+    "data_set_commit",
     "normalise",
     "pool_files",
     "prompt_id",

@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from edsel_assets.demo import DEMO
 from edsel_assets.pools.errors import PoolError
@@ -25,6 +26,8 @@ _SUFFIXES = {
 }
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 _HTTP = ("http://", "https://")
+#: Under which names file systems give their own mark of a file's content.
+_TAGS = ("md5Hash", "Content-MD5", "content_md5", "ETag", "etag")
 _DATA_SET = re.compile(r"^[\w.-]+/[\w.-]+(:[\w.-]+)?$")
 
 
@@ -48,29 +51,61 @@ def open_source(source: PoolSource) -> list[Opened]:
     return [found[path] for path in sorted(found)]
 
 
-def pool_files(source: PoolSource) -> list[tuple[str, int, float]]:
-    """(path, bytes, modification time in seconds since 1970) of each file of ``source``, by name.
+class ListedFile(NamedTuple):
+    """A file of a source, as its file system lists it.
 
-    Lists only, reads nothing: it is what a sensor compares to notice new files. The demo and
-    data sets of the hub have no files to watch.
+    Attributes:
+        bytes: its size.
+        modified: seconds since 1970; 0 where the file system does not say.
+        tag: the store's own mark of its content (ETag, MD5); "" where there is none.
+        local: whether it lies on a local disk, where its content can be hashed.
+    """
+
+    path: str
+    bytes: int
+    modified: float
+    tag: str = ""
+    local: bool = False
+
+
+def pool_files(source: PoolSource) -> list[ListedFile]:
+    """Each file of ``source``, by name.
+
+    Lists only, reads nothing: it is what a trigger compares to notice new files. Listings that a file
+    system keeps are asked for anew. The demo and data sets of the hub have no files to watch.
     """
     listed = []
     for opened in open_source(source):
         if opened.fs is None:
             continue
-        directory = opened.fs.isdir(opened.path)
+        # Only a data set is a folder here; asking a web server would download the file.
+        directory = opened.format == "hf" and opened.fs.isdir(opened.path)
         for path in sorted(opened.fs.find(opened.path)) if directory else [opened.path]:
-            info = opened.fs.info(path)
-            listed.append((path, int(info["size"] or 0), _modified(opened.fs, path, info)))
+            listed.append(_listed(opened.fs, path))
     return listed
 
 
+def _listed(fs: Any, path: str) -> ListedFile:
+    try:
+        info = fs.info(path)
+        tag = next((str(info[name]) for name in _TAGS if info.get(name)), "")
+        modified = _modified(fs, path, info)
+    except Exception as error:  # each file system raises kinds of its own
+        raise PoolError(
+            f"Cannot look up {path}: {first_line(error)}. Check the path and its access."
+        ) from error
+    return ListedFile(path, int(info["size"] or 0), modified, tag, isinstance(fs, LocalFileSystem))
+
+
 def _modified(fs: Any, path: str, info: dict[str, Any]) -> float:
-    """Seconds since 1970; over HTTP as the server says, 0 where it does not."""
-    if not is_http(path):
+    """Seconds since 1970; 0 where the server or the file system does not say."""
+    if is_http(path):
+        stated = info.get("Last-Modified")
+        return parsedate_to_datetime(stated).timestamp() if stated else 0.0
+    try:
         return float(fs.modified(path).timestamp())
-    stated = info.get("Last-Modified")
-    return parsedate_to_datetime(stated).timestamp() if stated else 0.0
+    except NotImplementedError:
+        return 0.0
 
 
 def _open_path(path: str, source: PoolSource) -> list[Opened]:
@@ -80,6 +115,7 @@ def _open_path(path: str, source: PoolSource) -> list[Opened]:
         return [_open_http(path, source)]
     try:
         fs, inner = fsspec.core.url_to_fs(path)
+        fs.invalidate_cache()  # a file system keeps its listings as long as its process lives
         if fs.isfile(inner):
             return [_opened_file(fs, inner, source)]
         if fs.isdir(inner):

@@ -6,6 +6,7 @@ from edsel_assets.study.inputs import EmbeddingSettings, PoolSettings
 from edsel_assets.study.signals import MEASURES
 from edsel_assets.study.study import Study, shipped_studies
 from edsel_assets.study.trials import FinetuningSettings
+from edsel_assets.study.triggers import TriggerSettings
 
 __all__ = [
     "MEASURES",
@@ -15,5 +16,6 @@ __all__ = [
     "SelectionSettings",
     "Study",
     "StudyError",
+    "TriggerSettings",
     "shipped_studies",
 ]

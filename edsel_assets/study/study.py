@@ -10,7 +10,7 @@ from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from edsel_assets.keys import budget_key
 from edsel_assets.selection.strategies import STRATEGIES
@@ -21,6 +21,7 @@ from edsel_assets.study.file import load_study
 from edsel_assets.study.inputs import EmbeddingSettings, ForwardSettings, ModelSettings, PoolSettings
 from edsel_assets.study.signals import ClusteringSettings, QualitySettings, UncertaintySettings
 from edsel_assets.study.trials import EvaluationSettings, FinetuningSettings, ReportSettings
+from edsel_assets.study.triggers import NIGHTLY, STALE, TriggerSettings
 
 
 class Study(Settings):
@@ -43,6 +44,15 @@ class Study(Settings):
     annotation: AnnotationSettings = AnnotationSettings()
     rounds: RoundsSettings = RoundsSettings()
     report: ReportSettings = ReportSettings()
+    triggers: list[TriggerSettings] = Field([NIGHTLY, STALE])
+
+    @field_validator("triggers")
+    @classmethod
+    def _own_names(cls, triggers: list[TriggerSettings]) -> list[TriggerSettings]:
+        names = [trigger.name for trigger in triggers]
+        if len(set(names)) != len(names):
+            raise ValueError(f"each trigger needs a name of its own; got {names}")
+        return triggers
 
     @model_validator(mode="after")
     def _consistent(self) -> "Study":

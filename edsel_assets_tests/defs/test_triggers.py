@@ -1,4 +1,4 @@
-"""Jobs, the schedule, the sensors and the automation: what they would start, and that they are off."""
+"""Jobs and triggers: what they would start, why, and that they are off until switched on."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,11 +7,12 @@ import dagster as dg
 import pytest
 
 from edsel_assets.defs.build import build_definitions
-from edsel_assets.defs.jobs import PARTS
+from edsel_assets.defs.jobs import PARTS, run_config
 from edsel_assets.running.instance import fail_orphaned_runs, open_instance
 from edsel_assets.running.leases import hold, run_lease
 from edsel_assets.study import Study
-from edsel_assets_tests.defs.conftest import tiny_study
+from edsel_assets.study.triggers import NIGHTLY, STALE
+from edsel_assets_tests.defs.conftest import TINY, tiny_study
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def test_everything_that_starts_runs_is_off_until_switched_on() -> None:
 def test_jobs_are_named_for_what_a_person_wants() -> None:
     names = {job.name for job in build_definitions(tiny_study()).get_repository_def().get_all_jobs()}
     assert {"select", "train_on_answers", "finetune_and_score", "rounds", "report"} == set(PARTS) <= names
-    assert {"order_prompts", "export_order", "import_answers"} <= names
+    assert {"order_prompts", "export_order", "import_answers", "bring_up_to_date"} <= names
 
 
 def small_study(pool_file: Path) -> Study:
@@ -52,29 +53,86 @@ def small_study(pool_file: Path) -> Study:
     )
 
 
-def test_the_sensor_asks_for_a_selection_when_the_pools_files_change(pool_file, instance, tmp_path) -> None:
+def test_a_watching_trigger_records_first_and_then_starts_a_run_for_each_change(
+    pool_file, instance, tmp_path
+) -> None:
     definitions = build_definitions(small_study(pool_file), home=tmp_path / "home")
     sensor = definitions.get_sensor_def("stale_selections")
 
     def tick(cursor: str | None = None):
         return sensor.evaluate_tick(dg.build_sensor_context(instance=instance, cursor=cursor))
 
-    assert not tick().run_requests, "what was never made is left to a person"
-    assert definitions.get_job_def("select").execute_in_process(instance=instance).success
-    assert not tick().run_requests
+    first = tick()
+    assert not first.run_requests, "the first look records"
+    job = definitions.get_job_def("bring_up_to_date")
+    assert job.execute_in_process(instance=instance, run_config=run_config(["selections"])).success
+    settled = tick(first.cursor)
+    assert not settled.run_requests
     with pool_file.open("a", encoding="utf-8") as file:
         file.write('{"prompt": "Say more.", "response": "more", "task": "say"}\n')
-    changed = tick()
-    assert len(changed.run_requests) == 1
-    assert changed.run_requests[0].tags["edsel/reason"] == "pool: pool/pool.jsonl changed"
+    changed = tick(settled.cursor)
+    (request,) = changed.run_requests
+    cause = "pool/pool.jsonl changed: 1 prompt joined the pool"
+    assert request.tags["edsel/cause"] == cause
+    assert request.tags["edsel/trigger"] == "stale_selections"
+    assert request.tags["edsel/reason"] == STALE.reason
     assert not tick(changed.cursor).run_requests, "asked for once"
+    assert job.execute_in_process(instance=instance, run_config=request.run_config).success
+    assert tick(changed.cursor).skip_message == "Nothing that it watches changed."
 
 
-def test_the_schedule_selects_every_night(instance) -> None:
-    schedule = build_definitions(tiny_study()).get_schedule_def("reselect_nightly")
-    tick = schedule.evaluate_tick(dg.build_schedule_context(instance=instance))
-    assert schedule.job_name == "select"
-    assert len(tick.run_requests) == 1
+def test_a_file_that_cannot_be_read_is_a_reason_to_skip(pool_file, instance, tmp_path) -> None:
+    definitions = build_definitions(small_study(pool_file), home=tmp_path / "home")
+    sensor = definitions.get_sensor_def("stale_selections")
+    first = sensor.evaluate_tick(dg.build_sensor_context(instance=instance))
+    pool_file.write_text('{"prompt": "whole"}\n{"prompt": "ha', encoding="utf-8")
+    tick = sensor.evaluate_tick(dg.build_sensor_context(instance=instance, cursor=first.cursor))
+    assert not tick.run_requests
+    assert f"{pool_file}, row 2: " in tick.skip_message
+    assert "Traceback" not in tick.skip_message
+    pool_file.unlink()
+    gone = sensor.evaluate_tick(dg.build_sensor_context(instance=instance, cursor=tick.cursor))
+    assert str(pool_file) in gone.skip_message
+    assert gone.cursor == tick.cursor
+
+
+def test_a_clock_starts_a_run_only_where_something_is_to_be_made(pool_file, instance, tmp_path) -> None:
+    definitions = build_definitions(small_study(pool_file), home=tmp_path / "home")
+    schedule = definitions.get_schedule_def("reselect_nightly")
+
+    def tick():
+        return schedule.evaluate_tick(dg.build_schedule_context(instance=instance))
+
+    assert (schedule.job_name, schedule.cron_schedule) == ("bring_up_to_date", NIGHTLY.cron)
+    (request,) = tick().run_requests
+    assert "never made" in request.tags["edsel/cause"]
+    job = definitions.get_job_def("bring_up_to_date")
+    assert job.execute_in_process(instance=instance, run_config=request.run_config).success
+    after = tick()
+    assert (after.run_requests, after.skip_message) == ([], "Every target is fresh.")
+    pool_file.write_text("no JSON", encoding="utf-8")
+    assert str(pool_file) in tick().skip_message
+
+
+def test_declared_triggers_become_schedules_and_sensors(tmp_path) -> None:
+    declared = [
+        {"name": "weekly", "reason": "For Monday.", "cron": "30 6 * * 1", "timezone": "Asia/Tokyo"},
+        {"name": "grown", "watch": ["pool"], "minimum_new": 5, "seconds": 7, "active": True},
+    ]
+    study = Study.model_validate({**TINY, "triggers": declared})
+    repository = build_definitions(study, home=tmp_path).get_repository_def()
+    (schedule,), (sensor,) = repository.schedule_defs, repository.sensor_defs
+    assert (schedule.name, schedule.cron_schedule) == ("weekly", "30 6 * * 1")
+    assert schedule.execution_timezone == "Asia/Tokyo"
+    assert schedule.description == "For Monday. Makes what is stale of selections."
+    assert (sensor.name, sensor.minimum_interval_seconds) == ("grown", 7)
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+
+
+def test_a_target_that_is_no_asset_is_refused(tmp_path) -> None:
+    study = Study.model_validate({**TINY, "triggers": [{"name": "t", "watch": ["pool"], "targets": "all"}]})
+    with pytest.raises(ValueError, match=r"triggers: t has the target all, which is no asset; name some of "):
+        build_definitions(study, home=tmp_path)
 
 
 def test_the_select_job_makes_the_selections_and_then_finds_nothing_to_do(

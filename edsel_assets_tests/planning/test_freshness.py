@@ -123,6 +123,7 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
     ("rounds.start", "continue", {"round_weights", "round_checkpoint"}),
     ("rounds.epochs", 3, {"round_checkpoint"}),
     ("rounds.max_new_tokens", 3, {"round_weights"}),
+    ("triggers", [], NOTHING),
 ]
 #: These change which cells there are; they have tests of their own.
 SHAPES = {
@@ -148,6 +149,8 @@ SHAPES = {
 def changed(study: Study, dotted: str, value: Any) -> Study:
     """The study with one setting replaced, unchecked: some values need others beside them."""
     section, _, name = dotted.rpartition(".")
+    if not section:
+        return study.model_copy(update={name: value})
     part = getattr(study, section).model_copy(update={name: value})
     return study.model_copy(update={section: part})
 

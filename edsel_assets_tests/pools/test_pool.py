@@ -79,10 +79,11 @@ def test_directories_globs_lists_and_urls(tmp_path):
         assert report.table.to_pylist() == whole
         assert report.rows_read == 3
     listed = pool_files(PoolSource(tmp_path))
-    assert [(p, size) for p, size, _ in listed] == [
+    assert [(file.path, file.bytes) for file in listed] == [
         (str(p), p.stat().st_size) for p in (tmp_path / "a.jsonl", tmp_path / "sub" / "b.csv")
     ]
-    assert [m for _, _, m in listed] == pytest.approx([os.stat(p).st_mtime for p, _, _ in listed])
+    stamps = [os.stat(file.path).st_mtime for file in listed]
+    assert [file.modified for file in listed] == pytest.approx(stamps)
     assert pool_files(PoolSource(DEMO)) == []
 
 

@@ -97,7 +97,29 @@ def test_a_file_over_http_is_watched(tmp_path, server):
     path = tmp_path / "a.jsonl"
     path.write_bytes(LINES)
     stamp = int(path.stat().st_mtime)
-    assert pool_files(PoolSource(f"{server}/a.jsonl")) == [(f"{server}/a.jsonl", len(LINES), float(stamp))]
+    (listed,) = pool_files(PoolSource(f"{server}/a.jsonl"))
+    assert listed == (f"{server}/a.jsonl", len(LINES), float(stamp), "", False)
+
+
+def test_watching_a_file_over_http_downloads_nothing_of_it(tmp_path):
+    sent = []
+
+    class Counted(_Quiet):
+        def copyfile(self, source, outputfile):
+            sent.append(len(source.read()))
+
+        def end_headers(self):
+            self.send_header("ETag", '"mark-of-content"')
+            super().end_headers()
+
+    (tmp_path / "a.jsonl").write_bytes(LINES * 100_000)
+    handler = functools.partial(Counted, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        (listed,) = pool_files(PoolSource(f"http://127.0.0.1:{running.server_port}/a.jsonl"))
+        running.shutdown()
+    assert listed.tag == '"mark-of-content"'
+    assert len(sent) <= 1, "one look at whether it is there, which closes before the body"
 
 
 def test_what_does_not_work_over_http_is_said(tmp_path, server):

@@ -1,0 +1,198 @@
+"""What a trigger sees: whether anything that it watches changed by content, and what follows from that.
+
+The first look records and starts nothing. A later one compares with what was recorded. It remembers by a
+text, the cursor, which Dagster keeps between looks.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edsel_assets.planning import reads
+from edsel_assets.planning.cells import Cell, Scope, cell_path, cells_in, with_suffix
+from edsel_assets.planning.freshness import Freshness, file_differences
+from edsel_assets.planning.plan import plan
+from edsel_assets.study import TriggerSettings
+
+_SHOWN = 3
+_SOURCES = {
+    "pool": (reads.POOL_FILES,),
+    "answers": (reads.ANNOTATION_FILES, reads.PURCHASE_FILES),
+    "orders": (reads.ORDER_FILES,),
+    "model": (reads.MODEL_FILES,),
+    "tasks": (reads.TASK_FILES,),
+}
+_POOL = "pool/"
+
+
+class Seen(BaseModel):
+    """What a trigger remembers.
+
+    Attributes:
+        content: hash by name of what it watched, as of the last launch or, before that, the first look.
+        launches: how often it started a run; it makes the name of each one's request.
+        judged: hash of a change that was looked into and did not lead to a run.
+        message: why not.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    content: dict[str, str]
+    launches: int = 0
+    judged: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Look:
+    """Outcome of a look: whether to start a run, the reason in words, what to remember, the run's own key."""
+
+    launch: bool
+    message: str
+    cursor: str | None
+    key: str = ""
+
+
+def look(trigger: TriggerSettings, freshness: Freshness, cursor: str | None) -> Look:
+    """Compare what ``trigger`` watches with what ``cursor`` remembers of it.
+
+    What cannot be read is a reason to start nothing, named in the message; it is looked at again next time.
+    """
+    try:
+        content = watched(trigger, freshness)
+        seen = _remembered(cursor)
+        if seen is None:
+            message = f"Recorded {_count(len(content), 'name')} to compare with."
+            return Look(
+                False, f"{message} The first look starts nothing.", Seen(content=content).model_dump_json()
+            )
+        return _compared(trigger, freshness, seen, content)
+    except (ValueError, OSError) as error:
+        return Look(False, " ".join(str(error).split()), cursor)
+
+
+def due(trigger: TriggerSettings, freshness: Freshness) -> Look:
+    """Whether anything of the targets is to be made, whatever changed: what a schedule asks."""
+    try:
+        steps = plan(freshness, Scope(assets=trigger.assets)).certain
+        if any(step.cell == Cell("pool") for step in steps):
+            pool_change(freshness)  # so that a file that cannot be read stops it here
+    except (ValueError, OSError) as error:
+        return Look(False, " ".join(str(error).split()), None)
+    if not steps:
+        return Look(False, "Every target is fresh.", None)
+    return Look(True, _listed([f"{step.cell}: {'; '.join(step.reasons)}" for step in steps]), None)
+
+
+def watched(trigger: TriggerSettings, freshness: Freshness) -> dict[str, str]:
+    """Hash by name of all that ``trigger`` watches, as it is now."""
+    found: dict[str, str] = {}
+    for name in trigger.watch:
+        if name == "settings":
+            kinds = {cell.kind for cell in cells_in(freshness.lineage, Scope(assets=trigger.assets))}
+            found |= {f"settings of {kind}": reads.code_version(freshness.study, kind) for kind in kinds}
+        else:
+            for source in _SOURCES[name]:
+                found |= freshness.external.source(source)
+    return found
+
+
+@dataclass(frozen=True)
+class PoolChange:
+    """How the prompts in the pool's files differ from the stored pool's; ``same``: in nothing at all."""
+
+    joined: int
+    left: int
+    same: bool
+
+    def __str__(self) -> str:
+        if not self.joined and not self.left:
+            return "no prompt joined or left the pool"
+        parts = {"joined": self.joined, "left": self.left}
+        return ", ".join(f"{_count(n, 'prompt')} {verb}" for verb, n in parts.items() if n) + " the pool"
+
+
+def pool_change(freshness: Freshness) -> PoolChange:
+    """Read the pool's files and compare them with the stored pool; about 20 s for a million prompts.
+
+    Raises:
+        PoolError: naming the file that cannot be read.
+    """
+    from edsel_assets.planning.recording import content_of
+    from edsel_assets.stages.pools import read_study_pool
+    from edsel_assets.store import read_table
+
+    table = read_study_pool(freshness.study).selectable
+    now = set(table["prompt_id"].to_pylist())
+    ledger = freshness.ledger(Cell("pool"))
+    before: set[Any] = set()
+    if ledger is not None:
+        path = with_suffix(cell_path(freshness.root, Cell("pool")), ".parquet")
+        before = set(read_table(path, ["prompt_id"])["prompt_id"].to_pylist())
+    same = ledger is not None and content_of(table).value == ledger.content
+    return PoolChange(len(now - before), len(before - now), same)
+
+
+def _compared(trigger: TriggerSettings, freshness: Freshness, seen: Seen, content: dict[str, str]) -> Look:
+    from edsel_assets.store import fingerprint
+
+    changes = file_differences(seen.content, content)
+    if not changes:
+        return Look(False, "Nothing that it watches changed.", seen.model_dump_json())
+    stored = freshness.ledger(Cell("pool"))
+    mark = fingerprint(content=content, pool=stored.content if stored else None)
+    if mark == seen.judged:
+        return Look(False, seen.message, seen.model_dump_json())
+    decision, why = _decide(trigger, freshness, changes)
+    message = f"{_listed(changes)}: {why}"
+    if decision is Decision.WAIT:
+        waits = seen.model_copy(update={"judged": mark, "message": message})
+        return Look(False, message, waits.model_dump_json())
+    launch = decision is Decision.LAUNCH
+    after = Seen(content=content, launches=seen.launches + launch)
+    return Look(launch, message, after.model_dump_json(), f"{after.launches}-{mark}")
+
+
+class Decision(Enum):
+    """What a change leads to: a run, nothing, or another look once more has changed."""
+
+    LAUNCH = "launch"
+    PASS = "pass"
+    WAIT = "wait"
+
+
+def _decide(trigger: TriggerSettings, freshness: Freshness, changes: list[str]) -> tuple[Decision, str]:
+    in_pool = [change for change in changes if change.startswith(_POOL)]
+    try:
+        why = "a target is stale"
+        if in_pool:
+            change = pool_change(freshness)
+            why = str(change)
+            if len(in_pool) == len(changes) and change.same:
+                return Decision.PASS, "the prompts are the same"
+            if len(in_pool) == len(changes) and change.joined < trigger.minimum_new:
+                return Decision.WAIT, f"{why}; it waits for {trigger.minimum_new} new ones"
+        if not plan(freshness, Scope(assets=trigger.assets)).certain:
+            return Decision.PASS, "every target is fresh"
+        return Decision.LAUNCH, why
+    except (ValueError, OSError) as error:
+        return Decision.WAIT, " ".join(str(error).split())
+
+
+def _remembered(cursor: str | None) -> Seen | None:
+    """None where there is no cursor, or one of another version: then the next look records anew."""
+    try:
+        return None if cursor is None else Seen.model_validate_json(cursor)
+    except ValidationError:
+        return None
+
+
+def _listed(words: list[str]) -> str:
+    more = len(words) - _SHOWN
+    return "; ".join(words[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

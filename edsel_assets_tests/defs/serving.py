@@ -1,0 +1,56 @@
+"""The UI with its daemon as a person starts it, for tests that need both."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+class Server:
+    """A running ``dagster dev`` on loopback."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}/graphql"
+
+    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        request = urllib.request.Request(self.url, body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            content = json.load(answer)
+        assert "errors" not in content, content
+        return content["data"]
+
+    def wait(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                self.ask("{ version }")
+                return
+            except OSError:
+                assert time.monotonic() < deadline, "dagster dev did not come up"
+                time.sleep(1)
+
+
+@contextmanager
+def serving(study: Path, home: Path) -> Iterator[Server]:
+    """``edsel ui`` on a free port until the end of the block."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "edsel_assets.cli", "ui", "--study", str(study), "--port", str(port)]
+    process = subprocess.Popen([*command, "--home", str(home)], env={**os.environ, "OMP_NUM_THREADS": "1"})
+    try:
+        running = Server(port)
+        running.wait(120)
+        yield running
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
