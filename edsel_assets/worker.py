@@ -24,10 +24,15 @@ def main() -> None:
     os.dup2(2, 1)
     greeting = json.loads(sys.stdin.readline())
     runner = _open(greeting)
-    # What started it ends its workers by a signal when one of them failed.
+    # What started it ends its workers by a signal when one of them failed, or is gone itself.
     with suppress(KeyboardInterrupt):
         for line in sys.stdin:
-            print(json.dumps(_answer(runner, json.loads(line))), file=answers, flush=True)
+            answer = _answer(runner, json.loads(line))
+            try:
+                print(json.dumps(answer), file=answers, flush=True)
+            except BrokenPipeError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), answers.fileno())  # nothing is left to be told
+                return
 
 
 def _open(greeting: dict[str, Any]) -> Callable[[], Runner]:

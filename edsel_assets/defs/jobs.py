@@ -38,6 +38,7 @@ def scope_of(graph: Graph, part: str) -> Scope:
 def _job(graph: Graph, name: str) -> dg.JobDefinition:
     @dg.op(name=f"{name}_what_is_stale")
     def step(context: dg.OpExecutionContext) -> None:
+        from edsel_assets.running.instance import by_job
         from edsel_assets.running.local import Listener, materialize
 
         assert graph.definitions is not None, "a job ran before its definitions were assembled"
@@ -45,7 +46,13 @@ def _job(graph: Graph, name: str) -> dg.JobDefinition:
             finished=lambda cell, was_fresh: context.log.info(f"{cell}: {'fresh' if was_fresh else 'made'}")
         )
         outcome = materialize(
-            graph.study, graph.definitions, context.instance, graph.home, scope_of(graph, name), listener
+            graph.study,
+            graph.definitions,
+            context.instance,
+            graph.home,
+            scope_of(graph, name),
+            listener,
+            cause=by_job(name, context.run_id),
         )
         context.add_output_metadata({"made": len(outcome.made), "fresh": len(outcome.fresh)})
 
