@@ -32,7 +32,12 @@ def build(graph: Graph) -> list[dg.JobDefinition]:
 def scope_of(graph: Graph, part: str) -> Scope:
     """The cells that a job brings up to date, without what they need."""
     nodes = graph.lineage.nodes.values()
-    return Scope(assets=frozenset(node.asset for node in nodes if node.group in PARTS[part]))
+    return Scope(assets=frozenset(node.asset for node in nodes if _part_of(node.group) in PARTS[part]))
+
+
+def _part_of(group: str) -> str:
+    """Each round has a group of its own, ``round_1``, and no job."""
+    return "rounds" if group.startswith("round_") else group
 
 
 def _job(graph: Graph, name: str) -> dg.JobDefinition:

@@ -15,9 +15,6 @@ from edsel_assets.running.leases import is_held, run_lease
 
 _LEAST_FREE = 64 << 20  # bytes: SQLite's own words for a full disk help nobody
 
-#: Tag of the runs that ``edsel run`` makes, as against the UI's.
-OWNER_TAG = "edsel/owner"
-
 #: Tag that says why a run makes its cells, as the planner found it.
 REASON_TAG = "edsel/reason"
 

@@ -20,7 +20,7 @@ from edsel_assets.planning.cells import Cell, Lineage, Scope, cells_in
 from edsel_assets.planning.freshness import Freshness, State
 from edsel_assets.planning.plan import plan
 from edsel_assets.running.dagster_internals import asset_key, carry_out, lineage_of, new_run
-from edsel_assets.running.instance import BY_COMMAND, OWNER_TAG, REASON_TAG
+from edsel_assets.running.instance import BY_COMMAND, REASON_TAG
 from edsel_assets.running.leases import hold, hold_cells, run_lease
 from edsel_assets.study import Study
 
@@ -211,7 +211,7 @@ class Runner:
     ) -> None:
         self._study, self._definitions, self._instance, self._home = study, definitions, instance, home
         self._lineage = lineage or lineage_of(definitions)
-        self._tags = {OWNER_TAG: "cli", **(cause or BY_COMMAND)}
+        self._tags = cause or BY_COMMAND
         self._job = definitions.resolve_implicit_global_asset_job_def()
         self._parts: dict[frozenset[dg.AssetKey], dg.JobDefinition] = {}
 
@@ -255,7 +255,7 @@ class Runner:
             run = new_run(self._instance, job, run_id, cells[0].partition, tags)
             try:
                 events = carry_out(self._definitions, self._instance, run, job)
-            except dg.DagsterExecutionInterruptedError:
+            except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
                 events, interrupted = [], True
             else:
                 interrupted = any(map(_was_interrupted, events))

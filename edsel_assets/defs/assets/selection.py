@@ -66,11 +66,13 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         metadata = {
             "summary": strategy.summary,
             "paper": strategy.paper,
-            "summaries": dg.MetadataValue.json(summaries),
-            "preview": preview(with_prompts(table, pool.show())),
+            "prompts": preview(with_prompts(table, pool.show())),
+            "objective_and_bound": dg.MetadataValue.json(summaries),
         }
         if EMBEDDINGS in strategy.needs:
-            metadata["map"] = plot(embedding_map(*map_of(table, ids, embeddings.show), title=strategy.name))
+            metadata["map_of_picks"] = plot(
+                embedding_map(*map_of(table, ids, embeddings.show), title=strategy.name)
+            )
         if summaries[0]["guarantee"] is not None:
             metadata["at_least_of_optimum"] = summaries[0]["guarantee"]
         return versioned_output(context, table, {**metadata, **time})
@@ -98,11 +100,11 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             context,
             table,
             {
+                "prompts": preview(with_prompts(table, pool.show())),
                 **metadata,
                 "replicates": len(set(table["replicate"].to_pylist())),
                 "tasks_reached": int((shares["selected"].to_numpy() > 0).sum()),
-                "by_task": preview(shares, rows=40),
-                "preview": preview(with_prompts(table, pool.show())),
+                "prompts_by_task": preview(shares, rows=40),
             },
         )
 
