@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STUDY ?= demo
 export DAGSTER_DISABLE_TELEMETRY := yes
 
-.PHONY: demo test lint ui bench clean
+.PHONY: demo test lint ui screenshots bench clean
 
 demo: $(VENV)/.installed  ## materialize the whole demo study and print its report
 	$(BIN)/edsel run --study demo --workers 2
@@ -15,6 +15,9 @@ ui: $(VENV)/.installed  ## the Dagster UI on a study: make ui STUDY=demo
 
 test: $(VENV)/.dev  ## every test, offline, on the CPU
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+screenshots: $(VENV)/.dev  ## the README's pictures of the UI, taken by its test; needs chromium
+	EDSEL_BROWSER=required EDSEL_SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest edsel_assets_tests/browser
 
 lint: $(VENV)/.dev  ## style, types, and the layers' import contracts
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ further line is a request; see ``running.workers``.
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,20 +20,26 @@ from edsel_assets.study import Study
 
 def main() -> None:
     """Answer requests until the input ends."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a run that is stopped is marked so
     # What libraries print must not come between the answers.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    greeting = json.loads(sys.stdin.readline())
-    runner = _open(greeting)
-    # What started it ends its workers by a signal when one of them failed.
+    # What started it ends its workers by a signal when one of them failed, or is gone itself.
     with suppress(KeyboardInterrupt):
+        runner = _open(json.loads(sys.stdin.readline()))
         for line in sys.stdin:
-            print(json.dumps(_answer(runner, json.loads(line))), file=answers, flush=True)
+            answer = _answer(runner, json.loads(line))
+            try:
+                print(json.dumps(answer), file=answers, flush=True)
+            except BrokenPipeError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), answers.fileno())  # nothing is left to be told
+                return
 
 
 def _open(greeting: dict[str, Any]) -> Callable[[], Runner]:
     """Gives the runner of the study as it is now: a study file may be edited between two runs."""
     from edsel_assets.defs.build import build_definitions
+    from edsel_assets.planning.external import order_names
     from edsel_assets.running.instance import open_instance
 
     home = Path(greeting["home"])
@@ -41,10 +48,12 @@ def _open(greeting: dict[str, Any]) -> Callable[[], Runner]:
 
     def runner() -> Runner:
         study = Study.from_env() if settings is None else Study.model_validate(settings)
-        if opened.get("study") != study:
+        # The graph depends on the study and on the orders that there are.
+        state = (study, order_names(home / "store" / study.name))
+        if opened.get("state") != state:
             instance = open_instance(home, study.name)
             runner = Runner(study, build_definitions(study, home=home), instance, home)
-            opened.update(study=study, runner=runner)
+            opened.update(state=state, runner=runner)
         return opened["runner"]
 
     return runner

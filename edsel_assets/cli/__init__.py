@@ -8,24 +8,40 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
+# Nothing heavier of edsel is imported here: Ctrl-C is answered as soon as ``main`` begins.
 from edsel_assets.cli.diff import diff
 from edsel_assets.cli.options import HomeOption, StudyOption
-from edsel_assets.study import Study
 
 if TYPE_CHECKING:
     from edsel_assets.planning.cells import Scope
     from edsel_assets.running.ordering import Desk
+    from edsel_assets.study import Study
+
+
+class _Interrupted(Exception):
+    """Typer makes an exit without a word of a KeyboardInterrupt, so it must not see one."""
+
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _Interrupted from None
+
 
 app = typer.Typer(
-    help="Decide which prompts are worth paying to annotate.", no_args_is_help=True, add_completion=False
+    help="Decide which prompts are worth paying to annotate.",
+    no_args_is_help=True,
+    add_completion=False,
+    cls=_Commands,
 )
 
-#: What Dagster raises for Ctrl-C in a run; it is not imported for its name.
-_DAGSTERS_INTERRUPT = "DagsterExecutionInterruptedError"
 OnlyOption = Annotated[
     str, typer.Option("--only", help="Assets to make, comma-separated; what they need is made too.")
 ]
@@ -50,7 +66,7 @@ def run(
     home: HomeOption = None,
 ) -> None:
     """Make what is missing, stale or damaged of a study, and nothing else; then show the report."""
-    experiment = Study.load(study)
+    experiment = _study(study)
     _make(experiment, _scope(experiment, only, budget, strategy), _home(home), workers, study)
 
 
@@ -74,7 +90,7 @@ def plan(
     from edsel_assets.running.dagster_internals import lineage_of
     from edsel_assets.terminal import show_plan
 
-    experiment, root = Study.load(study), _home(home)
+    experiment, root = _study(study), _home(home)
     check_store(root / "store" / experiment.name)
     lineage = lineage_of(experiment, build_definitions(experiment, home=root))
     scope = _scope(experiment, only, budget, strategy)
@@ -92,7 +108,7 @@ def verify(study: StudyOption = "demo", home: HomeOption = None) -> None:
     from edsel_assets.running.dagster_internals import lineage_of
     from edsel_assets.store import StoreError
 
-    experiment, root = Study.load(study), _home(home)
+    experiment, root = _study(study), _home(home)
     store = root / "store" / experiment.name
     check_store(store)
     whole, damaged = 0, 0
@@ -125,7 +141,7 @@ def ui(
     home: HomeOption = None,
 ) -> None:
     """Start the Dagster UI and daemon on a study; Ctrl-C stops both."""
-    name = Study.load(study).name
+    name = _study(study).name
     from edsel_assets.planning.ledger import check_store
     from edsel_assets.running.instance import dagster_home, fail_orphaned_runs, open_instance
 
@@ -174,7 +190,7 @@ def order(
     from edsel_assets.running import ordering
     from edsel_assets.terminal import progress
 
-    experiment = Study.load(study)
+    experiment = _study(study)
     with _desk(experiment, _home(home)) as desk, progress() as listener:
         placed = ordering.place(desk, strategy, budget, spend=spend, replace=replace, listener=listener)
     typer.echo(f"Ordered {placed.prompts} prompts, expected to cost {placed.price:g}: {placed.file}")
@@ -193,7 +209,7 @@ def export(
     """Write the prompts of an order for those who answer them."""
     from edsel_assets.running import ordering
 
-    with _desk(Study.load(study), _home(home)) as desk:
+    with _desk(_study(study), _home(home)) as desk:
         for file in ordering.export(desk, name, style, out):
             typer.echo(f"Wrote {file}")
 
@@ -214,7 +230,7 @@ def import_answers(
     """Take answers back: checked against what was asked, entered once, nothing written if one is wrong."""
     from edsel_assets.running import ordering
 
-    with _desk(Study.load(study), _home(home)) as desk:
+    with _desk(_study(study), _home(home)) as desk:
         counts = ordering.take_back(desk, file, order=name, keep=keep, skip_unknown=skip_unknown)
     typer.echo(", ".join(f"{count} {kind}" for kind, count in counts.items()) + ".")
     typer.echo(f"Train on them: edsel run --study {study} --only spend_curve")
@@ -234,13 +250,15 @@ def studies() -> None:
 
 def main() -> None:
     """Entry point of the ``edsel`` command."""
+    from edsel_assets.running.stopping import watch_signals
+
+    stopped = watch_signals()
     try:
         app()
-    except KeyboardInterrupt:
-        _fail("Interrupted. What is finished is kept; the same command goes on from there.", 130)
+    except (KeyboardInterrupt, _Interrupted):
+        stop = stopped()
+        _fail(str(stop), stop.code)
     except Exception as error:
-        if type(error).__name__ == _DAGSTERS_INTERRUPT:
-            _fail("Interrupted. What is finished is kept; the same command goes on from there.", 130)
         if os.environ.get("EDSEL_TRACEBACK"):
             raise
         text = " ".join(str(error).split())
@@ -254,6 +272,12 @@ def _fail(reason: str, code: int = 1) -> NoReturn:
     sys.exit(code)
 
 
+def _study(name: str) -> "Study":
+    from edsel_assets.study import Study
+
+    return Study.load(name)
+
+
 def _home(home: Path | None) -> Path:
     from edsel_assets.store import edsel_home
 
@@ -261,7 +285,7 @@ def _home(home: Path | None) -> Path:
 
 
 @contextmanager
-def _desk(study: Study, home: Path) -> Iterator["Desk"]:
+def _desk(study: "Study", home: Path) -> Iterator["Desk"]:
     """What commands about orders work on."""
     from edsel_assets.defs.build import build_definitions
     from edsel_assets.planning.ledger import check_store
@@ -273,7 +297,7 @@ def _desk(study: Study, home: Path) -> Iterator["Desk"]:
         yield Desk(study, build_definitions(study, home=home), instance, home)
 
 
-def _scope(study: Study, only: str, budgets: list[int] | None, strategies: list[str] | None) -> "Scope":
+def _scope(study: "Study", only: str, budgets: list[int] | None, strategies: list[str] | None) -> "Scope":
     """What a person asked for; names that the study does not have are caught before anything is loaded."""
     from edsel_assets.planning.cells import Scope
 
@@ -294,7 +318,7 @@ def _scope(study: Study, only: str, budgets: list[int] | None, strategies: list[
     return scope
 
 
-def _make(study: Study, scope: "Scope", home: Path, workers: int, named: str) -> None:
+def _make(study: "Study", scope: "Scope", home: Path, workers: int, named: str) -> None:
     from edsel_assets.defs.build import build_definitions
     from edsel_assets.planning.ledger import check_store
     from edsel_assets.running.instance import fail_orphaned_runs, open_instance

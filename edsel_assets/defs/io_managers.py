@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args, get_origin
 import dagster as dg
 from dagster import InitResourceContext, InputContext, OutputContext
 
+from edsel_assets.defs.links import made_from
 from edsel_assets.planning.cells import Cell
 from edsel_assets.running.dagster_internals import ALLOW_MISSING, cells_of_run, cells_of_step
 from edsel_assets.study import Study
@@ -109,7 +110,7 @@ class StudyStore(dg.IOManager):
     def __init__(self, study: Study, home: Path, cells: Sequence[Cell] = ()) -> None:
         from edsel_assets.planning.external import External
 
-        self.root = home / "store" / study.name
+        self._home, self.root = home, home / "store" / study.name
         self._study, self._external = study, External(study, home)
         self._hashes: Mapping[str, dict[str, str]] = {
             kind: self._external.of(kind) for kind in {cell.kind for cell in cells}
@@ -151,12 +152,15 @@ class StudyStore(dg.IOManager):
         ledger = make_ledger(self._study, cell, record, files, hashes, context.run_id)
         written = write_ledger(self.root, ledger)
         name = next(iter(files)) if len(files) == 1 else path.name
-        context.add_output_metadata(
-            {
-                "file": dg.MetadataValue.path(str(written.relative_to(self.root).with_name(name))),
-                "ledger": dg.MetadataValue.path(str(written.relative_to(self.root))),
-            }
-        )
+        # Relative to the home, so that a home that was moved still says where its files lie.
+        place = written.relative_to(self._home)
+        shown: dict[str, dg.MetadataValue] = {
+            "file": dg.MetadataValue.path(str(place.with_name(name))),
+            "ledger": dg.MetadataValue.path(str(place)),
+        }
+        if ledger.inputs:
+            shown["made_from"] = made_from(Cell.parse(name) for name in ledger.inputs)
+        context.add_output_metadata(shown)
 
     def load_input(self, context: InputContext) -> Any:
         """One value, or a dict by partition key where the input is annotated so; None for no partition."""

@@ -41,7 +41,12 @@ def build(graph: Graph) -> list[dg.JobDefinition]:
 def scope_of(graph: Graph, part: str) -> Scope:
     """The cells that a job brings up to date, without what they need."""
     nodes = graph.lineage.nodes.values()
-    return Scope(assets=frozenset(node.asset for node in nodes if node.group in PARTS[part]))
+    return Scope(assets=frozenset(node.asset for node in nodes if _part_of(node.group) in PARTS[part]))
+
+
+def _part_of(group: str) -> str:
+    """Each round has a group of its own, ``round_1``, and no job."""
+    return "rounds" if group.startswith("round_") else group
 
 
 def _job(graph: Graph, name: str) -> dg.JobDefinition:
@@ -76,11 +81,20 @@ def run_config(targets: Iterable[str]) -> dict[str, Any]:
 
 
 def _bring_up_to_date(graph: Graph, context: dg.OpExecutionContext, scope: Scope) -> None:
+    from edsel_assets.running.instance import by_job
     from edsel_assets.running.local import Listener, materialize
 
     assert graph.definitions is not None, "a job ran before its definitions were assembled"
     listener = Listener(
         finished=lambda cell, was_fresh: context.log.info(f"{cell}: {'fresh' if was_fresh else 'made'}")
     )
-    outcome = materialize(graph.study, graph.definitions, context.instance, graph.home, scope, listener)
+    outcome = materialize(
+        graph.study,
+        graph.definitions,
+        context.instance,
+        graph.home,
+        scope,
+        listener,
+        cause=by_job(context.job_name, context.run_id),
+    )
     context.add_output_metadata({"made": len(outcome.made), "fresh": len(outcome.fresh)})

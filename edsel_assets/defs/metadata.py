@@ -2,7 +2,7 @@
 
 import base64
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 _MAX_PLOT_BYTES = 100_000
+_ID_WIDTH = 13  # characters of an id: as the terminal shows it, and a sign that it is cut
 
 
 def versioned_output(
@@ -54,26 +55,30 @@ def plot(png: bytes) -> dg.MetadataValue:
 
 
 def preview(table: Any, rows: int = 10, width: int = 100) -> dg.MetadataValue:
-    """The first rows of a ``pyarrow.Table`` as a Markdown table; long text is cut, and shown as it is."""
+    """The first rows of a ``pyarrow.Table``, which the UI shows in place; long text is cut.
+
+    The UI shows the cells of a table as plain text, so a prompt is never taken for Markdown or HTML.
+    """
     names = [field.name for field in table.schema if not str(field.type).startswith("fixed_size_list")]
-    lines = [" | ".join(["", *names, ""]).strip(), "|" + "---|" * len(names)]
-    for row in table.select(names).slice(0, rows).to_pylist():
-        lines.append("| " + " | ".join(_cell(row[name], width) for name in names) + " |")
-    return dg.MetadataValue.md("\n".join(lines))
+    found = table.select(names).slice(0, rows).to_pylist()
+    widths = {"prompt_id": _ID_WIDTH}
+    return rows_table(
+        [{name: _shown(row[name], widths.get(name, width)) for name in names} for row in found], names
+    )
 
 
-#: Signs that Markdown or HTML would take for more than text: a prompt may hold a link to a picture.
-_ESCAPES = {ord(sign): f"&#{ord(sign)};" for sign in "&<>|`*_[]()!\\#~$"}
+def rows_table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dg.MetadataValue:
+    """Rows of text and numbers as a table that the UI shows in place."""
+    schema = dg.TableSchema([dg.TableColumn(name) for name in names])
+    return dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in rows], schema)
 
 
-def _cell(value: object, width: int) -> str:
-    text = f"{value:.6g}" if isinstance(value, float) else "" if value is None else str(value)
+def _shown(value: object, width: int) -> str:
     if isinstance(value, list):
-        return ", ".join(_cell(v, 12) for v in value[:4]) + (" …" if len(value) > 4 else "")
+        return ", ".join(_shown(v, 12) for v in value[:4]) + (" …" if len(value) > 4 else "")
+    text = f"{value:.6g}" if isinstance(value, float) else "" if value is None else str(value)
     text = " ".join(text.split())
-    # A web address is not made into a link, whatever the viewer does with bare ones.
-    text = text if len(text) <= width else text[: width - 1] + "…"
-    return text.translate(_ESCAPES).replace("://", "&#58;//")
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 @contextmanager

@@ -4,6 +4,8 @@
   ``dagster.yaml`` but exports no base class for them.
 - ``execute_run_iterator`` and ``InMemoryJob``: a run that the UI has created is carried out by a process
   that has its definitions at hand; the public entry points start a process or create another run.
+- ``create_run_for_job`` with ``RemoteJobOrigin``: the public ``execute_in_process`` makes a run that belongs
+  to no code location, and the UI leaves such runs out of its timeline and its jobs.
 - ``DEFAULT_DAEMON_INTERVAL_SECONDS``: a backfill looks every 30 s for runs that it can start next, and
   there is no setting for that. A graph of a dozen levels would wait for minutes.
 - ``asset_layer`` of a job: which assets a step makes.
@@ -11,7 +13,7 @@
   public form. The class is not imported; ``Definitions.resolve_asset_graph`` gives the object.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -21,6 +23,7 @@ from dagster._core.launcher.base import (
     RunLauncher,
     WorkerStatus,
 )
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.run_coordinator import QueuedRunCoordinator
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
@@ -41,10 +44,14 @@ __all__ = [
     "cells_of_run",
     "cells_of_step",
     "lineage_of",
+    "new_run",
     "pass_over",
     "quicken_backfills",
     "unfinished_runs",
 ]
+
+#: The event log keeps everything; the terminal is for progress.
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 #: Input metadata of an asset that can do with the partitions there are.
 ALLOW_MISSING = "allow_missing_partitions"
@@ -129,20 +136,49 @@ def cells_of_step(step: Any) -> list[Cell]:
     return [Cell(key.to_user_string(), partition) for key in (made.keys if made else ())]
 
 
-def carry_out(definitions: dg.Definitions, instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    """Carry out a run that exists already, in this process; whether it succeeded."""
+def new_run(
+    instance: dg.DagsterInstance,
+    job: dg.JobDefinition,
+    run_id: str,
+    partition: str | None,
+    tags: Mapping[str, str],
+) -> dg.DagsterRun:
+    """A run of assets that the UI takes for one of its own, not started yet."""
+    location = RegisteredCodeLocationOrigin("edsel_assets.definitions")
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), job.name)
+    keys = frozenset(job.asset_layer.executable_asset_keys)
+    partitioned = dict(job.get_tags_for_partition_key(partition, keys)) if partition else {}
+    return instance.create_run_for_job(
+        job,
+        run_id=run_id,
+        run_config=_QUIET,
+        tags={**partitioned, **tags},
+        asset_selection=keys,
+        remote_job_origin=origin,
+    )
+
+
+def carry_out(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    run: dg.DagsterRun,
+    job: dg.JobDefinition | None = None,
+) -> list[dg.DagsterEvent]:
+    """Carry out a run that exists already, in this process; its events.
+
+    Args:
+        job: the job cut down to what the run makes, where it is at hand.
+    """
     from dagster._core.definitions.job_base import InMemoryJob
     from dagster._core.execution.api import execute_run_iterator
 
-    job = definitions.resolve_job_def(run.job_name)
-    if run.asset_selection or run.asset_check_selection:
-        job = job.get_subset(
-            asset_selection=run.asset_selection, asset_check_selection=run.asset_check_selection
-        )
-    for _ in execute_run_iterator(InMemoryJob(job), run, instance):
-        pass
-    finished = instance.get_run_by_id(run.run_id)
-    return finished is not None and finished.is_success
+    if job is None:
+        job = definitions.resolve_job_def(run.job_name)
+        if run.asset_selection or run.asset_check_selection:
+            job = job.get_subset(
+                asset_selection=run.asset_selection, asset_check_selection=run.asset_check_selection
+            )
+    return list(execute_run_iterator(InMemoryJob(job), run, instance))
 
 
 def pass_over(instance: dg.DagsterInstance, run: dg.DagsterRun, why: str) -> None:

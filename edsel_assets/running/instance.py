@@ -15,8 +15,17 @@ from edsel_assets.running.leases import is_held, run_lease
 
 _LEAST_FREE = 64 << 20  # bytes: SQLite's own words for a full disk help nobody
 
-#: Tag of the runs that ``edsel run`` makes, as against the UI's.
-OWNER_TAG = "edsel/owner"
+#: Tag that says why a run makes its cells, as the planner found it.
+REASON_TAG = "edsel/reason"
+
+#: What the UI shows under "Launched by", of runs that a command asked for.
+BY_COMMAND = {"user": "edsel run"}
+
+
+def by_job(name: str, run_id: str) -> dict[str, str]:
+    """Tags of the runs that a job of the UI asked for."""
+    return {"user": f"job {name}", "edsel/job_run": run_id}
+
 
 _SETTINGS = """\
 # Written by edsel when it is absent; yours to edit.

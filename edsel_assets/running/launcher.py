@@ -99,7 +99,7 @@ class WorkerLauncher(RunLauncher, ConfigurableClass):
 
     def dispose(self) -> None:
         if self._pool is not None:
-            self._pool.close(at_once=False)
+            self._pool.close(at_once=True)
             self._pool = None
 
     def _lives(self, run: dg.DagsterRun) -> bool:

@@ -7,10 +7,10 @@ out the same stops the wave, and what another run has made meanwhile is not made
 import re
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import dagster as dg
 
@@ -19,13 +19,19 @@ from edsel_assets.planning.answers import WAITING, Answers
 from edsel_assets.planning.cells import Cell, Lineage, Scope, cells_in, is_asked_for
 from edsel_assets.planning.freshness import Freshness, State
 from edsel_assets.planning.plan import plan
-from edsel_assets.running.dagster_internals import asset_key, carry_out, cells_of_run, lineage_of, pass_over
-from edsel_assets.running.instance import OWNER_TAG
+from edsel_assets.running.dagster_internals import (
+    asset_key,
+    carry_out,
+    cells_of_run,
+    lineage_of,
+    new_run,
+    pass_over,
+)
+from edsel_assets.running.instance import BY_COMMAND, REASON_TAG
 from edsel_assets.running.leases import hold, hold_cells, run_lease
 from edsel_assets.study import Study
 
-#: The event log keeps everything; the terminal is for progress.
-_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_TAG_LENGTH = 250  # characters that the UI still shows
 
 
 class RunFailed(RuntimeError):
@@ -76,11 +82,15 @@ def materialize(
     listener: Listener | None = None,
     *,
     pool: Pool | None = None,
+    cause: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Make every missing, stale or damaged cell in ``scope``, and what it needs.
 
     Each cell is a Dagster run of its own. Cells of one partition that continue each other and were never made
     (a trial's adapter and scores) share one. Without a ``pool`` they are made in this process, one by one.
+
+    Args:
+        cause: tags of the runs that say what asked for them; those of the command by default.
 
     Raises:
         NotReady: before anything is made, with all that can be known to be wrong by then.
@@ -93,7 +103,7 @@ def materialize(
     freshness = Freshness(study, lineage, home)
     preflight.check(study, home, {step.cell.kind for step in plan(freshness, scope).certain})
     listener.planned(len(cells))
-    pool = pool or _Here(Runner(study, definitions, instance, home, lineage))
+    pool = pool or _Here(Runner(study, definitions, instance, home, lineage, cause))
     return _Schedule(cells, freshness, pool, listener).run()
 
 
@@ -204,9 +214,11 @@ class Runner:
         instance: dg.DagsterInstance,
         home: Path,
         lineage: Lineage | None = None,
+        cause: Mapping[str, str] | None = None,
     ) -> None:
         self._study, self._definitions, self._instance, self._home = study, definitions, instance, home
         self._lineage = lineage or lineage_of(study, definitions)
+        self._tags = cause or BY_COMMAND
         self._job = definitions.resolve_implicit_global_asset_job_def()
         self._parts: dict[frozenset[dg.AssetKey], dg.JobDefinition] = {}
 
@@ -219,14 +231,16 @@ class Runner:
         root = self._home / "store" / self._study.name
         with hold_cells(root, cells):
             freshness = Freshness(self._study, self._lineage, self._home)
-            due: list[Cell] = []
+            due: dict[Cell, str] = {}
             for cell in cells:
-                waits = any(parent in due for parent in self._lineage.parents(cell))
-                if waits or freshness.verdict(cell).state is not State.FRESH:
-                    due.append(cell)
+                verdict = freshness.verdict(cell)
+                if verdict.state is not State.FRESH:
+                    due[cell] = "; ".join(verdict.reasons)
+                elif made := [parent for parent in self._lineage.parents(cell) if parent in due]:
+                    due[cell] = f"{made[0]} is made anew"
             if due:
-                self._run(due)
-            return due
+                self._run(list(due), next(iter(due.values())))
+            return list(due)
 
     def carry_out(self, run_id: str) -> bool:
         """Carry out a run that the UI has created; whether it succeeded."""
@@ -239,27 +253,29 @@ class Runner:
             pass_over(self._instance, run, why)
             return True
         with hold(run_lease(Path(self._instance.root_directory), run_id), f"run {run_id} is alive"):
-            return carry_out(self._definitions, self._instance, run)
+            carry_out(self._definitions, self._instance, run)
+        finished = self._instance.get_run_by_id(run_id)
+        return finished is not None and finished.is_success
 
-    def _run(self, cells: Sequence[Cell]) -> None:
+    def _run(self, cells: Sequence[Cell], reason: str) -> None:
         keys = frozenset(asset_key(cell) for cell in cells)
         if keys not in self._parts:
             self._parts[keys] = self._job.get_subset(asset_selection=keys)
-        run_id = str(uuid.uuid4())
+        job, run_id = self._parts[keys], str(uuid.uuid4())
+        tags = {**self._tags, REASON_TAG: reason[:_TAG_LENGTH]}
         with hold(run_lease(Path(self._instance.root_directory), run_id), f"run {run_id} is alive"):
-            result = self._parts[keys].execute_in_process(
-                run_config=_QUIET,
-                instance=self._instance,
-                partition_key=cells[0].partition,
-                asset_selection=sorted(keys),
-                tags={OWNER_TAG: "cli"},
-                raise_on_error=False,
-                run_id=run_id,
-            )
-        if result.dagster_run.status is dg.DagsterRunStatus.CANCELED:
-            raise KeyboardInterrupt
-        if not result.success:
-            raise RunFailed(f"{cells[0]}: {_reason(result)}")
+            run = new_run(self._instance, job, run_id, cells[0].partition, tags)
+            try:
+                events = carry_out(self._definitions, self._instance, run, job)
+            except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+                events, interrupted = [], True
+            else:
+                interrupted = any(map(_was_interrupted, events))
+            if interrupted:
+                self._instance.report_run_canceled(run, "Interrupted; what was made before it is kept.")
+                raise KeyboardInterrupt
+        if events[-1].event_type is not dg.DagsterEventType.RUN_SUCCESS:
+            raise RunFailed(f"{cells[0]}: {_reason(events)}")
 
 
 class _Here:
@@ -278,14 +294,27 @@ class _Here:
         return self._batch, self._runner.make(self._batch)
 
 
-def _reason(result: dg.ExecuteInProcessResult) -> str:
+def _was_interrupted(event: dg.DagsterEvent) -> bool:
+    """Whether a step or a run ended by Ctrl-C or TERM, which Dagster reports as a failure of it."""
+    error = _error(event)
+    while error is not None:
+        if error.cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt"):
+            return True
+        error = error.cause
+    return False
+
+
+def _error(event: dg.DagsterEvent) -> Any:
+    """What a step raised, or what the run needs and could not be opened; None where nothing failed."""
+    if not event.is_failure:
+        return None
+    return event.step_failure_data.error if event.is_step_failure else event.job_failure_data.error
+
+
+def _reason(events: Sequence[dg.DagsterEvent]) -> str:
     """The error that the step raised, on one line: Dagster's wrapper and lower causes left out."""
-    failures = [event for event in result.all_events if event.is_failure]
-    for event in failures:
-        # A step failed, or what the run needs could not be opened.
-        error = event.step_failure_data.error if event.is_step_failure else event.job_failure_data.error
-        if error is None:
-            continue
+    failures = [event for event in events if event.is_failure]
+    for error in filter(None, map(_error, failures)):
         while error.cause is not None and (error.cls_name or "").startswith("Dagster"):
             error = error.cause
         text = " ".join(error.message.split())

@@ -19,6 +19,8 @@ from edsel_assets.planning.cells import Cell
 from edsel_assets.running.local import RunFailed
 from edsel_assets.study import Study
 
+_PATIENCE = 10.0  # seconds that a worker has to stop where it stands
+
 
 class WorkerDied(RuntimeError):
     """A worker's process ended in the middle of a request."""
@@ -33,6 +35,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            process_group=0,  # Ctrl-C is for the process that started it, which then ends its workers
         )
         self._send(greeting)
 
@@ -57,7 +60,7 @@ class Worker:
         return json.loads(answer)
 
     def end(self, *, at_once: bool) -> None:
-        """End it after the request at hand, or now."""
+        """Tell it to end after the request at hand, or now."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.close()
@@ -65,7 +68,14 @@ class Worker:
             at_once = True  # it is gone already
         if at_once:
             self._process.terminate()
-        self._process.wait()
+
+    def gone(self, *, patience: float | None) -> None:
+        """Wait for its end; kill it where it takes more than ``patience`` seconds."""
+        try:
+            self._process.wait(timeout=patience)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def _send(self, content: dict[str, Any]) -> None:
         assert self._process.stdin is not None
@@ -106,6 +116,8 @@ class WorkerPool:
             self._idle = []
         for worker in workers:
             worker.end(at_once=at_once)
+        for worker in workers:
+            worker.gone(patience=_PATIENCE if at_once else None)
 
     def submit(
         self,

@@ -14,11 +14,14 @@ from edsel_assets.stages.inputs import clusters_of, embedding_matrix
 
 
 def with_prompts(table: pa.Table, pool: pa.Table, rows: int = 10) -> pa.Table:
-    """The first ``rows`` of a ranking with task and prompt beside each id."""
+    """The first ``rows`` of a ranking, prompt and task before the rest: a narrow page shows these."""
     head = table.slice(0, rows)
     found = pc.index_in(head["prompt_id"].cast(pool["prompt_id"].type), value_set=pool["prompt_id"])
-    shown = pool.select(["task", "prompt"]).take(found)
-    return head.append_column("task", shown["task"]).append_column("prompt", shown["prompt"])
+    shown = pool.select(["prompt", "task"]).take(found)
+    for place, name in enumerate(shown.column_names):
+        head = head.add_column(place, name, shown[name])
+    first = [name for name in ("rank", *shown.column_names) if name in head.column_names]
+    return head.select([*first, *(name for name in head.column_names if name not in first)])
 
 
 def task_shares(selection: pa.Table, pool: pa.Table) -> pa.Table:

@@ -142,7 +142,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         table = spend_table(orders, purchases, table_of(base_scores), purchased_scores)
         last = max(orders["order"].to_pylist())
         batch = orders["order"].to_pylist().count(last)
-        shown = {"advice": advice(table, batch), "preview": preview(table, rows=40)}
+        shown = {"next_order": advice(table, batch), "scores_by_order": preview(table, rows=40)}
         if purchased_scores:
             shown["score_by_spend"] = plot(score_by_spend(table.to_pylist()))
         return versioned_output(context, table, shown)

@@ -51,7 +51,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         shown = {name: plot(png) for name, png in report.plots.items()}
         tables = {
             "report": dg.MetadataValue.md(report.texts[".md"]),
-            "page": dg.MetadataValue.path(str(graph.store / "label_efficiency.html")),
+            "page": dg.MetadataValue.path(f"store/{study.name}/label_efficiency.html"),
         }
         value = TableWithFiles(report.table, texts=report.texts)
         return versioned_output(context, value, {**tables, **figures, **shown})

@@ -1,4 +1,4 @@
-"""Group ``rounds``: iterative kMQ, unrolled into plain assets.
+"""Groups ``round_1``, ``round_2``, ... and ``rounds``, their union: iterative kMQ, as plain assets.
 
 Dagster refuses an asset that depends on itself over static partitions, so a factory makes
 round_1/selection, round_1/training_set, round_1/checkpoint, round_1/weights, round_2/selection, ...
@@ -37,6 +37,11 @@ def _key(number: int, name: str) -> list[str]:
     return [f"round_{number}", name]
 
 
+def _group(number: int) -> str:
+    """A group for each round, so that two rounds are told apart in the graph."""
+    return f"round_{number}"
+
+
 def _selections_to(number: int) -> dict[str, dg.AssetIn]:
     """The selections of rounds 1 to ``number``, as inputs."""
     return {f"selection_{r}": dg.AssetIn(dg.AssetKey(_key(r, "selection"))) for r in range(1, number + 1)}
@@ -52,7 +57,7 @@ def _selection(graph: Graph, number: int) -> dg.AssetsDefinition:
 
     @dg.asset(
         **graph.declare(
-            "rounds",
+            _group(number),
             "round_selection",
             key=_key(number, "selection"),
             partitions_def=cells.budget_rounds,
@@ -85,7 +90,7 @@ def _selection(graph: Graph, number: int) -> dg.AssetsDefinition:
         placed = orders.read(["prompt_id", "cell", "gain", "validation"])
         frozen = ordered_round(placed, str(Cell(context.asset_key.to_user_string(), context.partition_key)))
         if frozen is not None:  # what was asked for is never picked anew
-            return versioned_output(context, frozen, {"preview": preview(with_prompts(frozen, pool.show()))})
+            return versioned_output(context, frozen, {"prompts": preview(with_prompts(frozen, pool.show()))})
         weights = earlier.pop("weights", None)
         signals = signals_of(
             study.strategy(name),
@@ -105,7 +110,7 @@ def _selection(graph: Graph, number: int) -> dg.AssetsDefinition:
             round_options(study, name, seed),
             _in_order(earlier),
         )
-        return versioned_output(context, table, {"preview": preview(with_prompts(table, pool.show()))})
+        return versioned_output(context, table, {"prompts": preview(with_prompts(table, pool.show()))})
 
     return selection
 
@@ -117,7 +122,7 @@ def _no_embeddings() -> Table:
 def _training_set(graph: Graph, number: int) -> dg.AssetsDefinition:
     @dg.asset(
         **graph.declare(
-            "rounds",
+            _group(number),
             "round_training_set",
             key=_key(number, "training_set"),
             partitions_def=graph.partitions.budget_rounds,
@@ -144,7 +149,7 @@ def _checkpoint(graph: Graph, number: int) -> dg.AssetsDefinition:
 
     @dg.asset(
         **graph.declare(
-            "rounds",
+            _group(number),
             "round_checkpoint",
             key=_key(number, "checkpoint"),
             partitions_def=cells.budget_rounds,
@@ -191,7 +196,7 @@ def _weights(graph: Graph, number: int) -> dg.AssetsDefinition:
 
     @dg.asset(
         **graph.declare(
-            "rounds",
+            _group(number),
             "round_weights",
             key=_key(number, "weights"),
             partitions_def=cells.budget_rounds,
@@ -264,8 +269,8 @@ def _union(graph: Graph) -> dg.AssetsDefinition:
 
         table = union(_in_order(selections))
         shown = {
-            "by_task": preview(task_shares(table, pool.show()), rows=40),
-            "preview": preview(with_prompts(table, pool.show())),
+            "prompts": preview(with_prompts(table, pool.show())),
+            "prompts_by_task": preview(task_shares(table, pool.show()), rows=40),
         }
         return versioned_output(context, table, shown)
 

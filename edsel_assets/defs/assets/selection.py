@@ -74,13 +74,15 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         metadata = {
             "summary": strategy.summary,
             "paper": strategy.paper,
-            "summaries": dg.MetadataValue.json(summaries),
-            "preview": preview(with_prompts(table, pool.show())),
+            "prompts": preview(with_prompts(table, pool.show())),
+            "objective_and_bound": dg.MetadataValue.json(summaries),
         }
         if "curves" in summaries[-1]["details"]:
             metadata["objective_by_spend"] = plot(objective_by_spend(summaries[-1]["details"]["curves"]))
         if EMBEDDINGS in strategy.needs:
-            metadata["map"] = plot(embedding_map(*map_of(table, ids, source.show), title=strategy.name))
+            metadata["map_of_picks"] = plot(
+                embedding_map(*map_of(table, ids, source.show), title=strategy.name)
+            )
         if summaries[0]["guarantee"] is not None:
             metadata["at_least_of_optimum"] = summaries[0]["guarantee"]
         return versioned_output(context, table, {**metadata, **time})
@@ -110,12 +112,12 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             context,
             table,
             {
+                "prompts": preview(with_prompts(priced, pool.show())),
                 **metadata,
                 "replicates": len(set(table["replicate"].to_pylist())),
                 "tasks_reached": int((shares["selected"].to_numpy() > 0).sum()),
-                "by_task": preview(shares, rows=40),
+                "prompts_by_task": preview(shares, rows=40),
                 "expected_price": float(priced["spend"].to_numpy().max(initial=0.0)),
-                "preview": preview(with_prompts(priced, pool.show())),
             },
         )
 
@@ -173,7 +175,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         from edsel_assets.stages.describe import overlaps
 
         table = overlaps({key.partition("|")[2]: one for key, one in selections.items()})
-        shown = {"overlap": plot(overlap_matrix(table)), "preview": preview(table, rows=40)}
+        shown = {"overlap": plot(overlap_matrix(table)), "shared_prompts": preview(table, rows=40)}
         return versioned_output(context, table, shown)
 
     return [rankings, selections, selection_cards, selection_overlap]
