@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import model_validator
 
+from edsel_assets.keys import budget_key, trial_key
 from edsel_assets.study.base import Name, Settings
 from edsel_assets.study.choosing import AnnotationSettings, RoundsSettings, SelectionSettings
 from edsel_assets.study.file import load_study
@@ -51,7 +52,40 @@ class Study(Settings):
                 f"a budget of {least} cannot be spread over {self.rounds.rounds} rounds; "
                 "raise the budget or lower rounds.rounds"
             )
+        self._check_reference()
         return self
+
+    def _check_reference(self) -> None:
+        judge = self.evaluation.judge
+        if judge is None or judge.kind != "preference":
+            return
+        if self.reference is None:
+            raise ValueError(
+                "evaluation.judge compares trials with a reference, and the study has no control; name a "
+                "trial in evaluation.judge.reference, or set its kind to rating"
+            )
+        budgets = [budget_key(budget) for budget in self.selection.budgets]
+        names = [trial_key(name, seed) for name in self.selection.strategies for seed in self.seeds(name)]
+        budget, _, trial = self.reference.partition("|")
+        if budget not in budgets or trial not in names:
+            raise ValueError(
+                f"evaluation.judge.reference {judge.reference!r} is no trial of this study; write "
+                f"BUDGET|STRATEGY.sSEED with a budget of {', '.join(budgets)}, such as "
+                f"{budgets[-1]}|{names[0]}"
+            )
+
+    @property
+    def reference(self) -> str | None:
+        """Budget and trial that a judge compares all others with; None where nothing is compared."""
+        judge = self.evaluation.judge
+        if judge is None or judge.kind != "preference":
+            return None
+        if judge.reference is not None:
+            budget, _, trial = judge.reference.partition("|")
+            return f"{budget_key(int(budget))}|{trial}" if budget.isdecimal() else judge.reference
+        if self.control is None:
+            return None
+        return f"{budget_key(max(self.selection.budgets))}|{trial_key(self.control, 0)}"
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> "Study":
