@@ -3,8 +3,9 @@
 python -m benchmarks.llm command
 python -m benchmarks.llm command --limit 40
 
-The command runs in a process of its own, with its own model (``hf``) and the adapter beside the base. Items are
-compared one by one too. The model is the tinystories Llama of ``$EDSEL_DATA``, on which an adapter is trained.
+The command runs in a process of its own, with its own model (``hf``) and the adapter beside the base. Items
+are compared one by one too. The model is the tinystories Llama of ``$EDSEL_DATA``, and its adapter is trained
+here.
 """
 
 from __future__ import annotations
@@ -137,7 +138,7 @@ def compare(case: Case, model_path: Path, adapter: Path, data: Path, limit: int)
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--limit", type=int, default=20, help="items per task")
-    parser.add_argument("--every", action="store_true", help="show every subtask, not those that differ alone")
+    parser.add_argument("--every", action="store_true", help="show the subtasks that are equal too")
     options = parser.parse_args(arguments)
     import torch
 
@@ -150,7 +151,8 @@ def main(arguments: list[str] | None = None) -> None:
         for case in CASES:
             pairs = list(compare(case, model_path, adapter, data, options.limit))
             items, other = sum(p.items for p in pairs), sum(p.other_items for p in pairs)
-            print(f"{case.task}, {case.shots}-shot: {len(pairs)} scores, {items} values by item, {other} differ")
+            counts = f"{len(pairs)} scores, {items} values by item, of which {other} differ"
+            print(f"{case.task}, {case.shots}-shot: {counts}", flush=True)
             for pair in pairs:
                 unequal += not pair.equal
                 if options.every or not pair.equal or pair.task == case.task:

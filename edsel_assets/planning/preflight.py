@@ -187,7 +187,8 @@ def _judge(settings: JudgeSettings) -> Iterator[str]:
             "/" not in str(settings.model) or str(folder).startswith((".", "/", "~"))
         ):
             yield (
-                f"evaluation.judge.model: there is no folder {folder}; a model of the hub is named OWNER/NAME."
+                f"evaluation.judge.model: there is no folder {folder}; a model of the hub is named "
+                "OWNER/NAME."
             )
         return
     variable = settings.key_variable or ("OPENAI_API_KEY" if settings.base_url is None else None)
