@@ -25,6 +25,7 @@ def build_definitions(study: Study, *, home: Path | None = None) -> dg.Definitio
         diagnostics,
         evaluation,
         finetuning,
+        judging,
         pool,
         report,
         rounds,
@@ -37,9 +38,9 @@ def build_definitions(study: Study, *, home: Path | None = None) -> dg.Definitio
     from edsel_assets.store import edsel_home
 
     graph = Graph(study, edsel_home(home))
-    modules = (pool, annotation, signals, diagnostics, selection, rounds, finetuning, evaluation, report)
+    modules = (pool, annotation, signals, diagnostics, selection, rounds, finetuning, evaluation, judging)
     every_job = jobs.build(graph)
-    assets = [asset for module in modules for asset in module.build(graph)]
+    assets = [asset for module in (*modules, report) for asset in module.build(graph)]
     schedules, sensors = triggers.build(graph, every_job[-1], assets)
     graph.definitions = dg.Definitions(
         assets=assets,

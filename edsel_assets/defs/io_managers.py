@@ -60,11 +60,13 @@ class TableWithFiles:
 
     Attributes:
         arrays: numpy arrays by name, such as the centroids of clusters; part of the value.
+        items: a finer table, such as scores by item, in the folder ``items``; part of the value.
         texts: files by suffix, such as a page; made of the table, and no part of the value.
     """
 
     table: Table
     arrays: dict[str, Any] = field(default_factory=dict)
+    items: Table | None = None
     texts: dict[str, str] = field(default_factory=dict)
 
 
@@ -120,6 +122,7 @@ class StudyStore(dg.IOManager):
         from edsel_assets.planning.ledger import (
             artifact_files,
             cell_path,
+            items_file,
             mark_store,
             stored_files,
             with_suffix,
@@ -137,14 +140,17 @@ class StudyStore(dg.IOManager):
         if isinstance(obj, Path):
             if obj != path or not obj.is_dir():
                 raise ValueError(f"{cell} must be written to {path}; got {obj}.")
-        elif isinstance(obj, TableWithFiles):
-            if obj.arrays:
-                write_arrays(with_suffix(path, ".safetensors"), obj.arrays)
-            for suffix, text in obj.texts.items():
-                write_text(with_suffix(path, suffix), text)
-            write_table(with_suffix(path, ".parquet"), obj.table)
         else:
-            write_table(with_suffix(path, ".parquet"), obj)
+            value = obj if isinstance(obj, TableWithFiles) else TableWithFiles(obj)
+            for old in artifact_files(path).values():
+                old.unlink()  # what the new value does not have must not stay as part of it
+            if value.arrays:
+                write_arrays(with_suffix(path, ".safetensors"), value.arrays)
+            if value.items is not None:
+                write_table(items_file(path), value.items)
+            for suffix, text in value.texts.items():
+                write_text(with_suffix(path, suffix), text)
+            write_table(with_suffix(path, ".parquet"), value.table)
         files = stored_files(artifact_files(path))
         hashes = self._hashes.get(cell.kind)
         if hashes is None:
@@ -255,14 +261,21 @@ class StudyStore(dg.IOManager):
 
     def _value(self, cell: Cell) -> Any:
         from edsel_assets.planning.cells import cell_path, with_suffix
+        from edsel_assets.planning.ledger import items_file
         from edsel_assets.store import read_arrays, read_table
 
         path = cell_path(self.root, cell)
         if path.is_dir() and not with_suffix(path, ".parquet").exists():
             return path
         table = read_table(with_suffix(path, ".parquet"))
-        arrays = with_suffix(path, ".safetensors")
-        return TableWithFiles(table, read_arrays(arrays)) if arrays.exists() else table
+        arrays, items = with_suffix(path, ".safetensors"), items_file(path)
+        if not arrays.exists() and not items.exists():
+            return table
+        return TableWithFiles(
+            table,
+            arrays=read_arrays(arrays) if arrays.exists() else {},
+            items=read_table(items) if items.exists() else None,
+        )
 
 
 def _read(ledger: "Ledger") -> "InputRead":

@@ -15,7 +15,7 @@ from typing import Any
 
 import dagster as dg
 
-from edsel_assets.keys import budget_key, parse_trial, trial_key
+from edsel_assets.keys import budget_key, trial_key
 from edsel_assets.selection.strategy import CLUSTERS, EMBEDDINGS, QUALITY, Strategy
 from edsel_assets.study import MEASURES, Study
 
@@ -45,16 +45,10 @@ class Partitions:
         return {trial_key(strategy, seed) for seed in self.study.seeds(strategy)}
 
     @property
-    def compares(self) -> bool:
-        """Whether trials are compared with the control's on held-out prompts."""
-        return self.study.control is not None and bool(self.study.evaluation.held_out)
-
-    def control_of(self, trial: str) -> str:
-        """The control's trial that a trial's win rate is measured against: the same seed's."""
-        control = self.study.control
-        assert control is not None, "a study without a control has no win rates"
-        _, seed = parse_trial(trial)
-        return trial_key(control, seed % len(self.study.seeds(control)))
+    def judges(self) -> bool:
+        """Whether a judge reads the trials' answers."""
+        judge = self.study.evaluation.judge
+        return judge is not None and judge.model is not None
 
     # -- partitions definitions
 
@@ -220,13 +214,9 @@ class Partitions:
         users: dict[str, set[str]] = {n: self.trials_of(n) for n in self.study.selection.names}
         return self._by_budget("strategy", "trial", users)
 
-    def trial_and_control(self) -> dg.PartitionMapping:
-        """A trial's adapter and its control's, at the same budget."""
-        users: dict[str, set[str]] = {}
-        for trial in self.trials:
-            users.setdefault(trial, set()).add(trial)
-            users.setdefault(self.control_of(trial), set()).add(trial)
-        return self._by_budget("trial", "trial", users)
+    def reference_trial(self, reference: str) -> dg.PartitionMapping:
+        """The one trial that a judge compares all others with."""
+        return dg.SpecificPartitionsPartitionMapping([reference])
 
     def _by_budget(self, upstream: str, dimension: str, users: dict[str, set[str]]) -> dg.PartitionMapping:
         """The same budget; each key of ``upstream`` to its users along ``dimension``."""

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from .scoring.evaluation import Score, evaluate
     from .scoring.humaneval import humaneval, load_problems
     from .scoring.sandbox import SandboxError, run_program, sandbox_refusal
-    from .scoring.win_rates import win_rate
     from .training.finetuning import finetune
     from .training.settings import Example, FinetuneSettings
 
@@ -75,7 +74,6 @@ _MODULES = {
     "score": "reading.likelihood",
     "uncertainty": "reading.measures",
     "weighted_win_rate": "judging.judges",
-    "win_rate": "scoring.win_rates",
 }
 
 __all__ = [
@@ -119,7 +117,6 @@ __all__ = [
     "score",
     "uncertainty",
     "weighted_win_rate",
-    "win_rate",
 ]
 
 

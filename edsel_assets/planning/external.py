@@ -135,7 +135,12 @@ def order_names(store: Path) -> tuple[str, ...]:
 
 def model_path(study: Study) -> str:
     """Where the base model is: the demo's own for ``builtin:demo``."""
-    return str(local_path(study.model.path, "model")) if study.model.path == DEMO else study.model.path
+    return model_folder(study.model.path)
+
+
+def model_folder(name: str) -> str:
+    """A model's folder or its name at the hub; the demo's own for ``builtin:demo``."""
+    return str(local_path(name, "model")) if name == DEMO else name
 
 
 def _pool_files(study: Study, hashes: FileHashes) -> dict[str, str]:
@@ -215,8 +220,9 @@ def _task_files(study: Study, hashes: FileHashes) -> dict[str, str]:
     from edsel_assets.stages.trials import tasks_folder
 
     folder = tasks_folder(study)
+    problems = _problem_files(study, hashes)
     if folder is None:
-        return {}
+        return problems
     if not folder.is_dir():
         raise ValueError(f"evaluation.include_path: there is no folder {folder}. Check the path.")
     kept = {".yaml", ".yml", ".py", ".json", ".jsonl", ".csv", ".parquet"}
@@ -224,7 +230,40 @@ def _task_files(study: Study, hashes: FileHashes) -> dict[str, str]:
     found = {f"tasks/{f.relative_to(folder).as_posix()}": hashes.of(f) for f in files}
     if study.evaluation.include_path == DEMO:
         found[f"tasks/{DEMO}"] = _sources_hash(hashes)
-    return found
+    return found | problems
+
+
+def _problem_files(study: Study, hashes: FileHashes) -> dict[str, str]:
+    """HumanEval's problems; none where the study does not score programs."""
+    settings = study.evaluation.humaneval
+    if settings is None:
+        return {}
+    path = Path(settings.problems).expanduser()
+    if not path.exists():
+        raise ValueError(f"evaluation.humaneval.problems: there is no file or folder {path}. Check the path.")
+    return {"humaneval": _folder_hash(path, hashes)}
+
+
+def _instruction_files(study: Study, hashes: FileHashes) -> dict[str, str]:
+    settings = study.evaluation.judge
+    if settings is None:
+        return {}
+    path = Path(settings.instructions).expanduser()
+    if not path.is_file():
+        raise ValueError(f"evaluation.judge.instructions: there is no file {path}. Check the path.")
+    return {"instructions": hashes.of(path)}
+
+
+def _judge_files(study: Study, hashes: FileHashes) -> dict[str, str]:
+    """A local judge's files, as those of the base model."""
+    settings = study.evaluation.judge
+    if settings is None or settings.model is None:
+        return {}
+    model = study.model.model_copy(
+        update={"path": settings.model, "revision": settings.revision, "trust_remote_code": False}
+    )
+    found = _model_files(study.model_copy(update={"model": model}), hashes)
+    return {f"judge/{name.removeprefix('model/')}": value for name, value in found.items()}
 
 
 def _folder_hash(path: Path, hashes: FileHashes) -> str:
@@ -241,4 +280,6 @@ _SOURCES = {
     reads.PURCHASE_FILES: _purchase_files,
     reads.MODEL_FILES: _model_files,
     reads.TASK_FILES: _task_files,
+    reads.INSTRUCTION_FILES: _instruction_files,
+    reads.JUDGE_FILES: _judge_files,
 }

@@ -133,8 +133,13 @@ def artifact_files(path: Path) -> dict[str, Path]:
     """The files of the artifact at ``path`` (without suffix), by their name beside the ledger."""
     if path.is_dir():
         return {f.relative_to(path.parent).as_posix(): f for f in sorted(path.rglob("*")) if f.is_file()}
-    candidates = (with_suffix(path, suffix) for suffix in _SUFFIXES)
-    return {file.name: file for file in candidates if file.is_file()}
+    candidates = [*(with_suffix(path, suffix) for suffix in _SUFFIXES), items_file(path)]
+    return {f.relative_to(path.parent).as_posix(): f for f in candidates if f.is_file()}
+
+
+def items_file(path: Path) -> Path:
+    """Where the finer table of the artifact at ``path`` lies: apart, so that a folder's tables are alike."""
+    return path.parent / "items" / f"{path.name}.parquet"
 
 
 def damage(root: Path, ledger: Ledger, *, thorough: bool = False) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from edsel_assets.planning import external
 from edsel_assets.planning.cells import Cell
 from edsel_assets.planning.ledger import read_ledger
-from edsel_assets.study import Study
+from edsel_assets.study import HumanEvalSettings, JudgeSettings, Study, TaskSettings
 
 _TRAINED = {"lora_adapters", "round_checkpoint", "purchased_adapter"}
 _SCORED = {"base_scores", "benchmark_scores", "purchased_scores"}
@@ -45,6 +45,11 @@ def problems(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
         yield from _training(study)
     if _SCORED & set(kinds):
         yield from _tasks(study)
+    judge = study.evaluation.judge
+    if judge is not None and {"generations", "win_rates"} & set(kinds):
+        yield from _instructions(judge)
+    if judge is not None and judge.model is not None and "win_rates" in kinds:
+        yield from _judge(judge)
 
 
 def _files(study: Study, home: Path) -> Iterator[str]:
@@ -112,6 +117,9 @@ def _tasks(study: Study) -> Iterator[str]:
     settings = study.evaluation
     if settings.data_directory and not Path(settings.data_directory).is_dir():
         yield f"evaluation.data_directory: there is no folder {settings.data_directory}. Check the path."
+    yield from _backend(study)
+    if settings.humaneval is not None:
+        yield from _programs(settings.humaneval)
     if not settings.tasks:
         return
     from edsel_assets.llm.scoring.tasks import check_tasks
@@ -121,6 +129,72 @@ def _tasks(study: Study) -> Iterator[str]:
         check_tasks([task.name for task in settings.tasks], tasks_folder(study))
     except ValueError as error:
         yield f"evaluation.tasks: {' '.join(str(error).split())}"
+        return
+    for task in settings.tasks:
+        yield from _task(task, tasks_folder(study))
+
+
+def _task(task: TaskSettings, folder: Path | None) -> Iterator[str]:
+    """A task's metric, filter and shots against its definition."""
+    from edsel_assets.llm.scoring.tasks import check_shots, metrics_of
+    from edsel_assets.report.statistics.trials import primary_metric
+
+    try:
+        check_shots(task.name, task.num_fewshot, folder)
+        metrics = metrics_of(task.name, folder)
+        if metrics is not None:
+            primary_metric(task.shown, metrics, task.metric)
+    except ValueError as error:
+        words = str(error).replace("name its primary one with primary", "name one in evaluation.tasks.metric")
+        yield f"evaluation.tasks: {' '.join(words.split())}"
+
+
+def _backend(study: Study) -> Iterator[str]:
+    from edsel_assets.llm.scoring.backends import check_backend
+
+    try:
+        check_backend(study.evaluation.backend)
+    except ValueError as error:
+        yield f"evaluation.backend: {error}"
+
+
+def _programs(settings: HumanEvalSettings) -> Iterator[str]:
+    from edsel_assets.llm.scoring.sandbox import sandbox_refusal
+    from edsel_assets.stages.evaluation.programs import problems_of
+
+    try:
+        problems_of(settings)
+    except (ValueError, OSError) as error:
+        yield f"evaluation.humaneval.problems: {' '.join(str(error).split())}"
+    refusal = sandbox_refusal()
+    if refusal is not None:
+        yield f"evaluation.humaneval: {refusal}"
+
+
+def _instructions(settings: JudgeSettings) -> Iterator[str]:
+    from edsel_assets.stages.evaluation.answers import read_instructions
+
+    try:
+        read_instructions(settings)
+    except ValueError as error:
+        yield f"evaluation.judge.instructions: {error}"
+
+
+def _judge(settings: JudgeSettings) -> Iterator[str]:
+    """A judge that cannot be asked: no key for the server, or no folder of a local model."""
+    if settings.by == "local":
+        folder = Path(external.model_folder(str(settings.model)))
+        if not folder.is_dir() and (
+            "/" not in str(settings.model) or str(folder).startswith((".", "/", "~"))
+        ):
+            yield (
+                f"evaluation.judge.model: there is no folder {folder}; a model of the hub is named "
+                "OWNER/NAME."
+            )
+        return
+    variable = settings.key_variable or ("OPENAI_API_KEY" if settings.base_url is None else None)
+    if variable and not os.environ.get(variable):
+        yield f"evaluation.judge: the server needs a key in the environment: set {variable}."
 
 
 def has_gpu() -> bool:

@@ -13,12 +13,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from edsel_assets.keys import parse_budget_trial
+from edsel_assets.llm.scoring.backends import PACKAGES
 from edsel_assets.selection.strategy import EMBEDDINGS
 from edsel_assets.study import Study
 
 #: Names of the sources of external inputs; see ``external``.
 POOL_FILES, ANNOTATION_FILES, MODEL_FILES, TASK_FILES = "pool", "annotations", "model", "tasks"
 ORDER_FILES, PURCHASE_FILES = "orders", "purchases"
+INSTRUCTION_FILES, JUDGE_FILES = "instructions", "judge"
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,12 @@ _POOL = (
     "evaluation.held_out_seed",
 )
 
+
+def _scores(libraries: tuple[str, ...]) -> Reads:
+    # 2: values by item lie in a table, with their numbers
+    return Reads((*_BASE, "model.template"), (*libraries, "lm-eval"), (MODEL_FILES, TASK_FILES), code="2")
+
+
 READS: Mapping[str, Reads] = {
     "pool": Reads(_POOL, external=(POOL_FILES,)),
     "orders": Reads(external=(ORDER_FILES,)),
@@ -91,11 +99,15 @@ READS: Mapping[str, Reads] = {
     "lora_adapters": Reads((*_BASE, "model.template", "finetuning"), _ADAPTED, (MODEL_FILES,)),
     "purchased_training_set": Reads(),
     "purchased_adapter": Reads((*_BASE, "model.template", "finetuning"), _ADAPTED, (MODEL_FILES,)),
-    "purchased_scores": Reads((*_BASE, "model.template"), (*_ADAPTED, "lm-eval"), (MODEL_FILES, TASK_FILES)),
+    "purchased_scores": _scores(_ADAPTED),
     "spend_curve": Reads(),
-    "base_scores": Reads((*_BASE, "model.template"), (*_MODEL, "lm-eval"), (MODEL_FILES, TASK_FILES)),
-    "benchmark_scores": Reads((*_BASE, "model.template"), (*_ADAPTED, "lm-eval"), (MODEL_FILES, TASK_FILES)),
-    "win_rates": Reads(),
+    "base_scores": _scores(_MODEL),
+    "benchmark_scores": _scores(_ADAPTED),
+    "generations": Reads(
+        (*_BASE, "model.template", "forward.max_prompt_tokens"), _ADAPTED, (MODEL_FILES, INSTRUCTION_FILES)
+    ),
+    "reference_answers": Reads(),
+    "win_rates": Reads(code="2"),  # 2: a judge's word on answers, no more a comparison of likelihoods
     "round_selection": Reads(("rounds.rounds",)),
     "round_training_set": Reads(),
     "round_checkpoint": Reads(
@@ -145,8 +157,13 @@ def settings_of(study: Study, kind: str, partition: str | None = None) -> dict[s
         found |= _price_settings(study)
     elif kind in _SCORED:
         found |= _evaluation_settings(study)
+    elif kind == "generations":
+        found |= _judge_settings(study, ("limit", "max_new_tokens"))
+    elif kind == "win_rates":
+        found |= _judge_settings(study, _judge_reads(study))
+        found["evaluation.judge.reference"] = study.reference
     elif kind == "label_efficiency":
-        found |= {f"evaluation.tasks.{t.name}.metric": t.metric for t in study.evaluation.tasks}
+        found |= {f"evaluation.tasks.{t.shown}.metric": t.metric for t in study.evaluation.tasks}
     for name in names:
         found |= _flat(study, name)
     if kind in _TRAINED:
@@ -167,18 +184,20 @@ def libraries_of(study: Study, kind: str, partition: str | None = None) -> dict[
         )
     elif kind == "rankings":
         names = _ranking_libraries(study, partition)
+    elif kind == "win_rates" and _judged_here(study):
+        names = _MODEL
+    elif kind in _SCORED and (package := PACKAGES.get(study.evaluation.backend)):
+        names = (*names, package)
     return {name: version(name) for name in names}
 
 
 def external_of(study: Study, kind: str) -> tuple[str, ...]:
     """Sources of the files outside the store that a kind of cell reads."""
+    if kind == "win_rates":
+        return (JUDGE_FILES,) if _judged_here(study) else ()
     if kind in {"embeddings", "other_embeddings"}:
-        used = (
-            [study.embeddings, *study.other_embeddings.values()]
-            if kind != "embeddings"
-            else [study.embeddings]
-        )
-        return (MODEL_FILES,) if any(e.source == "model" for e in used) else ()
+        others = study.other_embeddings.values() if kind == "other_embeddings" else ()
+        return (MODEL_FILES,) if any(e.source == "model" for e in (study.embeddings, *others)) else ()
     return READS[kind].external
 
 
@@ -292,13 +311,38 @@ def _ranking_libraries(study: Study, strategy: str | None) -> tuple[str, ...]:
     return _PRODUCTS
 
 
+def _judged_here(study: Study) -> bool:
+    judge = study.evaluation.judge
+    return judge is not None and judge.by == "local"
+
+
+def _judge_reads(study: Study) -> tuple[str, ...]:
+    """The settings that decide what a judge says; a rating is a free reply, a preference one token."""
+    judge = study.evaluation.judge
+    if judge is None:
+        return ()
+    common = ("by", "kind", "model", *(("reply_tokens",) if judge.kind == "rating" else ()))
+    if judge.by == "local":
+        return (*common, "revision", "dtype", "template")
+    return (*common, "base_url", *(("logprobs", "top_logprobs") if judge.kind == "preference" else ()))
+
+
+def _judge_settings(study: Study, names: tuple[str, ...]) -> dict[str, Any]:
+    judge = study.evaluation.judge
+    return {} if judge is None else {f"evaluation.judge.{name}": getattr(judge, name) for name in names}
+
+
 def _evaluation_settings(study: Study) -> dict[str, Any]:
     """How tasks are scored; which metric the report reads is not among it."""
-    found: dict[str, Any] = {
-        "evaluation.max_length": study.evaluation.max_length,
-        "evaluation.seed": study.evaluation.seed,
-    }
-    for task in study.evaluation.tasks:
-        for name, value in task.model_dump(exclude={"name", "metric"}).items():
-            found[f"evaluation.tasks.{task.name}.{name}"] = value
+    settings = study.evaluation
+    names: tuple[str, ...] = ("max_length", "seed", "chat_template", "backend", "backend_arguments")
+    names += ("fewshot_as_multiturn",) if settings.chat_template else ()
+    names += ("share_seed",) if any(task.share for task in settings.tasks) else ()
+    found = {f"evaluation.{name}": getattr(settings, name) for name in names}
+    for task in settings.tasks:
+        for name, value in task.model_dump(exclude={"metric", "label"}).items():
+            found[f"evaluation.tasks.{task.shown}.{name}"] = value
+    if settings.humaneval is not None:
+        programs = settings.humaneval.model_dump(exclude={"problems", "workers"})
+        found |= {f"evaluation.humaneval.{name}": value for name, value in programs.items()}
     return found

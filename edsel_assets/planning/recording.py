@@ -131,7 +131,7 @@ def peak_memory() -> int | None:
 
 
 def content_of(value: Any) -> Content:
-    """Content of a table, a table with arrays beside it, or the weights in a directory."""
+    """Content of a table, a table with arrays or items beside it, or the weights in a directory."""
     from edsel_assets.store import content_hash, table_hashes
 
     if isinstance(value, Path):
@@ -140,6 +140,8 @@ def content_of(value: Any) -> Content:
     arrays = getattr(value, "arrays", None)
     table = getattr(value, "table", value)
     whole, columns = table_hashes(table)
-    if not arrays:
+    items = getattr(value, "items", None)
+    if not arrays and items is None:
         return Content(whole, columns, table.num_rows)
-    return Content(content_hash({"table": whole, **arrays}), None, table.num_rows)
+    finer = {} if items is None else {"items": items}
+    return Content(content_hash({"table": whole, **finer, **(arrays or {})}), None, table.num_rows)

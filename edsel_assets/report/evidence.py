@@ -33,7 +33,7 @@ class Evidence:
         captions: by name of a plot.
         unseen: sentences on the variance that the trials cannot show.
         table: one row per task, strategy and budget: the columns of ``LabelEfficiency.scores``
-            and ``saved``, and ``win_rate`` and ``win_rate_se`` in AVERAGE's rows.
+            and ``saved``, and in AVERAGE's rows ``win_rate`` and ``rating`` with their ``_se``.
     """
 
     title: str
@@ -49,6 +49,7 @@ def gather(
     *,
     title: str = "Label efficiency",
     win_rates: pd.DataFrame | None = None,
+    ratings: pd.DataFrame | None = None,
     spend: Rows = (),
     staleness: Rows = (),
     missing: Rows = (),
@@ -57,37 +58,57 @@ def gather(
     """The report of a comparison.
 
     Args:
-        win_rates: one row per trial: ``strategy, budget, win_rate`` in [0, 1].
+        win_rates: one row per trial: ``strategy, budget, win_rate`` in [0, 1], and where known ``n`` and
+            ``lost``: instructions with a value, and replies that gave none.
+        ratings: the same with ``rating``, 1 to 10.
         spend, staleness, missing: rows of plain data, each a section that is left out when empty.
         by_task: also show each task by itself where there are several.
     """
-    rates = mean_win_rates(win_rates)
+    judged = mean_of_trials(win_rates, "win_rate"), mean_of_trials(ratings, "rating")
     tasks = dict.fromkeys([efficiency.main_task, *(sorted(efficiency.metrics) if by_task else [])])
     scored = [task for task in tasks if (efficiency.scores["task"] == task).any()]
     sheets = [sheet for task in scored for sheet in _task_sheets(efficiency, task)]
-    if len(rates):
-        sheets.append(_win_rate_sheet(rates))
+    sheets += judged_sheets(win_rates, ratings)
     named = {"Spend": spend, "Stale results": staleness, "Missing results": missing}
     sheets += [rows_sheet(name, rows) for name, rows in named.items() if len(rows)]
     plots, captions = _plots(efficiency, scored[0])
-    return Evidence(title, tuple(sheets), plots, captions, efficiency.unseen, whole_table(efficiency, rates))
+    return Evidence(
+        title, tuple(sheets), plots, captions, efficiency.unseen, whole_table(efficiency, *judged)
+    )
 
 
-def whole_table(efficiency: LabelEfficiency, rates: pd.DataFrame) -> pd.DataFrame:
-    """Scores, savings and win rates of every cell side by side."""
-    saved = efficiency.saved.drop(columns="score")
-    joined = efficiency.scores.merge(saved, on=_CELL, how="left", validate="one_to_one")
-    averaged = rates.drop(columns="n").assign(task=AVERAGE)
-    return joined.merge(averaged, on=_CELL, how="left", validate="one_to_one")
+def whole_table(efficiency: LabelEfficiency, *judged: pd.DataFrame) -> pd.DataFrame:
+    """Scores, savings and a judge's words on every cell side by side."""
+    joined = efficiency.scores.merge(
+        efficiency.saved.drop(columns="score"), on=_CELL, how="left", validate="one_to_one"
+    )
+    for means in judged:
+        averaged = means.drop(columns=["n", "lost"]).assign(task=AVERAGE)
+        joined = joined.merge(averaged, on=_CELL, how="left", validate="one_to_one")
+    return joined
 
 
-def mean_win_rates(win_rates: pd.DataFrame | None) -> pd.DataFrame:
-    """``strategy, budget, win_rate, win_rate_se, n`` over the trials of each cell."""
-    columns = ["strategy", "budget", "win_rate"]
-    frame = pd.DataFrame(columns=columns) if win_rates is None else win_rates[columns]
-    means = frame.astype({"win_rate": float, "budget": int}).groupby(columns[:2])["win_rate"]
-    found = means.agg(["mean", "sem", "count"]).reset_index()
-    return found.rename(columns={"mean": "win_rate", "sem": "win_rate_se", "count": "n"})
+def mean_of_trials(frame: pd.DataFrame | None, name: str) -> pd.DataFrame:
+    """``strategy, budget, NAME, NAME_se, n, lost`` over the trials of each cell; lost replies are summed."""
+    columns = ["strategy", "budget", name]
+    given = pd.DataFrame(columns=columns) if frame is None else frame
+    known = given.reindex(columns=[*columns, "lost"]).astype({name: float, "budget": int, "lost": float})
+    cells = known.groupby(columns[:2])
+    means = cells[name].agg(["mean", "sem", "count"]).assign(lost=cells["lost"].sum()).reset_index()
+    return means.rename(columns={"mean": name, "sem": f"{name}_se", "count": "n"})
+
+
+def judged_sheets(win_rates: pd.DataFrame | None, ratings: pd.DataFrame | None) -> list[Sheet]:
+    """The judge's tables; none where there is no judge."""
+    found = []
+    for frame, name, title, text in (
+        (win_rates, "win_rate", "Win rate against the reference trial", "{:.1%}"),
+        (ratings, "rating", "Mean rating of the judge, 1 to 10", "{:.2f}"),
+    ):
+        means = mean_of_trials(frame, name)
+        if len(means):
+            found.append(_judged_sheet(means, name, title, text))
+    return found
 
 
 def _task_sheets(efficiency: LabelEfficiency, task: str) -> list[Sheet]:
@@ -99,20 +120,21 @@ def _task_sheets(efficiency: LabelEfficiency, task: str) -> list[Sheet]:
     return [sheet for sheet in sheets if sheet.rows]
 
 
-def _win_rate_sheet(rates: pd.DataFrame) -> Sheet:
-    ordered = rates.sort_values(["budget", "win_rate", "strategy"], ascending=[True, False, True])
+def _judged_sheet(means: pd.DataFrame, name: str, title: str, text: str) -> Sheet:
+    ordered = means.sort_values(["budget", name, "strategy"], ascending=[True, False, True])
     rows = tuple(
         (
-            row.strategy,
-            f"{row.budget:,}",
-            f"{row.win_rate:.1%}",
-            "" if np.isnan(row.win_rate_se) else f"{row.win_rate_se:.1%}",
-            plain_text(int(row.n)),
+            str(row["strategy"]),
+            f"{row['budget']:,}",
+            text.format(row[name]),
+            "" if np.isnan(row[f"{name}_se"]) else text.format(row[f"{name}_se"]),
+            plain_text(int(row["n"])),
+            f"{row['lost']:,.0f}",
         )
-        for row in ordered.itertuples()
+        for row in ordered.to_dict("records")
     )
-    header = ("strategy", "budget", "win rate", "standard error", "seeds")
-    return Sheet("Win rate against the reference trial", header, rows)
+    header = ("strategy", "budget", name.replace("_", " "), "standard error", "seeds", "lost replies")
+    return Sheet(title, header, rows)
 
 
 def _plots(efficiency: LabelEfficiency, task: str) -> tuple[dict[str, bytes], dict[str, str]]:

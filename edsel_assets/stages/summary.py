@@ -11,11 +11,14 @@ import pandas as pd
 import pyarrow as pa
 
 from edsel_assets.keys import parse_budget_trial
-from edsel_assets.report.evidence import Evidence, gather
-from edsel_assets.report.sheets import Rows, rows_sheet, saved_sheet, score_sheet
+from edsel_assets.report.evidence import Evidence, gather, judged_sheets
+from edsel_assets.report.sheets import Rows, Sheet, rows_sheet, saved_sheet, score_sheet
 from edsel_assets.report.statistics.trials import primary_metrics
 from edsel_assets.report.tables import LabelEfficiency, label_efficiency
 from edsel_assets.stages import held_out
+from edsel_assets.stages.evaluation.items import HUMANEVAL, NLL, TOKENS
+from edsel_assets.stages.evaluation.judged import WIN_RATE
+from edsel_assets.stages.evaluation.programs import metric_of
 from edsel_assets.study import Study
 
 _Key = tuple[int, str, int]  # budget, strategy, seed
@@ -39,7 +42,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of one model: ``task, metric, value, stderr, n``, and arrays by held-out prompt or none."""
+    """Scores of one model: ``task, metric, value, stderr, n``, and ``TASK/METRIC`` to the values by item."""
 
     table: pa.Table
     items: Mapping[str, np.ndarray]
@@ -70,11 +73,13 @@ def summarise(
         if (efficiency := _compare(study, base, trials, of_tasks)) is not None
     ]
     if not compared:
-        return _without_comparison(study, base, trials, [*missing])
-    rates = _win_rate_frame(win_rates)
-    first = gather(compared[0], title=title, win_rates=rates, staleness=staleness, missing=missing)
+        return _without_comparison(study, base, trials, win_rates, [*missing])
+    rates, ratings = (_judged_frame(win_rates, wins) for wins in (True, False))
+    first = gather(
+        compared[0], title=title, win_rates=rates, ratings=ratings, staleness=staleness, missing=missing
+    )
     parts = [first, *(gather(efficiency, title=title) for efficiency in compared[1:])]
-    return _written(_joined(parts), _text(compared))
+    return _written(_joined(parts), _text(compared, judged_sheets(rates, ratings)))
 
 
 def _compare(
@@ -89,7 +94,7 @@ def _compare(
     frame = frame[~held if of_tasks else held]
     if not len(frame):
         return None
-    primary = {task.name: task.metric for task in study.evaluation.tasks if task.metric}
+    primary = primary_of(study)
     models: dict[_Key, Scores] = {(0, control, 0): base}
     models |= {parse_budget_trial(key): scores for key, scores in trials.items()}
     return label_efficiency(
@@ -101,11 +106,18 @@ def _compare(
     )
 
 
+def primary_of(study: Study) -> dict[str, str]:
+    """The metrics that the study names, by task as it is shown."""
+    named = {task.shown: task.metric for task in study.evaluation.tasks if task.metric}
+    programs = study.evaluation.humaneval
+    return named | ({HUMANEVAL: metric_of(programs)} if programs is not None else {})
+
+
 def _frame(study: Study, base: Scores, trials: Mapping[str, Scores], control: str) -> pd.DataFrame:
     frames = [_trial_frame(base.table, 0, control, 0)]
     for key, scores in trials.items():
         frames.append(_trial_frame(scores.table, *parse_budget_trial(key)))
-    wanted = {task.name for task in study.evaluation.tasks} | {held_out.TASK}
+    wanted = {task.shown for task in study.evaluation.tasks} | {held_out.TASK, HUMANEVAL}
     frame = pd.concat(frames, ignore_index=True)
     return frame[frame["task"].isin(wanted)]
 
@@ -113,10 +125,11 @@ def _frame(study: Study, base: Scores, trials: Mapping[str, Scores], control: st
 def _held_out_items(models: Mapping[_Key, Scores]) -> pd.DataFrame | None:
     """The token mean by held-out prompt, as the linear parts of a ratio whose mean it is."""
     frames = []
+    names = [f"{held_out.TASK}/{metric}" for metric in (NLL, TOKENS)]
     for key, scores in models.items():
-        if "held_out_nll" not in scores.items:
+        if names[0] not in scores.items:
             return None
-        nll, tokens = scores.items["held_out_nll"], scores.items["held_out_tokens"]
+        nll, tokens = (scores.items[name] for name in names)
         mean = -nll.sum() / tokens.sum()
         value = mean + (-nll - mean * tokens) / tokens.mean()
         frames.append(_item_frame(key, held_out.TASK, value))
@@ -159,12 +172,17 @@ def _trial_frame(scores: pa.Table, budget: int, strategy: str, seed: int) -> pd.
     return frame.assign(budget=budget, strategy=strategy, seed=seed)
 
 
-def _win_rate_frame(win_rates: Mapping[str, pa.Table]) -> pd.DataFrame:
+def _judged_frame(judged: Mapping[str, pa.Table], wins: bool) -> pd.DataFrame:
+    """One row per trial: its win rate, or its mean rating."""
+    name = "win_rate" if wins else "rating"
     rows = []
-    for key, table in win_rates.items():
-        budget, strategy, _ = parse_budget_trial(key)
-        rows.append({"strategy": strategy, "budget": budget, "win_rate": table["value"][0].as_py()})
-    return pd.DataFrame(rows, columns=["strategy", "budget", "win_rate"])
+    for key, table in judged.items():
+        budget, strategy, seed = parse_budget_trial(key)
+        row = table.to_pylist()[0]
+        if (row["metric"] == WIN_RATE) == wins:
+            found = {name: row["value"], "n": row["n"], "lost": row["invalid"] + row["failed"]}
+            rows.append({"strategy": strategy, "budget": budget, "seed": seed, **found})
+    return pd.DataFrame(rows, columns=["strategy", "budget", "seed", name, "n", "lost"])
 
 
 def _joined(parts: Sequence[Evidence]) -> Evidence:
@@ -184,7 +202,7 @@ def _joined(parts: Sequence[Evidence]) -> Evidence:
     )
 
 
-def _text(compared: Sequence[LabelEfficiency]) -> str:
+def _text(compared: Sequence[LabelEfficiency], judged: Sequence[Sheet]) -> str:
     from edsel_assets.report.formats import render_text
 
     sheets = [
@@ -197,7 +215,7 @@ def _text(compared: Sequence[LabelEfficiency]) -> str:
         if sheet.rows
     ]
     unseen = dict.fromkeys(sentence for efficiency in compared for sentence in efficiency.unseen)
-    return render_text(sheets, unseen, width=_WIDTH)
+    return render_text([*sheets, *judged], unseen, width=_WIDTH)
 
 
 def _written(evidence: Evidence, text: str) -> Report:
@@ -216,7 +234,11 @@ def _written(evidence: Evidence, text: str) -> Report:
 
 
 def _without_comparison(
-    study: Study, base: Scores, trials: Mapping[str, Scores], missing: list[Mapping[str, Any]]
+    study: Study,
+    base: Scores,
+    trials: Mapping[str, Scores],
+    win_rates: Mapping[str, pa.Table],
+    missing: list[Mapping[str, Any]],
 ) -> Report:
     """Means over seeds, and why nothing is compared."""
     frame = _frame(study, base, trials, "base model").rename(columns={"value": "score"})
@@ -228,6 +250,7 @@ def _without_comparison(
         else f"No trial of the control {study.control!r} is scored yet, so nothing is compared."
     )
     sheets = [rows_sheet("Scores", table.to_dict("records"))] if len(table) else []
+    sheets += judged_sheets(*(_judged_frame(win_rates, wins) for wins in (True, False)))
     sheets += [rows_sheet("Missing results", missing)] if missing else []
     evidence = Evidence(f"Scores: {study.name}", tuple(sheets), {}, {}, (why,), table)
     from edsel_assets.report.formats import render_text

@@ -1,4 +1,4 @@
-"""One trial: train on a selection, score, compare with the control."""
+"""One trial: train on a selection, and score."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from edsel_assets.demo import local_path
+from edsel_assets.stages.evaluation.items import ITEMS, held_out_items, task_items
+from edsel_assets.stages.evaluation.programs import score_programs
 from edsel_assets.stages.held_out import loss_scores, losses
-from edsel_assets.study import FinetuningSettings, Study
+from edsel_assets.study import FinetuningSettings, Study, TaskSettings
 
 _COPIED = 1 << 30  # bytes of weights up to which a merged copy is cheaper than a slower forward pass
 
@@ -42,13 +43,12 @@ class Scored:
 
     Attributes:
         table: ``task, metric, value, stderr, n``.
-        items: arrays by name: ``TASK/METRIC`` by item, and ``held_out_nll`` (nats) and ``held_out_tokens`` of
-            each held-out prompt.
+        items: scores by item, as ``stages.evaluation.items.ITEMS``.
         files: local data sets that the tasks read.
     """
 
     table: pa.Table
-    items: dict[str, np.ndarray]
+    items: pa.Table
     files: list[Path]
 
 
@@ -60,42 +60,90 @@ def evaluate_study(
     progress: Callable[[int, int], None] | None = None,
 ) -> Scored:
     """Scores of the study's tasks and of the held-out prompts on a model, an adapter applied or not."""
-    from edsel_assets.llm import evaluate
-    from edsel_assets.llm.scoring.tasks import data_paths
 
-    settings, folder = study.evaluation, tasks_folder(study)
-    scores: list[Any] = []
+    rows: list[dict[str, Any]] = []
+    items: list[pa.Table] = []
     paths: set[Path] = set()
-    values: dict[tuple[str, str], np.ndarray] = {}
-    # lm-eval limits all the tasks of a call alike.
-    for limit, share in dict.fromkeys((task.limit, task.share) for task in settings.tasks):
-        tasks = [task for task in settings.tasks if (task.limit, task.share) == (limit, share)]
-        names = [task.name for task in tasks]
-        shots = {task.name: task.num_fewshot for task in tasks if task.num_fewshot is not None}
-        scores += evaluate(
-            model,
-            tokenizer,
-            tasks=names,
-            include_path=folder,
-            data_directory=settings.data_directory,
-            num_fewshot=shots,
-            limit=limit,
-            sample_share=share,
-            sample_seed=settings.seed,
-            seed=settings.seed,
-            batch_tokens=settings.batch_tokens,
-            max_length=settings.max_length,
-            items=values,
-            progress=progress,
-        )
-        paths |= set(data_paths(names, folder, settings.data_directory, shots))
-    rows = [asdict(score) for score in scores]
-    items = {f"{task}/{metric}": found for (task, metric), found in values.items()}
+    for tasks in _calls(study.evaluation.tasks):
+        scores, found, read = _score_tasks(model, tokenizer, study, tasks, progress)
+        rows += scores
+        items.append(found)
+        paths |= read
+    if study.evaluation.humaneval is not None:
+        row, found = score_programs(model, tokenizer, study)
+        rows.append(row)
+        items.append(found)
     if held_out.num_rows:
         nll, tokens = losses(model, tokenizer, held_out, study.model.template, study.forward.batch_tokens)
         rows += loss_scores(nll, tokens)
-        items |= {"held_out_nll": nll, "held_out_tokens": tokens}
-    return Scored(pa.Table.from_pylist(rows, schema=SCORES), items, sorted(paths))
+        items.append(held_out_items(held_out["prompt_id"].to_pylist(), nll, tokens))
+    joined = pa.concat_tables(items) if items else ITEMS.empty_table()
+    return Scored(pa.Table.from_pylist(rows, schema=SCORES), joined, sorted(paths))
+
+
+def _calls(tasks: Sequence[TaskSettings]) -> Iterator[list[TaskSettings]]:
+    """Tasks that lm-eval can score in one call: it cuts all of a call alike, and knows each name once.
+
+    A task with a label has a call of its own.
+    """
+    calls: dict[tuple[Any, ...], list[TaskSettings]] = {}
+    for number, task in enumerate(tasks):
+        before = sum(other.name == task.name for other in tasks[:number])
+        calls.setdefault((task.limit, task.share, before, task.label), []).append(task)
+    yield from calls.values()
+
+
+def _score_tasks(
+    model: Any,
+    tokenizer: Any,
+    study: Study,
+    tasks: Sequence[TaskSettings],
+    progress: Callable[[int, int], None] | None,
+) -> tuple[list[dict[str, Any]], pa.Table, set[Path]]:
+    """(rows of scores, scores by item, data files read) of tasks with one limit and share."""
+    from edsel_assets.llm import evaluate
+    from edsel_assets.llm.scoring.evaluation import LM_EVAL_SEED, ItemScore
+    from edsel_assets.llm.scoring.tasks import data_paths
+
+    settings, folder = study.evaluation, tasks_folder(study)
+    names = [task.name for task in tasks]
+    shots = {task.name: task.num_fewshot for task in tasks if task.num_fewshot is not None}
+    lengths = {task.name: task.max_new_tokens for task in tasks if task.max_new_tokens is not None}
+    found: list[ItemScore] = []
+    scores = evaluate(
+        model,
+        tokenizer,
+        tasks=names,
+        include_path=folder,
+        data_directory=settings.data_directory,
+        num_fewshot=shots,
+        max_new_tokens=lengths,
+        chat_template=settings.chat_template,
+        fewshot_as_multiturn=settings.fewshot_as_multiturn,
+        limit=tasks[0].limit,
+        sample_share=tasks[0].share,
+        sample_seed=settings.share_seed,
+        seed=LM_EVAL_SEED if settings.seed is None else settings.seed,
+        batch_tokens=settings.batch_tokens,
+        max_length=settings.max_length,
+        backend=settings.backend,
+        backend_arguments=settings.backend_arguments,
+        items=found,
+        progress=progress,
+    )
+    shown = {task.name: task.shown for task in tasks}
+    label = tasks[0].label  # of the one task there then is
+    rest = f"{label}/" if label else ""  # before the parts of a group that is scored with other shots too
+    rows = [asdict(s) | {"task": shown.get(s.task, f"{rest}{s.task}")} for s in scores]
+    paths = data_paths(names, folder, settings.data_directory, shots, lengths)
+    return rows, task_items(found, shown), set(paths)
+
+
+def wants_whole(study: Study) -> bool:
+    """Whether the study's backend reads a checkpoint from a folder."""
+    from edsel_assets.llm.scoring.backends import READ_FOLDERS
+
+    return study.evaluation.backend in READ_FOLDERS
 
 
 def tasks_folder(study: Study) -> Path | None:
@@ -106,14 +154,18 @@ def tasks_folder(study: Study) -> Path | None:
 
 
 @contextmanager
-def finetuned(model: Any, adapter: Path) -> Iterator[Any]:
-    """``model`` with an adapter, as it is scored: merged into a copy if small and float32, else beside it."""
+def finetuned(model: Any, adapter: Path, *, whole: bool = False) -> Iterator[Any]:
+    """``model`` with an adapter, as it is scored: merged into a copy if small and float32, else beside it.
+
+    ``whole``: merged in any case, for who reads it as a checkpoint.
+    """
     import torch
 
     from edsel_assets.llm import adapted
 
     size = sum(p.numel() * p.element_size() for p in model.parameters())
-    with adapted(model, adapter, merge=size <= _COPIED and model.dtype == torch.float32) as scored:
+    small = size <= _COPIED and model.dtype == torch.float32
+    with adapted(model, adapter, merge=whole or small) as scored:
         yield scored
 
 
@@ -126,27 +178,3 @@ def adapted_chain(model: Any, adapters: Sequence[Path]) -> Iterator[Any]:
         for path in adapters:
             model = stack.enter_context(adapted(model, path, merge=True))
         yield model
-
-
-def compare(nll: np.ndarray, control_nll: np.ndarray, control: str) -> pa.Table:
-    """The weighted win rate of a trial against the control: ``metric, value, stderr, n, control``.
-
-    Over the held-out prompts, which neither was trained on: the posterior, at even odds, that a response was
-    written by the trial's model rather than by the control's, from both models' likelihoods.
-
-    Args:
-        nll, control_nll: (n,) negative log-likelihood of each held-out response, in nats.
-        control: name of the control's trial.
-    """
-    from edsel_assets.llm import win_rate
-
-    rate = win_rate(-nll, -control_nll)
-    return pa.table(
-        {
-            "metric": ["win_rate"],
-            "value": [float(rate.value)],
-            "stderr": [float(rate.stderr)],
-            "n": [len(nll)],
-            "control": [control],
-        }
-    )

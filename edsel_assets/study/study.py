@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator, model_validator
 
-from edsel_assets.keys import budget_key
+from edsel_assets.keys import budget_key, trial_key
 from edsel_assets.selection.strategies import STRATEGIES
 from edsel_assets.selection.strategy import Strategy
 from edsel_assets.study.base import Name, PlainName, Settings
@@ -71,6 +71,7 @@ class Study(Settings):
                 )
         for name, variant in self.selection.variants.items():
             self._check_variant(name, variant)
+        self._check_reference()
         return self
 
     def _check_variant(self, name: str, variant: VariantSettings) -> None:
@@ -84,6 +85,39 @@ class Study(Settings):
                 f"selection.variants.{name}.embeddings must be one of other_embeddings "
                 f"{sorted(self.other_embeddings)}; got {variant.embeddings!r}"
             )
+
+    def _check_reference(self) -> None:
+        judge = self.evaluation.judge
+        if judge is None or judge.kind != "preference":
+            return
+        if self.reference is None:
+            raise ValueError(
+                "evaluation.judge compares trials with a reference, and the study has no control; name a "
+                "trial in evaluation.judge.reference, or set its kind to rating"
+            )
+        budget, _, trial = self.reference.partition("|")
+        name, _, seed = trial.rpartition(".s")
+        known = name in self.selection.names and seed.isdecimal() and int(seed) in self.seeds(name)
+        if not known or budget not in map(budget_key, self.selection.budgets_for(name)):
+            names = self.selection.names
+            raise ValueError(
+                f"evaluation.judge.reference {judge.reference!r} is no trial of this study; write "
+                f"BUDGET|STRATEGY.sSEED with a budget of the strategy, such as "
+                f"{budget_key(self.selection.budgets_for(names[0])[-1])}|{trial_key(names[0], 0)}"
+            )
+
+    @property
+    def reference(self) -> str | None:
+        """Budget and trial that a judge compares all others with; None where nothing is compared."""
+        judge = self.evaluation.judge
+        if judge is None or judge.kind != "preference":
+            return None
+        if judge.reference is not None:
+            budget, _, trial = judge.reference.partition("|")
+            return f"{budget_key(int(budget))}|{trial}" if budget.isdecimal() else judge.reference
+        if self.control is None:
+            return None
+        return f"{budget_key(self.selection.budgets_for(self.control)[-1])}|{trial_key(self.control, 0)}"
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> "Study":

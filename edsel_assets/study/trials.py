@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from edsel_assets.study.base import Positive, Settings
+from edsel_assets.study.judges import HumanEvalSettings, JudgeSettings
 
 
 class FinetuningSettings(Settings):
@@ -51,6 +52,12 @@ class TaskSettings(Settings):
         None, description="The metric that the report uses; the task's first by default."
     )
     num_fewshot: Annotated[int, Field(ge=0)] | None = None
+    label: str | None = Field(
+        None, description="Its name in scores and report; for a task that is scored with several shots."
+    )
+    max_new_tokens: Positive | None = Field(
+        None, description="Longest answer of a task that generates; the task's own by default."
+    )
     limit: Positive | None = Field(None, description="Items per (sub)task.")
     share: Annotated[float, Field(gt=0, le=1)] | None = Field(
         None, description="A fixed random share of the items instead (0.2 of BBH in Bhatt et al.)."
@@ -62,9 +69,14 @@ class TaskSettings(Settings):
             raise ValueError(f"task {self.name}: give limit or share, not both")
         return self
 
+    @property
+    def shown(self) -> str:
+        """Its name in scores."""
+        return self.label or self.name
+
 
 class EvaluationSettings(Settings):
-    """Benchmarks through lm-eval, and prompts held out of the pool."""
+    """Benchmarks through lm-eval, prompts held out of the pool, a judge, and programs."""
 
     tasks: list[TaskSettings] = Field(default_factory=list, description="lm-eval tasks.")
     include_path: str | None = Field(
@@ -75,18 +87,50 @@ class EvaluationSettings(Settings):
     )
     batch_tokens: Positive = Field(8_192, description="Tokens read at once; halved when memory runs out.")
     max_length: Positive | None = Field(None, description="Context length; the model's by default.")
-    seed: int = Field(0, description="Of few-shot examples and of a task's share.")
+    seed: int | None = Field(
+        None, description="Of few-shot examples and sampled answers; lm-eval's own (1234) by default."
+    )
+    share_seed: int = Field(0, description="Which items a task's share are.")
+    chat_template: bool = Field(False, description="Put tasks to the model by its tokenizer's chat template.")
+    fewshot_as_multiturn: bool = Field(
+        True, description="With a chat template: each few-shot example is a turn of the conversation."
+    )
+    backend: str = Field(
+        "edsel", description="Who reads the tasks: edsel, or one of lm-eval's models: hf, vllm, sglang."
+    )
+    backend_arguments: dict[str, str | int | float | bool] = Field(
+        default_factory=dict, description="Arguments of that model of lm-eval."
+    )
     held_out: Annotated[int, Field(ge=0)] = Field(
         0,
         description="Answered prompts that no strategy may take, to score trials on: spread over the tasks, "
-        "drawn by hash. 0: none, and no win rates.",
+        "drawn by hash. 0: none.",
     )
     held_out_seed: int = Field(0, description="Seed of that draw.")
+    judge: JudgeSettings | None = Field(None, description="Answers to instructions, and who judges them.")
+    humaneval: HumanEvalSettings | None = Field(
+        None, description="HumanEval; off unless the study says so, as it runs programs."
+    )
 
     @field_validator("tasks", mode="before")
     @classmethod
     def _names(cls, tasks: Any) -> Any:
         return [{"name": t} if isinstance(t, str) else t for t in tasks] if isinstance(tasks, list) else tasks
+
+    @field_validator("tasks")
+    @classmethod
+    def _distinct(cls, tasks: list[TaskSettings]) -> list[TaskSettings]:
+        names = [task.shown for task in tasks]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"{twice[0]} is there twice; give one of them another label, or leave it out")
+        return tasks
+
+    @model_validator(mode="after")
+    def _own_model(self) -> "EvaluationSettings":
+        if self.backend_arguments and self.backend == "edsel":
+            raise ValueError("backend_arguments are those of another backend; edsel's own takes none")
+        return self
 
 
 class ReportSettings(Settings):

@@ -70,11 +70,30 @@ def test_scores_depend_on_their_trials_adapter_and_the_held_out_prompts(graph) -
     }
 
 
-def test_a_win_rate_depends_on_the_scores_of_the_trial_and_its_control(graph) -> None:
-    assert parents(graph, "win_rates", "00060|kmq.s1") == {
-        "benchmark_scores[00060|kmq.s1]",
-        "benchmark_scores[00060|random.s1]",
-    }
+def judged_graph(**judge: Any) -> Any:
+    settings = {"instructions": "instructions.jsonl", "model": "a judge", **judge}
+    return build_definitions(tiny_study(evaluation={"judge": settings})).resolve_asset_graph()
+
+
+@pytest.mark.parametrize("reference", [None, "6|k_center.s0"])
+def test_every_win_rate_is_against_the_answers_of_one_fixed_trial(reference) -> None:
+    graph = judged_graph(reference=reference)
+    fixed = "00006|k_center.s0" if reference else "00010|random.s0"  # the control at its largest budget
+    assert parents(graph, "reference_answers", None) == {f"generations[{fixed}]"}
+    for budget in ("00006", "00010"):
+        cell = f"{budget}|kmq.s0"
+        assert parents(graph, "win_rates", cell) == {f"generations[{cell}]", "reference_answers[]"}
+        assert parents(graph, "generations", cell) == {f"lora_adapters[{cell}]"}
+
+
+def test_a_rating_needs_no_reference_and_no_judge_no_win_rate(graph) -> None:
+    rated = judged_graph(kind="rating")
+    assert parents(rated, "win_rates", "00006|kmq.s0") == {"generations[00006|kmq.s0]"}
+    assert dg.AssetKey("reference_answers") not in rated.materializable_asset_keys
+    written = judged_graph(model=None).materializable_asset_keys
+    assert {dg.AssetKey("generations"), dg.AssetKey("win_rates")} & written == {dg.AssetKey("generations")}
+    keys = graph.materializable_asset_keys
+    assert not {dg.AssetKey("generations"), dg.AssetKey("win_rates")} & keys
 
 
 def test_a_round_depends_on_the_round_before_it(graph) -> None:

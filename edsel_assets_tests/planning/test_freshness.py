@@ -110,6 +110,11 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
     ("evaluation.batch_tokens", 99, NOTHING),
     ("evaluation.max_length", 99, SCORES),
     ("evaluation.seed", 3, SCORES),
+    ("evaluation.share_seed", 3, NOTHING),  # read where a task has a share
+    ("evaluation.chat_template", True, SCORES),
+    ("evaluation.fewshot_as_multiturn", False, NOTHING),  # read with a chat template
+    ("evaluation.backend", "hf", SCORES),
+    ("evaluation.backend_arguments", {"batch_size": 3}, SCORES),
     ("evaluation.held_out", 20, POOL),
     ("evaluation.held_out_seed", 3, POOL),
     ("annotation.price_by", "length", NOTHING),  # read when an order is placed, which never changes
@@ -141,6 +146,8 @@ SHAPES = {
     "selection.budgets_of",
     "evaluation.tasks",
     "evaluation.include_path",
+    "evaluation.judge",
+    "evaluation.humaneval",
     "rounds.rounds",
     "report.control",
 }

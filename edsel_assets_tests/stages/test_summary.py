@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from edsel_assets.stages.evaluation.judged import JUDGED
 from edsel_assets.stages.summary import Scores, summarise
 from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import tiny_study
@@ -24,8 +25,14 @@ def results():
         trials[budget, strategy, seed] = one(values)
     base = trials.pop((0, "random", 0), None) or one({name: np.full(200, 0.2) for name in names.values()})
     keyed = {f"{budget:05}|{strategy}.s{seed}": s for (budget, strategy, seed), s in trials.items()}
-    wins = {"00100|k_center.s0": pa.table({"value": [0.6]}), "00100|k_center.s1": pa.table({"value": [0.7]})}
+    wins = {f"00100|k_center.s{seed}": judged("win_rate", value) for seed, value in enumerate((0.6, 0.7))}
     return study, base, keyed, wins
+
+
+def judged(metric: str, value: float) -> pa.Table:
+    """What a judge said of one trial."""
+    row = {"metric": metric, "value": value, "stderr": 0.1, "n": 9, "invalid": 1, "failed": 1, "cost": 0.5}
+    return pa.Table.from_pylist([row | {"reference": "00800|random.s0"}], schema=JUDGED)
 
 
 def one(values: dict[str, np.ndarray]) -> Scores:
@@ -64,6 +71,19 @@ def test_the_report_of_a_study(results):
     assert "http" not in report.texts[".html"].replace("http-equiv", "")
 
 
+def test_ratings_and_win_rates_have_sheets_of_their_own(results):
+    study, base, trials, wins = results
+    ratings = {f"00100|k_center.s{seed}": judged("rating", value) for seed, value in enumerate((6.0, 7.0))}
+    with_wins, with_ratings = (summarise(study, base, trials, found) for found in (wins, ratings))
+    assert "Win rate against the reference trial" in with_wins.texts[".txt"]
+    assert "65.0%" in with_wins.texts[".md"]
+    assert "rating of the judge" not in with_wins.texts[".txt"]
+    assert "Mean rating of the judge" in with_ratings.texts[".txt"]
+    assert "6.50" in with_ratings.texts[".md"]
+    rows = {(r["task"], r["strategy"], r["budget"]): r for r in with_ratings.table.to_pylist()}
+    assert rows["average", "k_center", 100]["rating"] == pytest.approx(6.5)
+
+
 def test_savings_are_read_off_the_controls_curve(results):
     study, base, trials, wins = results
     report = summarise(study, base, trials, wins)
@@ -92,13 +112,13 @@ def test_held_out_losses_are_compared_apart_and_by_token(results):
             "n": 50,
         }
         table = pa.concat_tables([scores.table, pa.Table.from_pylist([row], schema=scores.table.schema)])
-        return Scores(table, {**scores.items, "held_out_nll": nll, "held_out_tokens": tokens})
+        return Scores(table, {**scores.items, "held_out/nll": nll, "held_out/tokens": tokens})
 
     found = {key: with_losses(s, 3 - 0.1 * np.log(int(key[:5]))) for key, s in trials.items()}
     report = summarise(study, with_losses(base, 3.5), found, {})
     rows = {(r["task"], r["strategy"], r["budget"]): r for r in report.table.to_pylist()}
     mine = [s for key, s in found.items() if key.startswith("00100|k_center.")]
-    values = [-s.items["held_out_nll"].sum() / s.items["held_out_tokens"].sum() for s in mine]
+    values = [-s.items["held_out/nll"].sum() / s.items["held_out/tokens"].sum() for s in mine]
     assert rows["held_out", "k_center", 100]["mean"] == pytest.approx(np.mean(values))
     assert ("average", "k_center", 100) in rows
     assert "Annotation saved against random: held_out" in report.texts[".txt"]

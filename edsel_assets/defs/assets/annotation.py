@@ -7,7 +7,7 @@ import dagster as dg
 
 from edsel_assets.defs.assets.finetuning import training_figures
 from edsel_assets.defs.graph import Graph
-from edsel_assets.defs.io_managers import StoredTable, Table, table_of
+from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles, table_of
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 from edsel_assets.defs.resources import BaseModel
 from edsel_assets.planning.cells import Cell, cell_path
@@ -108,14 +108,14 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         purchased_adapter: Path,
     ) -> dg.Output:
         """Benchmark and held-out scores of what was bought up to an order."""
-        from edsel_assets.stages.trials import evaluate_study, finetuned
+        from edsel_assets.stages.trials import evaluate_study, finetuned, wants_whole
 
         model, tokenizer = base_model.open()
-        with timed() as time, finetuned(model, purchased_adapter) as trial:
+        with timed() as time, finetuned(model, purchased_adapter, whole=wants_whole(study)) as trial:
             scored = evaluate_study(trial, tokenizer, study, held_out)
         return versioned_output(
             context,
-            scored.table,
+            TableWithFiles(scored.table, items=scored.items),
             {"preview": preview(scored.table), **time},
             data_sets=External(study, graph.home).data_sets(scored.files),
         )
@@ -133,13 +133,14 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         orders: Table,
         purchases: Table,
         base_scores: Any,
-        purchased_scores: dict[str, Table],
+        purchased_scores: dict[str, Any],
     ) -> dg.Output:
         """Scores after each order against the money spent, and what the next order is expected to bring."""
         from edsel_assets.report.purchase_plots import score_by_spend
         from edsel_assets.stages.buying import advice, spend_table
 
-        table = spend_table(orders, purchases, table_of(base_scores), purchased_scores)
+        by_order = {order: table_of(scores) for order, scores in purchased_scores.items()}
+        table = spend_table(orders, purchases, table_of(base_scores), by_order)
         last = max(orders["order"].to_pylist())
         batch = orders["order"].to_pylist().count(last)
         shown = {"next_order": advice(table, batch), "scores_by_order": preview(table, rows=40)}

@@ -1,14 +1,13 @@
-"""Group ``evaluation``: benchmark scores of the base model and of every trial, and win rates."""
+"""Group ``evaluation``: scores of the base model and of every trial."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from edsel_assets.defs.graph import Graph, partition_of
+from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.io_managers import Table, TableWithFiles
 from edsel_assets.defs.metadata import preview, timed, versioned_output
-from edsel_assets.defs.partitions import dimensions
 from edsel_assets.defs.resources import BaseModel
 from edsel_assets.planning.external import External
 
@@ -37,7 +36,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         table = scored.table
         return versioned_output(
             context,
-            TableWithFiles(table, scored.items) if scored.items else table,
+            TableWithFiles(table, items=scored.items),
             {**_headline(table), "preview": preview(table), **seconds},
             data_sets=External(study, graph.home).data_sets(scored.files),
         )
@@ -64,39 +63,14 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext, base_model: BaseModel, held_out: Table, lora_adapters: Path
     ) -> dg.Output:
         """lm-eval scores and held-out losses of one trial."""
-        from edsel_assets.stages.trials import evaluate_study, finetuned
+        from edsel_assets.stages.trials import evaluate_study, finetuned, wants_whole
 
         model, tokenizer = base_model.open()
-        with timed() as time, finetuned(model, lora_adapters) as trial:
+        with timed() as time, finetuned(model, lora_adapters, whole=wants_whole(study)) as trial:
             scored = evaluate_study(trial, tokenizer, study, held_out)
         return scores(context, scored, time)
 
-    if not cells.compares:
-        return [held_out, base_scores, benchmark_scores]
-
-    @dg.asset(
-        **graph.declare(
-            "evaluation",
-            "win_rates",
-            partitions_def=cells.budget_trial,
-            ins={"benchmark_scores": partition_of(cells.trial_and_control())},
-        )
-    )
-    def win_rates(context: dg.AssetExecutionContext, benchmark_scores: dict[str, Any]) -> dg.Output:
-        """How often a trial's model beats the control's of the same budget and seed, weighted.
-
-        On the held-out prompts: the posterior, at even odds, that the response was written by the
-        trial's model rather than by the control's. It compares likelihoods; nothing is generated.
-        """
-        from edsel_assets.stages.trials import compare
-
-        budget, name = dimensions(context)["budget"], dimensions(context)["trial"]
-        control = cells.control_of(name)
-        mine, others = (benchmark_scores[f"{budget}|{trial}"].arrays for trial in (name, control))
-        table = compare(mine["held_out_nll"], others["held_out_nll"], control)
-        return versioned_output(context, table, table.to_pylist()[0])
-
-    return [held_out, base_scores, benchmark_scores, win_rates]
+    return [held_out, base_scores, benchmark_scores]
 
 
 def _headline(table: Table) -> dict[str, float]:

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from edsel_assets.defs.graph import Graph
-from edsel_assets.defs.io_managers import Table, TableWithFiles, table_of
+from edsel_assets.defs.io_managers import TableWithFiles, table_of
 from edsel_assets.defs.metadata import plot, versioned_output
 from edsel_assets.running.dagster_internals import ALLOW_MISSING
 
@@ -16,30 +16,31 @@ _ROWS_SHOWN = 40
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
     study, cells = graph.study, graph.partitions
     some = dg.AssetIn(metadata={ALLOW_MISSING: True})
-    ins = {"benchmark_scores": some, **({"win_rates": some} if cells.compares else {})}
+    ins = {"benchmark_scores": some, **({"win_rates": some} if cells.judges else {})}
 
     @dg.asset(**graph.declare("report", "label_efficiency", ins=ins, kinds={"pandas", "matplotlib"}))
     def label_efficiency(
         context: dg.AssetExecutionContext,
         base_scores: Any,
-        benchmark_scores: dict[str, Table],
-        **win_rates: dict[str, Table],
+        benchmark_scores: dict[str, Any],
+        **win_rates: dict[str, Any],
     ) -> dg.Output:
         """Scores by strategy and budget, and the annotation each strategy saves against the control.
 
         Of the trials there are: those missing or stale are listed in the report.
         """
+        from edsel_assets.stages.evaluation.items import item_values
         from edsel_assets.stages.summary import Scores, summarise
 
         def scores(value: Any) -> Scores:
-            return Scores(table_of(value), getattr(value, "arrays", {}))
+            return Scores(table_of(value), item_values(getattr(value, "items", None)))
 
         missing, stale = _unfinished(graph)
         report = summarise(
             study,
             scores(base_scores),
             {key: scores(value) for key, value in benchmark_scores.items()},
-            win_rates.get("win_rates", {}),
+            {key: table_of(value) for key, value in win_rates.get("win_rates", {}).items()},
             staleness=stale[:_ROWS_SHOWN],
             missing=missing[:_ROWS_SHOWN],
         )

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, TypeVar
 
 from ..reading.endpoints import PassingFailure
@@ -27,12 +27,14 @@ FORMAT_TOKENS = 16
 class Outcome(Generic[Value]):
     """What the parser made of a reply, or None and in one line why there is nothing.
 
-    ``invalid``: there was a reply, but of the wrong form; else the request failed.
+    ``invalid``: there was a reply, but of the wrong form; else the request failed. ``cost``: of the replies
+    that it rests on, whenever they were bought; 0 in every outcome but the first of equal conversations.
     """
 
     value: Value | None
     failure: str = ""
     invalid: bool = False
+    cost: float = 0.0
 
 
 class ChatClient:
@@ -152,7 +154,11 @@ class ChatClient:
                 pool.shutdown(cancel_futures=True)
                 # Not the error of a request that was left out because of it.
                 raise stop.error or error from None
-        return [found[key] for key in keys]
+        first = {key: place for place, key in reversed(list(enumerate(keys)))}
+        return [
+            found[key] if first[key] == place else replace(found[key], cost=0.0)
+            for place, key in enumerate(keys)
+        ]
 
     def _request(self, messages: Messages, max_tokens: int, parameters: Mapping[str, Any]) -> dict[str, Any]:
         if max_tokens < 1:
@@ -175,7 +181,7 @@ class ChatClient:
     def _outcome(
         self, request: dict[str, Any], parse: Callable[[Reply], Value], stop: _Stop
     ) -> Outcome[Value]:
-        failure = ""
+        failure, cost = "", 0.0
         for number in range(self._buys):
             key = content_key(request, number)
             try:
@@ -183,13 +189,14 @@ class ChatClient:
                 body = self._bought(request, key, stop) if kept is None else kept
             except (PassingFailure, Refused, CostStop) as error:
                 return self._failed(error, stop)
+            cost += self._ledger.cost(key)
             try:
-                return Outcome(parse(read_reply(body)))
+                return Outcome(parse(read_reply(body)), cost=cost)
             except ValueError as error:
                 failure = self._connection.hide(str(error))
         if self._on_invalid == "raise":
             raise JudgeError(f"{self._connection.url}: {failure}. What was paid for is kept.")
-        return Outcome(None, failure, invalid=True)
+        return Outcome(None, failure, invalid=True, cost=cost)
 
     def _failed(self, error: Exception, stop: _Stop) -> Outcome[Value]:
         if self._on_failure == "skip":

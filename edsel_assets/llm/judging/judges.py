@@ -26,7 +26,31 @@ SCALE = (1, 10)
 _RATING = re.compile(r"\[\[(.*?)\]\]", re.DOTALL)
 
 
+@dataclass(frozen=True)
+class Tally:
+    """What a judge was asked so far.
+
+    Attributes:
+        invalid: replies of the wrong form.
+        failed: requests without a reply.
+        cost: of the kept replies that were used, whenever they were bought.
+        spent: of all requests that the folder of replies ever saw.
+        why: of the first that gave no value; empty where all did.
+    """
+
+    invalid: int = 0
+    failed: int = 0
+    cost: float = 0.0
+    spent: float = 0.0
+    why: str = ""
+
+
 class Judge(Protocol):
+    @property
+    def tally(self) -> Tally:
+        """Of everything that it was asked so far."""
+        ...
+
     def label_probabilities(
         self, prompts: Sequence[str], labels: Labels, progress: Progress | None = None
     ) -> np.ndarray:
@@ -224,6 +248,19 @@ class EndpointJudge:
         self._client, self._logprobs, self._top = client, logprobs, top_logprobs
         self._reply_tokens, self._temperature = reply_tokens, temperature
         self._parameters = dict(parameters or {})
+        self._asked_for: list[Outcome[Any]] = []
+
+    @property
+    def tally(self) -> Tally:
+        """As in :class:`Judge`."""
+        lost = [each for each in self._asked_for if each.value is None]
+        return Tally(
+            invalid=sum(each.invalid for each in lost),
+            failed=sum(not each.invalid for each in lost),
+            cost=math.fsum(each.cost for each in self._asked_for),
+            spent=self._client.spent,
+            why=lost[0].failure if lost else "",
+        )
 
     def label_probabilities(
         self, prompts: Sequence[str], labels: Labels, progress: Progress | None = None
@@ -259,13 +296,15 @@ class EndpointJudge:
         progress: Progress | None,
     ) -> list[Outcome[Any]]:
         conversations = [[{"role": "user", "content": prompt}] for prompt in prompts]
-        return self._client.ask(
+        outcomes = self._client.ask(
             conversations,
             parse,
             max_tokens=tokens,
             parameters={**parameters, **self._parameters},
             progress=progress,
         )
+        self._asked_for += outcomes
+        return outcomes
 
 
 def _with_rating(reply: Reply) -> str:

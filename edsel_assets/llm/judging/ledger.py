@@ -68,6 +68,7 @@ class Ledger:
         self._changed = threading.Condition()
         self._read = 0  # bytes of the file that are known
         self._replies: dict[str, str] = {}
+        self._costs: dict[str, float] = {}  # of kept replies
         self._open: dict[str, float] = {}  # what requests under way may cost, those of other processes too
         self._own: set[str] = set()  # requests of this process that are under way
         self._settled = 0.0
@@ -84,6 +85,11 @@ class Ledger:
         """The kept reply under ``key``, as the server sent it."""
         with self._changed:
             return self._replies.get(key)
+
+    def cost(self, key: str) -> float:
+        """What the kept reply under ``key`` cost; 0 where there is none."""
+        with self._changed:
+            return self._costs.get(key, 0.0)
 
     def reserve(self, key: str, bound: float) -> str | None:
         """A ticket for one request that costs ``bound`` at most; None if its reply is kept by now.
@@ -153,3 +159,4 @@ class Ledger:
         self._settled += entry["cost"]
         if entry.get("reply") is not None:
             self._replies[entry["key"]] = entry["reply"]
+            self._costs[entry["key"]] = entry["cost"]

@@ -15,6 +15,7 @@ from ..models.tokens import cut_left, encode, max_positions
 from ..reading.batching import TokenBudget, in_batches
 from ..reading.decode import right_padded
 from ..reading.generation import generate
+from .judges import Tally, rating
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -107,6 +108,13 @@ class LocalJudge:
         self._model, self._tokenizer, self._template = model, tokenizer, template
         self._reply_tokens, self._temperature, self._seed = reply_tokens, temperature, seed
         self._batch_tokens, self._cut = batch_tokens, cut
+        self._invalid = 0
+        self._why = ""
+
+    @property
+    def tally(self) -> Tally:
+        """As in ``Judge``: it costs nothing."""
+        return Tally(invalid=self._invalid, why=self._why)
 
     def label_probabilities(
         self, prompts: Sequence[str], labels: tuple[str, str], progress: Progress | None = None
@@ -143,6 +151,10 @@ class LocalJudge:
         found: list[str | None] = [None] * len(prompts)
         for row, answer in zip(rows, answers, strict=True):
             found[row] = answer
+            try:
+                rating(answer)
+            except ValueError as error:
+                self._lost(1, f"{error}.")
         return found
 
     def _fitting(self, prompts: Sequence[str], more: int) -> tuple[list[str], np.ndarray]:
@@ -153,7 +165,14 @@ class LocalJudge:
             return texts, np.arange(len(texts))
         lengths = np.array([len(ids) for ids in encode(self._tokenizer, texts)], dtype=np.int64)
         rows = np.flatnonzero(lengths + more <= positions)
+        if len(rows) < len(texts):
+            longest = int(lengths.max()) + more
+            self._lost(len(texts) - len(rows), f"a question of {longest} tokens is longer than {positions}.")
         return [texts[row] for row in rows], rows
+
+    def _lost(self, count: int, why: str) -> None:
+        self._invalid += count
+        self._why = self._why or why
 
     def _formatted(self, prompt: str) -> str:
         if self._template is not None:

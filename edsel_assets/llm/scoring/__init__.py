@@ -1,1 +1,1 @@
-"""How good a model is: lm-eval's tasks on our engine, and win rates."""
+"""How good a model is: lm-eval's tasks on our engine or another, and HumanEval in a sandbox."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,19 @@ import numpy as np
 
 from edsel_assets.store.atomic import atomic_path
 
-from .tasks import Suite, check_tasks, in_directory, load_tasks, path_text, quiet, shots_by_task
+from .backends import OWN, backend_model
+from .tasks import (
+    Suite,
+    check_tasks,
+    in_directory,
+    lengths_by_task,
+    load_tasks,
+    path_text,
+    quiet,
+    shots_by_task,
+)
 
-__all__ = ["Score", "check_tasks", "evaluate", "sampled_ids"]
+__all__ = ["ItemScore", "Score", "check_tasks", "evaluate", "sampled_ids"]
 
 LM_EVAL_SEED = 1234
 """lm-eval's own default, so that few-shot examples are those that others report with."""
@@ -38,6 +48,22 @@ class Score:
     n: int
 
 
+@dataclass(frozen=True)
+class ItemScore:
+    """One number of one item. ``task`` is the name that was asked for, ``subtask`` the task with the item.
+
+    ``item``: its number in that task's data, as text. ``metric`` as in ``Score``. ``text``: what the model
+    wrote, where the task has it write.
+    """
+
+    task: str
+    subtask: str
+    item: str
+    metric: str
+    value: float
+    text: str | None
+
+
 def evaluate(
     model: Any,
     tokenizer: Any,
@@ -46,16 +72,21 @@ def evaluate(
     include_path: str | Path | None = None,
     data_directory: str | Path | None = None,
     num_fewshot: int | Mapping[str, int] | None = None,
+    max_new_tokens: int | Mapping[str, int] | None = None,
+    chat_template: bool = False,
+    fewshot_as_multiturn: bool = True,
     limit: int | None = None,
     sample_share: float | Mapping[str, float] | None = None,
     sample_seed: int = 0,
     seed: int = LM_EVAL_SEED,
     batch_tokens: int = 8192,
     max_length: int | None = None,
+    backend: str = OWN,
+    backend_arguments: Mapping[str, Any] | None = None,
     allow_code_execution: bool = False,
     bootstrap_iters: int = 1000,
     samples_path: str | Path | None = None,
-    items: dict[tuple[str, str], np.ndarray] | None = None,
+    items: list[ItemScore] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Score]:
     """Score ``model`` (a causal model, or a peft model with its adapter) on lm-eval tasks.
@@ -68,15 +99,19 @@ def evaluate(
         data_directory: a folder laid out as the hub is (``allenai/ai2_arc/...``), read instead of it.
         num_fewshot: for all tasks, or by name as in ``tasks``. As in lm-eval, a task that is defined with 0
             stays at 0.
+        max_new_tokens: longest answer of tasks that generate, for all or by name; else the task's own.
+        chat_template: put items by the tokenizer's chat template, each few-shot example as a turn of its own
+            with ``fewshot_as_multiturn``.
         limit: the first so many items of each task. ``sample_share``: a random share of each task's items
             instead, in (0, 1], for all tasks or by name; ``sample_seed`` and the task's name fix which ones.
         seed: of the few-shot examples, and of sampled answers.
         batch_tokens: tokens in a batch, padding included; halved whenever memory runs out.
         max_length: of context and continuation in tokens; else the model's own.
+        backend: ``edsel``, or another of lm-eval's models (``backends.PACKAGES``), made with
+            ``backend_arguments``; ``batch_tokens``, ``max_length`` and ``progress`` are not for those.
         bootstrap_iters: resamplings for the standard error of metrics that have no closed form; 0 for none.
         samples_path: a folder for one JSONL file per task: each item's id, prompt, answer and metrics.
-        items: filled with the values by item: (name as in ``tasks``, metric as in ``Score``) to (n,)
-            float64, the items of a group one task after another in the order of their names.
+        items: extended by the values of every item.
         progress: called with (requests done, requests in all), once over for each kind of request.
 
     Returns: one score per task, metric and filter, groups included, in the order of their names.
@@ -85,27 +120,27 @@ def evaluate(
     """
     check_tasks(tasks, include_path, allow_code_execution=allow_code_execution)
     _check_sampling(limit, sample_share)
-    with quiet(), in_directory(data_directory), _evaluation_mode(model):
+    with ExitStack() as stack:
+        for context in (quiet(), in_directory(data_directory), _evaluation_mode(model)):
+            stack.enter_context(context)
         from lm_eval import evaluator
-
-        from .lm_eval_model import EngineLM
 
         suite = load_tasks(
             tuple(tasks),
             path_text(include_path),
             path_text(data_directory),
             shots_by_task(tasks, num_fewshot),
+            lengths_by_task(tasks, max_new_tokens),
         )
         for task in suite.tasks.values():
             task.set_fewshot_seed(seed)
-        lm = EngineLM(
-            model,
-            tokenizer,
-            batch_tokens=batch_tokens,
-            max_length=max_length,
-            seed=seed,
-            progress=progress,
-        )
+        if backend == OWN:
+            from .lm_eval_model import EngineLM
+
+            settings: dict[str, Any] = {"batch_tokens": batch_tokens, "max_length": max_length, "seed": seed}
+            lm: Any = EngineLM(model, tokenizer, **settings, progress=progress)
+        else:
+            lm = stack.enter_context(backend_model(backend, backend_arguments or {}, model, tokenizer))
         results = evaluator.evaluate(
             lm=lm,
             task_dict=suite.as_lm_eval(),
@@ -113,10 +148,12 @@ def evaluate(
             limit=None if sample_share is not None else limit,
             bootstrap_iters=bootstrap_iters,
             log_samples=samples_path is not None or items is not None,
+            apply_chat_template=chat_template,
+            fewshot_as_multiturn=chat_template and fewshot_as_multiturn,
             confirm_run_unsafe_code=allow_code_execution,
         )
     if items is not None:
-        items.update(_item_values(results["samples"], suite))
+        items.extend(_item_scores(results["samples"], suite))
     if samples_path is not None:
         _write_samples(Path(samples_path), results["samples"])
     return _scores(results)
@@ -185,18 +222,18 @@ def _items_of_group(group: str, members: Mapping[str, list[str]], counts: Mappin
     return sum(counts.get(name) or _items_of_group(name, members, counts) for name in members.get(group, []))
 
 
-def _item_values(
-    samples: Mapping[str, list[dict[str, Any]]], suite: Suite
-) -> dict[tuple[str, str], np.ndarray]:
-    found: dict[tuple[str, str], list[float]] = {}
+def _item_scores(samples: Mapping[str, list[dict[str, Any]]], suite: Suite) -> Iterable[ItemScore]:
+    """By task, item, filter and metric."""
     for name in sorted(samples):
-        for sample in sorted(samples[name], key=lambda sample: (sample["filter"], sample["doc_id"])):
+        for sample in sorted(samples[name], key=lambda sample: (sample["doc_id"], sample["filter"])):
+            said = sample["resps"][0][0]
+            text = said if isinstance(said, str) else None
             for metric in sample["metrics"]:
                 value = sample[metric]
                 if isinstance(value, (bool, int, float, np.number)):
                     full = metric if sample["filter"] == "none" else f"{metric},{sample['filter']}"
-                    found.setdefault((suite.requested[name], full), []).append(float(value))
-    return {key: np.array(values) for key, values in found.items()}
+                    item = str(sample["doc_id"])
+                    yield ItemScore(suite.requested[name], name, item, full, float(value), text)
 
 
 def _write_samples(folder: Path, samples: Mapping[str, list[dict[str, Any]]]) -> None:

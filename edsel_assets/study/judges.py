@@ -1,0 +1,125 @@
+"""What is scored beside lm-eval's tasks: answers that a judge reads, and programs that are run."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from edsel_assets.study.base import Positive, Settings
+
+Price = Annotated[float, Field(ge=0)]
+
+
+class JudgeSettings(Settings):
+    """Every trial answers the same instructions, and a judge reads the answers."""
+
+    instructions: str = Field(
+        description="File of instructions: a JSON list or JSONL, each row with the text instruction."
+    )
+    limit: Positive | None = Field(None, description="The first so many instructions.")
+    max_new_tokens: Positive = Field(512, description="Longest answer of a trial; greedy.")
+    kind: Literal["preference", "rating"] = Field(
+        "preference",
+        description="preference: weighted win rate against the reference, both orders. rating: 1 to 10.",
+    )
+    reference: str | None = Field(
+        None,
+        description="The trial that all are compared with, such as 90000|random.s0; by default the "
+        "control's at its largest budget, seed 0.",
+    )
+    by: Literal["openai", "local"] = Field(
+        "openai", description="A server that speaks OpenAI's protocol, or a model that is loaded here."
+    )
+    model: str | None = Field(
+        None,
+        description="The judge: its name at the server, or a folder. Without it answers are written and "
+        "kept, and nobody judges them.",
+    )
+    reply_tokens: Positive = Field(1024, description="Longest reply of a judge that rates.")
+    on_error: Literal["stop", "leave_out"] = Field(
+        "stop",
+        description="A request that is refused, times out for good or is over max_cost: end the run, or "
+        "leave its instruction out.",
+    )
+    on_invalid: Literal["stop", "leave_out"] = Field(
+        "leave_out", description="A reply of the wrong form: end the run, or leave its instruction out."
+    )
+    base_url: str | None = Field(None, description="Address of the server; OpenAI's own without it.")
+    key_variable: str | None = Field(None, description="Environment variable that holds the key.")
+    logprobs: bool = Field(
+        True, description="Whether the server gives log-probabilities; without them a preference is 0 or 1."
+    )
+    top_logprobs: Positive = Field(20, description="Of how many tokens; OpenAI's own server gives 20.")
+    tokens_parameter: Literal["max_tokens", "max_completion_tokens"] = Field(
+        "max_tokens", description="How the server calls the longest reply."
+    )
+    concurrency: Positive = Field(8, description="Requests under way at a time.")
+    requests_per_minute: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Most requests to the server in a minute; no limit by default."
+    )
+    attempts: Positive = Field(6, description="Tries of a request where the failure may pass.")
+    timeout: Annotated[float, Field(gt=0)] = Field(120.0, description="Seconds to wait for an answer.")
+    price_prompt: Price = Field(0.0, description="Price of 1,000 tokens that the judge reads.")
+    price_reply: Price = Field(0.0, description="Price of 1,000 tokens that the judge writes.")
+    max_cost: Price | None = Field(
+        None, description="No request is sent that could bring what this home spent on judges above it."
+    )
+    revision: str | None = Field(None, description="Revision of a local judge of the hub.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Number format of a local judge's weights."
+    )
+    template: str | None = Field(
+        None, description="How a local judge is asked, with {prompt}; its own chat template by default."
+    )
+
+    @field_validator("template")
+    @classmethod
+    def _one_prompt(cls, template: str | None) -> str | None:
+        return _with_prompt(template)
+
+    @model_validator(mode="after")
+    def _fitting(self) -> "JudgeSettings":
+        if self.max_cost is not None and not (self.price_prompt or self.price_reply):
+            raise ValueError("max_cost needs price_prompt and price_reply, by which cost is counted")
+        if self.kind == "rating" and self.reference is not None:
+            raise ValueError("a rating has no reference; leave reference out, or set kind to preference")
+        if self.by == "local" and self.base_url is not None:
+            raise ValueError("base_url is of a server; leave it out, or set by to openai")
+        return self
+
+
+class HumanEvalSettings(Settings):
+    """Programs that a model writes, run in a sandbox: pass@k (Chen et al. 2021)."""
+
+    problems: str = Field(
+        description="Folder or Parquet file of the problems, such as the data set openai/openai_humaneval."
+    )
+    limit: Positive | None = Field(None, description="The first so many problems.")
+    k: Positive = Field(10, description="Draws, one of which has to pass.")
+    n: Positive = Field(20, description="Programs per problem, from which pass@k is estimated without bias.")
+    temperature: Annotated[float, Field(ge=0)] = Field(0.8, description="Of the sampling.")
+    max_new_tokens: Positive = Field(512, description="Longest program.")
+    template: str | None = Field(
+        None, description="What stands around a problem, with {prompt}; the problem alone by default."
+    )
+    seed: int = Field(0, description="Seed of the sampling.")
+    seconds: Annotated[float, Field(gt=0)] = Field(10.0, description="Longest time of one program.")
+    workers: Positive | None = Field(
+        None, description="Programs at a time; as many as processors by default."
+    )
+
+    @field_validator("template")
+    @classmethod
+    def _one_prompt(cls, template: str | None) -> str | None:
+        return _with_prompt(template)
+
+    @model_validator(mode="after")
+    def _enough(self) -> "HumanEvalSettings":
+        if self.k > self.n:
+            raise ValueError(f"pass@{self.k} needs at least {self.k} programs per problem; n is {self.n}")
+        return self
+
+
+def _with_prompt(template: str | None) -> str | None:
+    if template is not None and template.count("{prompt}") != 1:
+        raise ValueError(f"must contain {{prompt}} exactly once; got {template!r}")
+    return template
