@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, field_validator
 
 from edsel_assets.selection.strategies import STRATEGIES
+from edsel_assets.study.annotators import AnnotatorSettings
 from edsel_assets.study.base import Positive, Settings
 
 
@@ -94,3 +95,4 @@ class AnnotationSettings(Settings):
     validation: Annotated[int, Field(ge=0)] = Field(
         0, description="Random prompts that each order buys beside its picks to validate, never to train on."
     )
+    annotator: AnnotatorSettings = AnnotatorSettings()

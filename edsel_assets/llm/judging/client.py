@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 from ..reading.endpoints import PassingFailure
@@ -27,12 +27,15 @@ FORMAT_TOKENS = 16
 class Outcome(Generic[Value]):
     """What the parser made of a reply, or None and in one line why there is nothing.
 
-    ``invalid``: there was a reply, but of the wrong form; else the request failed.
+    ``invalid``: there was a reply, but of the wrong form; else the request failed. ``refused``: the server
+    will not answer this one request, now or later. ``cost``: of the replies, as billed, else at their most.
     """
 
     value: Value | None
     failure: str = ""
     invalid: bool = False
+    refused: bool = False
+    cost: float = field(default=0.0, compare=False)
 
 
 class ChatClient:
@@ -175,7 +178,7 @@ class ChatClient:
     def _outcome(
         self, request: dict[str, Any], parse: Callable[[Reply], Value], stop: _Stop
     ) -> Outcome[Value]:
-        failure = ""
+        failure, cost = "", 0.0
         for number in range(self._buys):
             key = content_key(request, number)
             try:
@@ -183,19 +186,20 @@ class ChatClient:
                 body = self._bought(request, key, stop) if kept is None else kept
             except (PassingFailure, Refused, CostStop) as error:
                 return self._failed(error, stop)
+            cost += self._cost(Sent(body, None, may_be_billed=True), self._bound(request))
             try:
-                return Outcome(parse(read_reply(body)))
+                return Outcome(parse(read_reply(body)), cost=cost)
             except ValueError as error:
                 failure = self._connection.hide(str(error))
         if self._on_invalid == "raise":
             raise JudgeError(f"{self._connection.url}: {failure}. What was paid for is kept.")
-        return Outcome(None, failure, invalid=True)
+        return Outcome(None, failure, invalid=True, cost=cost)
 
     def _failed(self, error: Exception, stop: _Stop) -> Outcome[Value]:
         if self._on_failure == "skip":
             if isinstance(error, CostStop):
                 stop.at(error)
-            return Outcome(None, str(error))
+            return Outcome(None, str(error), refused=isinstance(error, Refused))
         if isinstance(error, CostStop):
             raise error
         raise JudgeError(f"{error}. What was paid for is kept.") from None
