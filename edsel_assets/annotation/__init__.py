@@ -3,7 +3,7 @@
 ``orders`` freezes picks; ``ledger`` records what was asked, answered and paid (``events``), and
 ``purchases`` says what that comes to; ``formats`` writes
 orders for annotation tools and reads answers back; ``answers`` holds answers against the orders;
-``prices`` says what a prompt costs. Each wrong input is one ``AnnotationError`` that names the
+``prices`` and ``pricing`` say what a prompt costs. Each wrong input is one ``AnnotationError`` that names the
 place and the remedy. Knows neither Dagster nor models.
 
 One round, with ``store`` the folder of a study (``edsel_assets.store.study_home``)::
@@ -19,9 +19,7 @@ One round, with ``store`` the folder of a study (``edsel_assets.store.study_home
     files = export_order(table, "label-studio", Path("tasks.json"))
 
     rows = read_answers(Path("export.json"))                 # weeks later
-    state = ledger.state()
-    checked = check_answers(rows, state, order=order.name)   # raises before anything is written
-    ledger.append(checked.events(state))
+    checked = enter_answers(store, rows, order=order.name)   # raises before anything is written; pays
     print(checked.counts)
 
     state = ledger.state()
@@ -29,8 +27,6 @@ One round, with ``store`` the folder of a study (``edsel_assets.store.study_home
     more = place_order(store, next_best(len(unwilling)), ...)  # their replacements, an order of their own
     ledger.ask(order_table(store, more.name))
     ledger.append(Event("replaced", state[key].order, key, status=more.name) for key in unwilling)
-    ledger.append(Event("paid", bought.order, key, price=bought.price or 0.0)
-                  for key, bought in state.items() if bought.answered and bought.paid is None)
     responses = {key: bought.response for key, bought in state.items() if bought.answered}
 
 ``answered`` counts late answers in: they may be trained on; whether they are paid is the caller's
@@ -38,6 +34,7 @@ rule. Prompts in ``order.validation`` are never trained on.
 """
 
 from edsel_assets.annotation.answers import Answer, CheckedAnswers, check_answers
+from edsel_assets.annotation.entering import enter_answers
 from edsel_assets.annotation.errors import AnnotationError
 from edsel_assets.annotation.events import EVENT_SCHEMA, EVENTS, Event
 from edsel_assets.annotation.formats import FORMATS, AnswerRow, export_order, read_answers
@@ -53,6 +50,7 @@ from edsel_assets.annotation.orders import (
     read_order,
 )
 from edsel_assets.annotation.prices import column_prices, constant_prices, expected_lengths, length_prices
+from edsel_assets.annotation.pricing import pool_prices, rule_prices, with_prices
 from edsel_assets.annotation.purchases import Purchase, by_day
 
 __all__ = [
@@ -74,12 +72,16 @@ __all__ = [
     "check_answers",
     "column_prices",
     "constant_prices",
+    "enter_answers",
     "expected_lengths",
     "export_order",
     "length_prices",
     "list_orders",
     "order_table",
     "place_order",
+    "pool_prices",
     "read_answers",
     "read_order",
+    "rule_prices",
+    "with_prices",
 ]

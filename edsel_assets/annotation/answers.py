@@ -24,6 +24,7 @@ class Answer:
     response: str
     who: str | None = None
     when: str = ""
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class CheckedAnswers:
                 who=answer.who,
                 when=answer.when,
                 price=(prices or {}).get(answer.prompt_id),
+                status=answer.reason,
                 response=answer.response or None,
             )
             for event, answers in kinds
@@ -115,7 +117,7 @@ def check_answers(
         if row is None:
             continue
         response = "" if row.rejected else normalise(row.response)
-        answer = Answer(key, response, row.who, utc(row.when, row.place) if row.when else "")
+        answer = Answer(key, response, row.who, utc(row.when, row.place) if row.when else "", row.reason)
         kind = _kind(answer, row, state[key], keep)
         if kind is None:
             already += 1

@@ -96,7 +96,8 @@ def plan(
     scope = _scope(experiment, only, budget, strategy)
     found = planned(Freshness(experiment, lineage, root), scope)
     show_plan(found, every)
-    for problem in preflight.problems(experiment, root, {step.cell.kind for step in found.certain}):
+    lacking = list(preflight.problems(experiment, root, {step.cell.kind for step in found.certain}))
+    for problem in [*lacking, *preflight.annotator_problems(experiment, root)]:
         typer.echo(f"lacks    {problem}")
 
 
@@ -237,6 +238,25 @@ def import_answers(
 
 
 app.command()(diff)
+
+
+@app.command()
+def answer(
+    name: Annotated[str | None, typer.Argument(metavar="[ORDER]", help="The order; all without it.")] = None,
+    study: StudyOption = "demo",
+    home: HomeOption = None,
+) -> None:
+    """Let the study's annotator answer what is open; it goes on where an earlier call was stopped."""
+    from edsel_assets.running import ordering
+
+    with _desk(Study.load(study), _home(home)) as desk:
+        found = ordering.answer(desk, name)
+    for remark in found.remarks:
+        typer.echo(remark)
+    typer.echo(
+        f"{found.answered} answered, {found.rejected} rejected, {found.late} late, {found.open} open; "
+        f"paid {found.paid:g}."
+    )
 
 
 @app.command()

@@ -19,7 +19,7 @@ def build_definitions(study: Study, *, home: Path | None = None) -> dg.Definitio
 
     Imports neither torch nor transformers.
     """
-    from edsel_assets.defs import checks, jobs, order_jobs, triggers
+    from edsel_assets.defs import answer_sensors, checks, jobs, order_jobs, triggers
     from edsel_assets.defs.assets import (
         annotation,
         diagnostics,
@@ -34,7 +34,7 @@ def build_definitions(study: Study, *, home: Path | None = None) -> dg.Definitio
     )
     from edsel_assets.defs.graph import Graph
     from edsel_assets.defs.io_managers import study_store
-    from edsel_assets.defs.resources import BaseModel
+    from edsel_assets.defs.resources import Annotator, BaseModel
     from edsel_assets.store import edsel_home
 
     graph = Graph(study, edsel_home(home))
@@ -42,17 +42,19 @@ def build_definitions(study: Study, *, home: Path | None = None) -> dg.Definitio
     every_job = jobs.build(graph)
     assets = [asset for module in (*modules, report) for asset in module.build(graph)]
     schedules, sensors = triggers.build(graph, every_job[-1], assets)
+    paid_jobs = order_jobs.build(graph)
     graph.definitions = dg.Definitions(
         assets=assets,
         asset_checks=checks.build(graph),
-        jobs=[*every_job, *order_jobs.build(graph)],
+        jobs=[*every_job, *paid_jobs],
         schedules=schedules,
-        sensors=sensors,
+        sensors=[*sensors, *answer_sensors.build(graph, paid_jobs[-1])],
         # One process a run: the next step finds the libraries and the model loaded.
         executor=dg.in_process_executor,
         resources={
             "io_manager": study_store(study, graph.home),
             "base_model": BaseModel.of(study),
+            "annotator": Annotator.of(study, graph.store),
         },
     )
     return graph.definitions

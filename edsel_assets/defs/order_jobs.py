@@ -1,4 +1,4 @@
-"""Jobs of the paid loop, each with a form in the launchpad: order, export an order, import answers."""
+"""Jobs of the paid loop, each with a form: order, export an order, import answers, have one answered."""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from edsel_assets.defs.graph import Graph
+from edsel_assets.defs.resources import Annotator
 
 
 class OrderForm(dg.Config):
@@ -27,6 +28,10 @@ class ImportForm(dg.Config):
     order: str = Field("", description="Only answers to this order; empty: to any.")
     keep: str = Field("", description="first or last of several answers to one prompt; empty: refuse them.")
     skip_unknown: bool = Field(False, description="Leave out ids that were never asked for.")
+
+
+class AnswerForm(dg.Config):
+    order: str = Field("", description="Name of the order to answer; empty: all that is open.")
 
 
 def build(graph: Graph) -> list[dg.JobDefinition]:
@@ -73,6 +78,16 @@ def build(graph: Graph) -> list[dg.JobDefinition]:
         context.log.info(", ".join(f"{count} {kind}" for kind, count in counts.items()))
         context.add_output_metadata(dict(counts))
 
+    @dg.op(name="ask_the_annotator")
+    def ask_the_annotator(context: dg.OpExecutionContext, config: AnswerForm, annotator: Annotator) -> None:
+        from edsel_assets.running import ordering
+
+        found = ordering.answer(desk(context), config.order or None, annotator.open())
+        for remark in found.remarks:
+            context.log.info(remark)
+        figures = {name: getattr(found, name) for name in ("answered", "rejected", "late", "open", "paid")}
+        context.add_output_metadata({**figures, "remarks": list(found.remarks)})
+
     @dg.job(
         description="Freeze the next picks of a strategy as an order.", executor_def=dg.in_process_executor
     )
@@ -87,4 +102,11 @@ def build(graph: Graph) -> list[dg.JobDefinition]:
     def import_answers() -> None:
         take_answers_back()
 
-    return [order_prompts, export_order, import_answers]
+    @dg.job(
+        description="Let the study's annotator answer what is open in an order, or in all.",
+        executor_def=dg.in_process_executor,
+    )
+    def answer_order() -> None:
+        ask_the_annotator()
+
+    return [order_prompts, export_order, import_answers, answer_order]

@@ -1,6 +1,7 @@
-"""What assets share within a process: the base model, loaded once."""
+"""What assets and jobs share: the base model, loaded once a process, and who answers orders."""
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -9,6 +10,28 @@ from edsel_assets.planning.external import model_path
 from edsel_assets.study import Study
 
 _LOADED: dict[str, Any] = {}
+
+
+class Annotator(dg.ConfigurableResource):
+    """Who answers the study's orders; ``settings`` are those of the study's ``annotation.annotator``."""
+
+    settings: dict[str, Any]
+    store: str
+
+    @classmethod
+    def of(cls, study: Study, store: Path) -> "Annotator":
+        return cls(settings=study.annotation.annotator.model_dump(mode="json"), store=str(store))
+
+    def open(self) -> Any:
+        """The ``annotators.Annotator``.
+
+        Raises:
+            AnnotationError: the answers come from people, by files.
+        """
+        from edsel_assets.annotators import annotator_of
+        from edsel_assets.study.annotators import AnnotatorSettings
+
+        return annotator_of(AnnotatorSettings.model_validate(self.settings), Path(self.store))
 
 
 class BaseModel(dg.ConfigurableResource):

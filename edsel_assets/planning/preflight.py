@@ -41,6 +41,8 @@ def problems(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
         yield from _model(study)
     if "embeddings" in kinds:
         yield from _key(study)
+    if "rankings" in kinds and study.selection.by_price:
+        yield from _price_column(study)
     if _TRAINED & set(kinds):
         yield from _training(study)
     if _SCORED & set(kinds):
@@ -50,6 +52,14 @@ def problems(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
         yield from _instructions(judge)
     if judge is not None and judge.model is not None and "win_rates" in kinds:
         yield from _judge(judge)
+
+
+def annotator_problems(study: Study, home: Path) -> list[str]:
+    """What the study's annotator lacks; it is needed when an order is answered, and for nothing else."""
+    from edsel_assets.annotators import annotator_of
+
+    settings = study.annotation.annotator
+    return [] if settings.kind == "people" else annotator_of(settings, home / "store" / study.name).problems()
 
 
 def _files(study: Study, home: Path) -> Iterator[str]:
@@ -96,6 +106,14 @@ def _key(study: Study) -> Iterator[str]:
     variable = settings.key_variable or _ENDPOINT_KEYS.get(settings.source)
     if variable and settings.base_url is None and not os.environ.get(variable):
         yield f"embeddings.source: {settings.source} needs a key in the environment: set {variable}."
+
+
+def _price_column(study: Study) -> Iterator[str]:
+    if study.annotation.price_by == "column" and "price" not in study.pool.columns:
+        yield (
+            "annotation.price_by: column, and no column of the pool is its price. Name it in pool.columns: "
+            "{price: ...}, or price by another rule."
+        )
 
 
 def _training(study: Study) -> Iterator[str]:

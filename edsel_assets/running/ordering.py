@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -15,6 +15,9 @@ from edsel_assets.planning.ledger import read_ledger
 from edsel_assets.running.dagster_internals import lineage_of
 from edsel_assets.running.local import Listener, Outcome, materialize
 from edsel_assets.study import Study
+
+if TYPE_CHECKING:
+    from edsel_assets.annotators import Annotator, Answered
 
 
 @dataclass(frozen=True)
@@ -131,23 +134,27 @@ def take_back(
     Raises:
         AnnotationError: naming the row and the remedy.
     """
-    from edsel_assets.annotation import Event, Ledger, check_answers, read_answers
+    from edsel_assets.annotation import enter_answers, read_answers
     from edsel_assets.stages.buying import record_orders
 
     record_orders(desk.store)
-    ledger = Ledger(desk.store)
-    state = ledger.state()
     options: dict[str, Any] = {"keep": keep} if keep else {}
-    checked = check_answers(read_answers(file), state, order=order, skip_unknown=skip_unknown, **options)
-    ledger.append(checked.events(state))
-    after = ledger.state()
-    # An answer in time is due at the price that it was asked at; a late one is for a person to decide.
-    ledger.append(
-        Event("paid", p.order, p.prompt_id, price=p.price)
-        for p in after.values()
-        if p.status == "answered" and p.paid is None and p.price is not None
-    )
+    checked = enter_answers(desk.store, read_answers(file), order=order, skip_unknown=skip_unknown, **options)
     return checked.counts
+
+
+def answer(desk: Desk, order: str | None = None, annotator: "Annotator | None" = None) -> "Answered":
+    """Let the study's annotator, or another, answer what is open in an order, or in all.
+
+    Raises:
+        AnnotationError: no such order, answers that come from people, or what the annotator lacks.
+    """
+    from edsel_assets import annotators
+    from edsel_assets.stages.buying import record_orders
+
+    chosen = annotator or annotators.annotator_of(desk.study.annotation.annotator, desk.store)
+    record_orders(desk.store)
+    return annotators.answer(chosen, desk.store, order)
 
 
 def _check(study: Study, strategy: str, budget: int | None, spend: float | None, replace: bool) -> None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edsel_assets.selection import spending
 from edsel_assets.selection.core import checks
 from edsel_assets.selection.core.embeddings import as_embeddings
 from edsel_assets.selection.core.ranking import Ranking
+from edsel_assets.selection.money import spending
 from edsel_assets.selection.scores import top_scores
 
 if TYPE_CHECKING:
@@ -191,13 +191,20 @@ def qdit(
             return spending.top_worth(values, costs, budget, exclude=rows, tie_break=priority)
         return top_scores(values, int(budget), exclude=rows, tie_break=priority)
     # torch and the compiled parts take seconds to import: only who runs this pays for them.
-    from edsel_assets.selection.facility.run import greedy_with_bonus
-
     order = np.argsort(priority, kind="stable")
     bonus = values * (alpha / (1 - alpha))
-    outcome, name = greedy_with_bonus(
-        pool, bonus, budget, priority[rows], order, engine, memory_limit, progress, costs
-    )
+    if costs is None:
+        from edsel_assets.selection.facility.run import greedy_with_bonus
+
+        outcome, name = greedy_with_bonus(
+            pool, bonus, int(budget), priority[rows], order, engine, memory_limit, progress
+        )
+    else:
+        from edsel_assets.selection.money.knapsack import bonus_for_money
+
+        outcome, name = bonus_for_money(
+            pool, bonus, costs, budget, priority[rows], order, engine, memory_limit, progress
+        )
     scale = 1 - alpha
     details = dict(outcome.details)
     if "curves" in details:

@@ -38,8 +38,8 @@ def _random(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
 
 
 def _uncertain(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
+    from edsel_assets.selection.money.spending import top_worth
     from edsel_assets.selection.scores import top_scores
-    from edsel_assets.selection.spending import top_worth
 
     scores, ids = need(signals.uncertainty, "uncertainty"), signals.prompt_ids
     if signals.prices is not None:
@@ -106,7 +106,7 @@ def _count(signals: Signals, budget: int) -> int:
     """How many prompts are chosen, of money as many as it buys at the mean price."""
     if signals.prices is None:
         return budget
-    from edsel_assets.selection.spending import typical_count
+    from edsel_assets.selection.money.spending import typical_count
 
     return typical_count(signals.prices, budget, len(signals.prompt_ids) - len(signals.selected))
 
@@ -170,7 +170,7 @@ def _kmq_round(signals: Signals, budget: int, options: StrategyOptions) -> Ranki
 
 
 def _deita(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
-    from edsel_assets.selection import spending
+    from edsel_assets.selection.money import spending
     from edsel_assets.selection.quality_diversity import deita
 
     complexity, prices = need(signals.complexity, "complexity"), signals.prices

@@ -127,7 +127,7 @@ class Strategy:
         """``select``, with default options where none are given; with prices, ``budget`` is money."""
         if signals.prices is None:
             return self.select(signals, budget, options or StrategyOptions())
-        from edsel_assets.selection.spending import spend
+        from edsel_assets.selection.money.spending import spend
 
         return spend(self, signals, budget, options or StrategyOptions())
 

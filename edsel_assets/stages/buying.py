@@ -16,8 +16,7 @@ import pyarrow.compute as pc
 
 from edsel_assets import annotation
 from edsel_assets.selection.core.draws import keyed_uniforms
-from edsel_assets.selection.spending import fitting
-from edsel_assets.stages.prices import prices_of
+from edsel_assets.selection.money.spending import fitting
 from edsel_assets.stages.training_sets import TRAINING_SET
 from edsel_assets.study import Study
 
@@ -252,6 +251,11 @@ def record_orders(store: Path) -> None:
             for key in order.manifest.get("replaces", ())
             if state[key].rejected
         )
+
+
+def prices_of(study: Study, rows: Sequence[Mapping[str, Any]], pool: pa.Table) -> list[float]:
+    """The expected price of each prompt, by the study's rule."""
+    return annotation.rule_prices(study.annotation, rows, pool)
 
 
 def _affordable(

@@ -17,8 +17,7 @@ from edsel_assets.selection import (
     silhouette_sampled,
     usable_gamma,
 )
-from edsel_assets.stages.inputs import clusters_of, column, embedding_matrix
-from edsel_assets.stages.prices import money_prices
+from edsel_assets.stages.inputs import clusters_of, column, embedding_matrix, money_prices
 from edsel_assets.study import Study
 
 _SILHOUETTE_SAMPLE = 10_000
@@ -51,7 +50,7 @@ def widths(
 
 def largest_count(study: Study, read: Callable[[list[str]], pa.Table]) -> int:
     """Prompts of the largest budget; of money, as many as it buys at the mean price."""
-    from edsel_assets.selection.spending import typical_count
+    from edsel_assets.selection.money.spending import typical_count
 
     prices = money_prices(study, read)
     largest = max(study.selection.budgets)

@@ -81,6 +81,19 @@ def signals_of(
     )
 
 
+def money_prices(study: Study, read: Callable[[list[str]], pa.Table]) -> np.ndarray | None:
+    """(N,) prices of the pool's prompts where the study's budgets are money, else None.
+
+    Args:
+        read: columns -> the pool's table.
+    """
+    if not study.selection.by_price:
+        return None
+    from edsel_assets.annotation import pool_prices
+
+    return pool_prices(study.annotation, read)
+
+
 def strategy_options(
     study: Study, strategy: str, progress: Callable[[int, int], None] | None = None
 ) -> StrategyOptions:

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from edsel_assets.selection.strategies import STRATEGIES
 from edsel_assets.selection.strategy import CLUSTERS, EMBEDDINGS, QUALITY
+from edsel_assets.study.annotators import AnnotatorSettings
 from edsel_assets.study.base import PlainName, Positive, Settings
 
 
@@ -173,3 +174,4 @@ class AnnotationSettings(Settings):
     validation: Annotated[int, Field(ge=0)] = Field(
         0, description="Random prompts that each order buys beside its picks to validate, never to train on."
     )
+    annotator: AnnotatorSettings = AnnotatorSettings()

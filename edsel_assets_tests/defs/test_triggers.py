@@ -36,13 +36,13 @@ def test_everything_that_starts_runs_is_off_until_switched_on() -> None:
     repository = build_definitions(tiny_study()).get_repository_def()
     assert {s.default_status for s in repository.schedule_defs} == {dg.DefaultScheduleStatus.STOPPED}
     assert {s.default_status for s in repository.sensor_defs} == {dg.DefaultSensorStatus.STOPPED}
-    assert {s.name for s in repository.sensor_defs} == {"stale_selections"}
+    assert {s.name for s in repository.sensor_defs} == {"stale_selections", "dropped_answers"}
 
 
 def test_jobs_are_named_for_what_a_person_wants() -> None:
     names = {job.name for job in build_definitions(tiny_study()).get_repository_def().get_all_jobs()}
     assert {"select", "train_on_answers", "finetune_and_score", "rounds", "report"} == set(PARTS) <= names
-    assert {"order_prompts", "export_order", "import_answers", "bring_up_to_date"} <= names
+    assert {"order_prompts", "export_order", "import_answers", "answer_order", "bring_up_to_date"} <= names
 
 
 def small_study(pool_file: Path) -> Study:

@@ -123,6 +123,23 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
     ("annotation.per_thousand_response", 3.0, NOTHING),
     ("annotation.expected_response", 3.0, NOTHING),
     ("annotation.validation", 3, NOTHING),
+    ("annotation.annotator.kind", "pool", NOTHING),
+    ("annotation.annotator.folder", "x", NOTHING),
+    ("annotation.annotator.settle_seconds", 1.0, NOTHING),
+    ("annotation.annotator.model", "x", NOTHING),
+    ("annotation.annotator.base_url", "http://localhost", NOTHING),
+    ("annotation.annotator.key_variable", "X", NOTHING),
+    ("annotation.annotator.system", "x", NOTHING),
+    ("annotation.annotator.max_tokens", 3, NOTHING),
+    ("annotation.annotator.tokens_parameter", "max_completion_tokens", NOTHING),
+    ("annotation.annotator.temperature", 0.3, NOTHING),
+    ("annotation.annotator.requests_per_minute", 3, NOTHING),
+    ("annotation.annotator.concurrency", 3, NOTHING),
+    ("annotation.annotator.attempts", 3, NOTHING),
+    ("annotation.annotator.timeout_seconds", 3.0, NOTHING),
+    ("annotation.annotator.per_thousand_prompt_tokens", 3.0, NOTHING),
+    ("annotation.annotator.per_thousand_response_tokens", 3.0, NOTHING),
+    ("annotation.annotator.max_cost", 3.0, NOTHING),
     ("rounds.temperature", 3.0, {"round_weights"}),
     ("rounds.literal", True, {"round_weights"}),
     ("rounds.start", "continue", {"round_weights", "round_checkpoint"}),
@@ -155,11 +172,12 @@ SHAPES = {
 
 def changed(study: Study, dotted: str, value: Any) -> Study:
     """The study with one setting replaced, unchecked: some values need others beside them."""
-    section, _, name = dotted.rpartition(".")
-    if not section:
-        return study.model_copy(update={name: value})
-    part = getattr(study, section).model_copy(update={name: value})
-    return study.model_copy(update={section: part})
+
+    def within(model: Any, names: list[str]) -> Any:
+        inner = value if len(names) == 1 else within(getattr(model, names[0]), names[1:])
+        return model.model_copy(update={names[0]: inner})
+
+    return within(study, dotted.split("."))
 
 
 def stale(study: Study, home: Path) -> set[str]:

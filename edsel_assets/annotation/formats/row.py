@@ -15,6 +15,7 @@ class AnswerRow:
         prompt_id: as it stands in the file, None where the row has none.
         response: as it stands in the file; None or empty: not answered yet.
         rejected: the annotator will not answer this prompt.
+        reason: of a rejection, as far as it is known.
         who, when: the annotator, and the time in ISO format, as far as the file says.
     """
 
@@ -24,3 +25,4 @@ class AnswerRow:
     rejected: bool = False
     who: str | None = None
     when: str = ""
+    reason: str | None = None

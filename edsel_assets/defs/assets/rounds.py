@@ -81,8 +81,7 @@ def _selection(graph: Graph, number: int) -> dg.AssetsDefinition:
     ) -> dg.Output:
         from edsel_assets.stages.describe import with_prompts
         from edsel_assets.stages.held_out import known_ids
-        from edsel_assets.stages.inputs import signals_of
-        from edsel_assets.stages.prices import money_prices
+        from edsel_assets.stages.inputs import money_prices, signals_of
         from edsel_assets.stages.rounds import ordered_round, pick_round, round_options, round_size
 
         cell = dimensions(context)

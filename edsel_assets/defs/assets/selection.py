@@ -45,8 +45,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         from edsel_assets.report.purchase_plots import objective_by_spend
         from edsel_assets.stages.describe import map_of, with_prompts
         from edsel_assets.stages.held_out import known_ids
-        from edsel_assets.stages.inputs import signals_of, strategy_options
-        from edsel_assets.stages.prices import money_prices
+        from edsel_assets.stages.inputs import money_prices, signals_of, strategy_options
         from edsel_assets.stages.rankings import rank, ranking_summaries
 
         strategy = study.strategy(context.partition_key)
@@ -98,8 +97,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     )
     def selections(context: dg.AssetExecutionContext, pool: StoredTable, rankings: Table) -> dg.Output:
         """The prompts to annotate with this budget: the cut of the ranking."""
+        from edsel_assets.annotation import with_prices
         from edsel_assets.stages.describe import task_shares, with_prompts
-        from edsel_assets.stages.prices import with_prices
         from edsel_assets.stages.rankings import cut, prefix_guarantee
 
         budget = int(dimensions(context)["budget"])
@@ -107,7 +106,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         guarantee = prefix_guarantee(rankings, budget)
         metadata = {} if guarantee is None else {"at_least_of_optimum": guarantee}
         shares = task_shares(table, pool.show())
-        priced = with_prices(study, table, pool.show)
+        priced = with_prices(study.annotation, table, pool.show())
         return versioned_output(
             context,
             table,

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
 from ..reading.endpoints import PassingFailure
@@ -27,14 +27,16 @@ FORMAT_TOKENS = 16
 class Outcome(Generic[Value]):
     """What the parser made of a reply, or None and in one line why there is nothing.
 
-    ``invalid``: there was a reply, but of the wrong form; else the request failed. ``cost``: of the replies
-    that it rests on, whenever they were bought; 0 in every outcome but the first of equal conversations.
+    ``invalid``: there was a reply, but of the wrong form; else the request failed. ``refused``: the server
+    will not answer this one request, now or later. ``cost``: of the replies that it rests on, whenever they
+    were bought; 0 in every outcome but the first of equal conversations.
     """
 
     value: Value | None
     failure: str = ""
     invalid: bool = False
-    cost: float = 0.0
+    refused: bool = False
+    cost: float = field(default=0.0, compare=False)
 
 
 class ChatClient:
@@ -202,7 +204,7 @@ class ChatClient:
         if self._on_failure == "skip":
             if isinstance(error, CostStop):
                 stop.at(error)
-            return Outcome(None, str(error))
+            return Outcome(None, str(error), refused=isinstance(error, Refused))
         if isinstance(error, CostStop):
             raise error
         raise JudgeError(f"{error}. What was paid for is kept.") from None

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edsel_assets.selection import spending
 from edsel_assets.selection.core import checks, draws
 from edsel_assets.selection.core.embeddings import as_embeddings
 from edsel_assets.selection.core.ranking import Ranking
+from edsel_assets.selection.money import spending
 
 if TYPE_CHECKING:
     import torch
@@ -121,7 +121,7 @@ def facility_location(
     if costs is None:
         outcome = run(Job(built, term, chosen, int(budget), name, limit, sampling, progress))
     else:
-        from edsel_assets.selection.facility.knapsack import run_for_money
+        from edsel_assets.selection.money.knapsack import run_for_money
 
         job = Job(
             built, term, chosen, 100, name, limit, None, progress

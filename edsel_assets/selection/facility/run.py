@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from edsel_assets.selection.core.embeddings import Embeddings
 from edsel_assets.selection.facility.apricot import run_apricot
 from edsel_assets.selection.facility.bounds import Certificate
 from edsel_assets.selection.facility.dense import Rows, State, TorchRows, run_greedy, start_state
-from edsel_assets.selection.facility.engines import Job, choose_engine, choose_full_engine, memory_of
+from edsel_assets.selection.facility.engines import Job, choose_engine, memory_of
 from edsel_assets.selection.facility.objective import LARGEST_TERM, Bonus
 from edsel_assets.selection.facility.similarity import UNIT, Kernel, make_kernel
 
@@ -109,33 +108,38 @@ def _sampler(job: Job) -> Callable[[np.ndarray], int] | None:
 def greedy_with_bonus(
     pool: Embeddings,
     bonus: np.ndarray,
-    budget: float,
+    budget: int,
     selected: np.ndarray,
     order: np.ndarray,
     engine: str,
     memory_limit: int | None,
     progress: Callable[[int, int], None] | None,
-    prices: np.ndarray | None = None,
 ) -> tuple[Outcome, str]:
     """Greedy on cosine facility location plus (N,) ``bonus`` >= 0; assumes checked input.
 
-    Rows of the outcome are in ``order``, that of priority. Also returns the engine that ran. With (N,)
-    ``prices``, ``budget`` is money.
+    Rows of the outcome are in ``order``, that of priority. Also returns the engine that ran.
     """
+    limit = memory_of(pool.device) if memory_limit is None else memory_limit
+    name = choose_engine(engine, pool.size, pool.dim, limit, pool.device, stochastic=False)
+    return run(bonus_job(pool, bonus, budget, selected, order, name, limit, progress)), name
+
+
+def bonus_job(
+    pool: Embeddings,
+    bonus: np.ndarray,
+    budget: int,
+    selected: np.ndarray,
+    order: np.ndarray,
+    engine: str,
+    limit: int,
+    progress: Callable[[int, int], None] | None,
+) -> Job:
+    """What ``greedy_with_bonus`` is to choose, on an engine that is chosen."""
     if not math.fsum(bonus) < LARGEST_TERM:
         raise ValueError(
             f"quality x alpha / (1 - alpha) must sum to less than {LARGEST_TERM:.0e}; got {bonus.sum():.3g}. "
             "Scale quality down."
         )
-    limit = memory_of(pool.device) if memory_limit is None else memory_limit
-    kernel_of = functools.partial(make_kernel, pool, "cosine", 1.0, order)
+    kernel = make_kernel(pool, "cosine", 1.0, order)
     term = Bonus(bonus[order], selected)
-    if prices is not None:
-        from edsel_assets.selection.facility.knapsack import run_for_money
-
-        name = choose_full_engine(engine, pool.size, pool.dim, limit, pool.device)
-        job = Job(kernel_of(), term, selected, 100, name, limit, None, progress)
-        return run_for_money(job, prices[order], budget), name
-    name = choose_engine(engine, pool.size, pool.dim, limit, pool.device, stochastic=False)
-    kernel = kernel_of()
-    return run(Job(kernel, term, selected, int(budget), name, limit, None, progress)), name
+    return Job(kernel, term, selected, budget, engine, limit, None, progress)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edsel_assets.selection import STRATEGIES, Signals, StrategyOptions, kmeans, top_scores
-from edsel_assets.selection.spending import (
+from edsel_assets.selection.money.spending import (
     by_bisection,
     fitting,
     fractional_knapsack,

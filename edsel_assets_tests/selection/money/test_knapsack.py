@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edsel_assets.selection import facility_location, qdit
-from edsel_assets.selection.facility.knapsack import SHARE
+from edsel_assets.selection.money.knapsack import SHARE
 from edsel_assets_tests.selection.facility.test_greedy import UNIT_NOISE, pool, value, weights
 
 

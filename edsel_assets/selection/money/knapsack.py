@@ -13,18 +13,20 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
+from edsel_assets.selection.core.embeddings import Embeddings
 from edsel_assets.selection.facility.bounds import CHECKS, Certificate
 from edsel_assets.selection.facility.dense import Rows, State, TorchRows, start_state
-from edsel_assets.selection.facility.engines import Job
+from edsel_assets.selection.facility.engines import Job, choose_full_engine, memory_of
 from edsel_assets.selection.facility.objective import Utility
-from edsel_assets.selection.facility.run import Outcome, exact_coverage
+from edsel_assets.selection.facility.run import Outcome, bonus_job, exact_coverage
 from edsel_assets.selection.facility.similarity import UNIT
-from edsel_assets.selection.spending import fits, fractional_knapsack, per_price
+from edsel_assets.selection.money.spending import fits, fractional_knapsack, per_price
 
 SHARE = (1 - math.exp(-1)) / 2  # of the best gain: what the better of the two runs reaches
 _POINTS = 200  # of a curve that is kept
@@ -84,6 +86,24 @@ def run_for_money(job: Job, prices: np.ndarray, money: float) -> Outcome:
         "float_error": certificate.certified - certificate.value,
     }
     return Outcome(picks, np.asarray(state.pick_gains, dtype=np.int64) / UNIT, objective, bound, details)
+
+
+def bonus_for_money(
+    pool: Embeddings,
+    bonus: np.ndarray,
+    prices: np.ndarray,
+    money: float,
+    selected: np.ndarray,
+    order: np.ndarray,
+    engine: str,
+    memory_limit: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[Outcome, str]:
+    """``facility.run.greedy_with_bonus`` for money; ``bonus`` and ``prices`` are (N,), by row."""
+    limit = memory_of(pool.device) if memory_limit is None else memory_limit
+    name = choose_full_engine(engine, pool.size, pool.dim, limit, pool.device)
+    job = bonus_job(pool, bonus, 100, selected, order, name, limit, progress)
+    return run_for_money(job, prices[order], money), name
 
 
 def _greedy(job: Job, rows: Rows, state: State, utility: Utility, purse: Purse, scaled: bool) -> None:

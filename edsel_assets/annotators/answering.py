@@ -1,0 +1,88 @@
+"""Open prompts to an annotator, its answers into the ledger, one process at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edsel_assets.annotation import (
+    AnnotationError,
+    AnswerRow,
+    CheckedAnswers,
+    Ledger,
+    enter_answers,
+    order_table,
+    read_order,
+)
+from edsel_assets.annotation.locks import locked
+from edsel_assets.annotators.protocol import Annotator, Asked
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What an annotator brought.
+
+    Attributes:
+        answered, rejected, late: prompts.
+        paid: what they cost.
+        open: prompts of the order, or of all orders, that are still without an answer.
+        remarks: what the annotator has to say.
+    """
+
+    answered: int
+    rejected: int
+    late: int
+    paid: float
+    open: int
+    remarks: tuple[str, ...]
+
+
+def answer(annotator: Annotator, store: Path, order: str | None = None) -> Answered:
+    """Let ``annotator`` answer what is open in ``order``, or in every order; others wait for it to end.
+
+    The ledger must know every order (``stages.buying.record_orders``).
+
+    Raises:
+        AnnotationError: no such order, or what the annotator lacks, before anything is asked.
+    """
+    if order is not None:
+        read_order(store, order)
+    problems = annotator.problems()
+    if problems:
+        raise AnnotationError(" ".join(problems))
+    counts: Counter[str] = Counter()
+
+    def enter(rows: Sequence[AnswerRow], prices: Mapping[str, float] | None = None) -> CheckedAnswers:
+        checked = enter_answers(store, rows, prices=prices)
+        for kind in ("answered", "rejected", "late"):
+            counts[kind] += len(getattr(checked, kind))
+        return checked
+
+    with locked(store / "answering.lock"):
+        before = _paid(store)
+        remarks = annotator.answer(open_prompts(store, order), enter)
+        paid = _paid(store) - before
+        left = len(open_prompts(store, order))
+    return Answered(counts["answered"], counts["rejected"], counts["late"], paid, left, tuple(remarks))
+
+
+def open_prompts(store: Path, order: str | None = None) -> list[Asked]:
+    """Prompts that were asked for and are not answered, rejected or replaced, in the order of asking."""
+    texts: dict[str, dict[str, str]] = {}
+    found = []
+    for key, bought in Ledger(store).state().items():
+        if bought.status != "asked" or (order is not None and bought.order != order):
+            continue
+        if bought.order not in texts:
+            table = order_table(store, bought.order)
+            texts[bought.order] = dict(
+                zip(table["prompt_id"].to_pylist(), table["prompt"].to_pylist(), strict=True)
+            )
+        found.append(Asked(key, bought.order, texts[bought.order][key]))
+    return found
+
+
+def _paid(store: Path) -> float:
+    return sum(bought.paid or 0.0 for bought in Ledger(store).state().values())

@@ -1,0 +1,1 @@
+"""Choosing for money: prompts have prices, and a budget is what they may cost together."""
