@@ -40,7 +40,7 @@ CASES = (Case("mmlu", 5), Case("bbh_cot_fewshot", 3, 64), Case("gsm8k", 5, 128),
 
 @dataclass(frozen=True)
 class Pair:
-    """One score by both, and how many of its items differ."""
+    """One score by both; of its items, how many have another value, or another text where one is written."""
 
     task: str
     metric: str
@@ -49,10 +49,12 @@ class Pair:
     n: int
     items: int
     other_items: int
+    texts: int
+    other_texts: int
 
     @property
     def equal(self) -> bool:
-        return self.ours == self.theirs and not self.other_items
+        return self.ours == self.theirs and not self.other_items and not self.other_texts
 
 
 def train(model_path: Path, folder: Path) -> Path:
@@ -90,7 +92,7 @@ def ours(case: Case, model_path: Path, adapter: Path, data: Path, limit: int) ->
 
 
 def theirs(case: Case, model_path: Path, adapter: Path, data: Path, limit: int, out: Path) -> Any:
-    """(results by task, items by (subtask, item, metric)) of the command."""
+    """(results by task, (value, text or None) by (subtask, item, metric)) of the command."""
     command = [sys.executable, "-m", "lm_eval", "run", "--model", "hf", "--tasks", case.task]
     arguments = f"pretrained={model_path},peft={adapter},dtype=float32"
     command += ["--model_args", arguments, "--num_fewshot", str(case.shots), "--limit", str(limit)]
@@ -103,14 +105,16 @@ def theirs(case: Case, model_path: Path, adapter: Path, data: Path, limit: int, 
         raise RuntimeError(f"lm_eval failed: {done.stderr[-2000:]}")
     (file,) = out.rglob("results_*.json")
     results = json.loads(file.read_text(encoding="utf-8"))
-    items: dict[tuple[str, str, str], float] = {}
+    items: dict[tuple[str, str, str], tuple[float, str | None]] = {}
     for part in out.rglob("samples_*.jsonl"):
         task = part.name.removeprefix("samples_").rpartition("_")[0]
         for line in part.read_text(encoding="utf-8").splitlines():
             sample = json.loads(line)
+            said = sample["resps"][0][0]
             for metric in sample["metrics"]:
                 name = metric if sample["filter"] == "none" else f"{metric},{sample['filter']}"
-                items[task, str(sample["doc_id"]), name] = float(sample[metric])
+                text = said if isinstance(said, str) else None
+                items[task, str(sample["doc_id"]), name] = float(sample[metric]), text
     return results["results"] | results.get("groups", {}), items
 
 
@@ -120,7 +124,7 @@ def compare(case: Case, model_path: Path, adapter: Path, data: Path, limit: int)
     with tempfile.TemporaryDirectory() as folder:
         results, their_items = theirs(case, model_path, adapter, data, limit, Path(folder))
     scores = {(row["task"], row["metric"]): row for row in rows}
-    our_items = {(row["subtask"], row["item"], row["metric"]): row["value"] for row in items}
+    our_items = {(r["subtask"], r["item"], r["metric"]): (r["value"], r["text"]) for r in items}
     if set(our_items) != set(their_items):
         raise RuntimeError(f"{case.task}: the items are not the same ones")
     for task, values in sorted(results.items()):
@@ -131,13 +135,16 @@ def compare(case: Case, model_path: Path, adapter: Path, data: Path, limit: int)
             name = metric if filtered == "none" else key
             row = scores[task, name]
             mine = {k: v for k, v in our_items.items() if k[0] == task and k[2] == name}
-            other = sum(v != their_items[k] for k, v in mine.items())
-            yield Pair(task, name, row["value"], float(value), row["n"], len(mine), other)
+            other = sum(v[0] != their_items[k][0] for k, v in mine.items())
+            texts = [k for k, v in mine.items() if v[1] is not None]
+            unlike = sum(mine[k][1] != their_items[k][1] for k in texts)
+            yield Pair(task, name, row["value"], float(value), row["n"], len(mine), other, len(texts), unlike)
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--limit", type=int, default=20, help="items per task")
+    parser.add_argument("--tasks", nargs="*", default=[case.task for case in CASES])
     parser.add_argument("--every", action="store_true", help="show the subtasks that are equal too")
     options = parser.parse_args(arguments)
     import torch
@@ -148,10 +155,12 @@ def main(arguments: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         adapter = train(model_path, Path(folder) / "adapter")
         unequal = 0
-        for case in CASES:
+        for case in (case for case in CASES if case.task in options.tasks):
             pairs = list(compare(case, model_path, adapter, data, options.limit))
             items, other = sum(p.items for p in pairs), sum(p.other_items for p in pairs)
             counts = f"{len(pairs)} scores, {items} values by item, of which {other} differ"
+            if written := sum(p.texts for p in pairs):
+                counts += f", {written} texts, of which {sum(p.other_texts for p in pairs)} differ"
             print(f"{case.task}, {case.shots}-shot: {counts}", flush=True)
             for pair in pairs:
                 unequal += not pair.equal

@@ -210,7 +210,7 @@ class EngineLM(TemplateLM):
         stops = tuple(text for text in settings["until"] if text)
         ends = sorted({*end_tokens(self.model, self.tokenizer), *_tokens_with(self.tokenizer, stops)})
         ids = [np.asarray(row[steps - self.max_length :], dtype=np.int64) for row in self._encode(contexts)]
-        temperature = float(settings["temperature"] or 0.0)
+        temperature = float(settings.get("temperature") or 0.0)
         sampler = sampling_draws(contexts, self._seed, steps) if temperature > 0 else None
         plan = DecodeSettings(steps, ends, None, False, temperature, sampler)
 
