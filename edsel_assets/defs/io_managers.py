@@ -114,8 +114,8 @@ class StudyStore(dg.IOManager):
 
         self._home, self.root = home, home / "store" / study.name
         self._study, self._external = study, External(study, home)
-        self._hashes: Mapping[str, dict[str, str]] = {
-            kind: self._external.of(kind) for kind in {cell.kind for cell in cells}
+        self._hashes: Mapping[Cell, dict[str, str]] = {
+            cell: self._external.of(cell.kind, partition=cell.partition) for cell in cells
         }
 
     def handle_output(self, context: OutputContext, obj: Any) -> None:
@@ -152,9 +152,9 @@ class StudyStore(dg.IOManager):
                 write_text(with_suffix(path, suffix), text)
             write_table(with_suffix(path, ".parquet"), value.table)
         files = stored_files(artifact_files(path))
-        hashes = self._hashes.get(cell.kind)
+        hashes = self._hashes.get(cell)
         if hashes is None:
-            hashes = self._external.of(cell.kind)
+            hashes = self._external.of(cell.kind, partition=cell.partition)
         ledger = make_ledger(self._study, cell, record, files, hashes, context.run_id)
         written = write_ledger(self.root, ledger)
         name = next(iter(files)) if len(files) == 1 else path.name

@@ -210,6 +210,20 @@ class Partitions:
         mapping = self._by_budget("trial", "strategy", users)
         return {"iterative_selections": dg.AssetIn(partition_mapping=mapping, dagster_type=kind)}
 
+    def chain_input(self, kind: Any) -> dict[str, dg.AssetIn]:
+        """The rounds' checkpoints as inputs of ``lora_adapters``, where trials go on from them."""
+        rounds = self.study.rounds
+        if not self.iterative or rounds.start != "continue":
+            return {}
+        users = {trial: {trial} for s in self.iterative for trial in self.trials_of(s.name)}
+        mapping = self._by_budget("trial", "trial", users)
+        return {
+            f"checkpoint_{number}": dg.AssetIn(
+                dg.AssetKey([f"round_{number}", "checkpoint"]), partition_mapping=mapping, dagster_type=kind
+            )
+            for number in range(1, rounds.rounds)
+        }
+
     def training_set_to_trial(self) -> dg.PartitionMapping:
         users: dict[str, set[str]] = {n: self.trials_of(n) for n in self.study.selection.names}
         return self._by_budget("strategy", "trial", users)

@@ -13,3 +13,8 @@ DEMO = "builtin:demo"
 def local_path(name: str, part: str = "") -> Path:
     """``name`` as a path; of ``builtin:demo`` its ``model``, its ``tasks``, or the package itself."""
     return Path(__file__).resolve().parent / part if name == DEMO else Path(name)
+
+
+def model_folder(name: str) -> str:
+    """A model's folder or its name at the hub; the demo's own for ``builtin:demo``."""
+    return str(local_path(name, "model")) if name == DEMO else name

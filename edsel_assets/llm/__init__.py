@@ -15,10 +15,17 @@ if TYPE_CHECKING:
     from .judging.client import ChatClient
     from .judging.connection import JudgeError
     from .judging.deita import deita_complexity, deita_quality
-    from .judging.judges import EndpointJudge, preferences, rate_responses, weighted_win_rate
+    from .judging.judges import (
+        EndpointJudge,
+        preferences,
+        rate_prompts,
+        rate_responses,
+        weighted_win_rate,
+    )
     from .judging.ledger import CostStop, Prices
     from .judging.local import LocalJudge
     from .judging.reward import load_reward_model, reward_scores
+    from .models.adapter_sums import sum_adapters
     from .models.adapters import adapted
     from .models.loading import ModelError, load_model
     from .models.templates import DEFAULT_TEMPLATE, format_prompt
@@ -67,11 +74,13 @@ _MODULES = {
     "log_likelihoods": "reading.likelihood",
     "perplexity": "reading.likelihood",
     "preferences": "judging.judges",
+    "rate_prompts": "judging.judges",
     "rate_responses": "judging.judges",
     "reward_scores": "judging.reward",
     "run_program": "scoring.sandbox",
     "sandbox_refusal": "scoring.sandbox",
     "score": "reading.likelihood",
+    "sum_adapters": "models.adapter_sums",
     "uncertainty": "reading.measures",
     "weighted_win_rate": "judging.judges",
 }
@@ -110,11 +119,13 @@ __all__ = [
     "log_likelihoods",
     "perplexity",
     "preferences",
+    "rate_prompts",
     "rate_responses",
     "reward_scores",
     "run_program",
     "sandbox_refusal",
     "score",
+    "sum_adapters",
     "uncertainty",
     "weighted_win_rate",
 ]

@@ -135,6 +135,9 @@ def is_read(study: Study, cell: Cell, parent: Cell) -> bool:
         return False
     if cell.asset == "clusters" and parent.asset == "embeddings":
         return "." not in (cell.partition or "")
+    if cell.asset == "quality_scores":
+        by_model = study.quality.reads_forward_pass(cell.partition or "")
+        return parent.asset == ("token_probabilities" if by_model else "pool")
     strategy = strategy_of(study, cell)
     if strategy is None:
         return True

@@ -9,11 +9,11 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from edsel_assets.demo import DEMO, local_path
+from edsel_assets.demo import DEMO, local_path, model_folder
 from edsel_assets.planning import reads
 from edsel_assets.study import Study
 
@@ -71,8 +71,10 @@ class External:
         self._study, self._hashes = study, FileHashes(home)
         self._known: dict[str, dict[str, str]] = {}
 
-    def of(self, kind: str, recorded: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Hash by name of the files that a kind of cell reads.
+    def of(
+        self, kind: str, recorded: Mapping[str, str] | None = None, partition: str | None = None
+    ) -> dict[str, str]:
+        """Hash by name of the files that a cell reads; without a partition, those of any cell of the kind.
 
         Args:
             recorded: the names in a cell's ledger: data sets of tasks are known from there.
@@ -81,7 +83,7 @@ class External:
             ValueError, OSError: where a file that the study names is not there.
         """
         found: dict[str, str] = {}
-        for name in reads.external_of(self._study, kind):
+        for name in reads.external_of(self._study, kind, partition):
             found |= self.source(name)
         for name in recorded or ():
             if name.startswith(_DATA) and name not in found:
@@ -95,7 +97,8 @@ class External:
             ValueError, OSError: where a file that the study names is not there.
         """
         if name not in self._known:
-            self._known[name] = _SOURCES[name](self._study, self._hashes)
+            made = _SOURCES.get(name, partial(_scorer_files, name))
+            self._known[name] = made(self._study, self._hashes)
             self._hashes.save()
         return self._known[name]
 
@@ -136,11 +139,6 @@ def order_names(store: Path) -> tuple[str, ...]:
 def model_path(study: Study) -> str:
     """Where the base model is: the demo's own for ``builtin:demo``."""
     return model_folder(study.model.path)
-
-
-def model_folder(name: str) -> str:
-    """A model's folder or its name at the hub; the demo's own for ``builtin:demo``."""
-    return str(local_path(name, "model")) if name == DEMO else name
 
 
 def _pool_files(study: Study, hashes: FileHashes) -> dict[str, str]:
@@ -194,26 +192,45 @@ def _sources_hash(hashes: FileHashes) -> str:
 
 
 def _model_files(study: Study, hashes: FileHashes) -> dict[str, str]:
-    folder = Path(model_path(study))
+    settings = study.model
+    return _files_of_model("model", settings.path, settings.revision, settings.trust_remote_code, hashes)
+
+
+def _scorer_files(place: str, study: Study, hashes: FileHashes) -> dict[str, str]:
+    """The files of the model at ``place`` in the settings."""
+    chosen = reads.setting(study, place)
+    return _files_of_model(place, chosen.model, chosen.revision, False, hashes)
+
+
+def _score_file(study: Study, hashes: FileHashes) -> dict[str, str]:
+    file = Path(str(study.quality.file)).expanduser()
+    if not file.is_file():
+        raise ValueError(f"quality.file: there is no file {file}. Check the path.")
+    return {reads.SCORE_FILE: hashes.of(file)}
+
+
+def _files_of_model(
+    prefix: str, name: str, revision: str | None, with_code: bool, hashes: FileHashes
+) -> dict[str, str]:
+    folder = Path(model_folder(name))
     if not folder.is_dir():
-        return _hub_model(study)
+        return _hub_model(prefix, name, revision)
     files = [f for f in sorted(folder.iterdir()) if f.is_file() and not f.name.startswith(".")]
     if any(f.suffix == ".safetensors" for f in files):
         # Weights in other formats beside them are not read.
         files = [f for f in files if f.suffix not in _WEIGHTS - {".safetensors"}]
-    if not study.model.trust_remote_code:
+    if not with_code:
         files = [f for f in files if f.suffix != ".py"]
-    return {f"model/{f.name}": hashes.of(f) for f in files if f.suffix.lower() not in _DOCUMENTS}
+    return {f"{prefix}/{f.name}": hashes.of(f) for f in files if f.suffix.lower() not in _DOCUMENTS}
 
 
-def _hub_model(study: Study) -> dict[str, str]:
+def _hub_model(prefix: str, name: str, revision: str | None) -> dict[str, str]:
     """A model of the hub: its name, and the commit that is in the local cache where there is one."""
     from huggingface_hub import try_to_load_from_cache
 
-    name, revision = study.model.path, study.model.revision
     found = try_to_load_from_cache(name, "config.json", revision=revision) if "/" in name else None
     commit = Path(found).parent.name if isinstance(found, str) else revision or "not downloaded"
-    return {f"model/{name}": commit}
+    return {f"{prefix}/{name}": commit}
 
 
 def _task_files(study: Study, hashes: FileHashes) -> dict[str, str]:
@@ -282,4 +299,5 @@ _SOURCES = {
     reads.TASK_FILES: _task_files,
     reads.INSTRUCTION_FILES: _instruction_files,
     reads.JUDGE_FILES: _judge_files,
+    reads.SCORE_FILE: _score_file,
 }

@@ -86,7 +86,9 @@ class Freshness:
         reasons += differences(ledger.settings, settings_of(self.study, kind, cell.partition))
         reasons += differences(ledger.libraries, libraries_of(self.study, kind, cell.partition))
         try:
-            reasons += file_differences(ledger.external, self.external.of(kind, ledger.external))
+            reasons += file_differences(
+                ledger.external, self.external.of(kind, ledger.external, cell.partition)
+            )
         except (ValueError, OSError) as error:
             reasons.append(" ".join(str(error).split()))
         return reasons

@@ -1,7 +1,7 @@
 """What can be known before the first model is loaded: settings against each other, the machine, and files."""
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from edsel_assets.planning import external
@@ -43,6 +43,11 @@ def problems(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
         yield from _key(study)
     if "rankings" in kinds and study.selection.by_price:
         yield from _price_column(study)
+    if "quality_scores" in kinds:
+        yield from _quality(study)
+    if "round_weights" in kinds:
+        for place in _places(study, "round_weights"):
+            yield from _scorer(study, place)
     if _TRAINED & set(kinds):
         yield from _training(study)
     if _SCORED & set(kinds):
@@ -114,6 +119,47 @@ def _price_column(study: Study) -> Iterator[str]:
             "annotation.price_by: column, and no column of the pool is its price. Name it in pool.columns: "
             "{price: ...}, or price by another rule."
         )
+
+
+def _quality(study: Study) -> Iterator[str]:
+    """What the scorers of quality need: models, keys, the file of scores."""
+    for place in _places(study, "quality_scores"):
+        yield from _scorer(study, place)
+    scorers = {study.quality.scorer, *map(study.quality_of, study.selection.names)}
+    if "column" in scorers and study.quality.file is not None:
+        from edsel_assets.stages.scoring.columns import ColumnError, read_scores
+
+        try:
+            read_scores(study.quality)
+        except ColumnError as error:
+            yield f"quality: {error}"
+
+
+def _places(study: Study, kind: str) -> list[str]:
+    """Where the settings of the models are that cells of a kind score with."""
+    if kind == "quality_scores":
+        used = [study.quality.scorer, *map(study.quality_of, study.selection.names)]
+        table: Mapping[str, tuple[str, ...]] = external.reads.QUALITY_MODELS
+    else:
+        used = [study.strategy(name).scorer or "" for name in study.selection.names]
+        table = external.reads.ROUND_MODELS
+    return [place for scorer in dict.fromkeys(used) for place in table.get(scorer, ())]
+
+
+def _scorer(study: Study, place: str) -> Iterator[str]:
+    """A reward model, a scorer or a judge that cannot be loaded or asked."""
+    chosen = external.reads.setting(study, place)
+    if not external.reads.is_local(study, place):
+        variable = chosen.key_variable or ("OPENAI_API_KEY" if chosen.base_url is None else None)
+        if variable and not os.environ.get(variable):
+            yield f"{place}: the server needs a key in the environment: set {variable}."
+        return
+    folder = Path(external.model_folder(chosen.model))
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            yield f"{place}.model: {folder} has no config.json. Name the folder of a whole model."
+    elif "/" not in chosen.model or chosen.model.startswith((".", "/", "~")):
+        yield f"{place}.model: there is no folder {chosen.model}; a model of the hub is named OWNER/NAME."
 
 
 def _training(study: Study) -> Iterator[str]:

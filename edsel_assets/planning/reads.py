@@ -15,10 +15,18 @@ from pydantic import BaseModel
 from edsel_assets.keys import parse_budget_trial
 from edsel_assets.llm.scoring.backends import PACKAGES
 from edsel_assets.selection.strategy import EMBEDDINGS
-from edsel_assets.study import Study
+from edsel_assets.study import JudgeModel, Study
 
 #: Names of the sources of external inputs; see ``external``.
 POOL_FILES, ANNOTATION_FILES, MODEL_FILES, TASK_FILES = "pool", "annotations", "model", "tasks"
+#: Files of scorers, by the place of their settings.
+SCORE_FILE = "quality.file"
+QUALITY_MODELS = {
+    "reward": ("quality.reward",),
+    "deita": ("quality.deita.quality", "quality.deita.complexity"),
+    "judge": ("quality.judge",),
+}
+ROUND_MODELS = {"reward": ("rounds.reward",), "judge": ("rounds.judge",)}
 ORDER_FILES, PURCHASE_FILES = "orders", "purchases"
 INSTRUCTION_FILES, JUDGE_FILES = "instructions", "judge"
 
@@ -86,10 +94,10 @@ READS: Mapping[str, Reads] = {
     "token_probabilities": Reads((*_PASS, "forward.max_new_tokens"), _MODEL, (MODEL_FILES,)),
     "uncertainty_scores": Reads(),  # by measure
     "clusters": Reads(("clustering.seed", "clustering.restarts", "clustering.iterations"), ("faiss",)),
-    "quality_scores": Reads(),
+    "quality_scores": Reads(),  # by scorer
     "kernel_width": Reads(("selection.gammas", "selection.normalise"), _PRODUCTS),
     "cluster_count": Reads(("clustering.seed",), _PRODUCTS),
-    "cluster_quality": Reads(("quality.threshold",)),
+    "cluster_quality": Reads(("quality.scorer", "quality.threshold", "quality.threshold_quantile")),
     "rankings": Reads(),  # by strategy
     "selections": Reads(),
     "selection_cards": Reads(),
@@ -127,6 +135,7 @@ READS: Mapping[str, Reads] = {
         ),
         _ADAPTED,
         (MODEL_FILES,),
+        code="2",  # the history of the weights lies in the table
     ),
     "iterative_selections": Reads(),
     "label_efficiency": Reads(("report.control",)),
@@ -147,11 +156,17 @@ def settings_of(study: Study, kind: str, partition: str | None = None) -> dict[s
         found |= _other_embedding_settings(study, partition)
     elif kind == "uncertainty_scores":
         names += _uncertainty_settings(partition)
+    elif kind == "quality_scores":
+        found |= _of_scorers(study, partition)
+    elif kind == "round_weights":
+        found |= _of_each(study, _round_score_settings, _strategy_in(partition), iterative=True)
+    elif kind == "lora_adapters":
+        found |= _of_each(study, _chain_settings, _strategy_in(partition), iterative=True)
     elif kind == "rankings":
         found |= _of_each(study, _ranking_settings, partition, iterative=False)
     elif kind == "round_selection":
-        trial = None if partition is None else parse_budget_trial(partition)[1]
-        found |= _of_each(study, _strategy_settings, trial, iterative=True) | _price_settings(study)
+        found |= _of_each(study, _strategy_settings, _strategy_in(partition), iterative=True)
+        found |= _price_settings(study)
     elif kind == "kernel_width":
         found["selection.budgets: largest"] = max(study.selection.budgets)
         found |= _price_settings(study)
@@ -168,7 +183,7 @@ def settings_of(study: Study, kind: str, partition: str | None = None) -> dict[s
         found |= _flat(study, name)
     if kind in _TRAINED:
         found = {n: v for n, v in found.items() if n.removeprefix("finetuning.") not in _EXECUTION}
-    if kind == "round_checkpoint":
+    if kind == "round_checkpoint" or "rounds.epochs" in found:
         found.pop("finetuning.epochs")  # rounds.epochs takes its place
     return found
 
@@ -188,17 +203,132 @@ def libraries_of(study: Study, kind: str, partition: str | None = None) -> dict[
         names = _MODEL
     elif kind in _SCORED and (package := PACKAGES.get(study.evaluation.backend)):
         names = (*names, package)
+    elif kind == "quality_scores":
+        scorers = _scorers(study, partition)
+        names = _MODEL if any(_loads_model(study, scorer) for scorer in scorers) else ()
     return {name: version(name) for name in names}
 
 
-def external_of(study: Study, kind: str) -> tuple[str, ...]:
-    """Sources of the files outside the store that a kind of cell reads."""
+def external_of(study: Study, kind: str, partition: str | None = None) -> tuple[str, ...]:
+    """Sources of the files outside the store that a cell reads; without a partition, any cell of the kind."""
     if kind == "win_rates":
         return (JUDGE_FILES,) if _judged_here(study) else ()
+    if kind == "quality_scores":
+        each = [source for scorer in _scorers(study, partition) for source in _quality_files(study, scorer)]
+        return tuple(dict.fromkeys(each))
+    if kind == "round_weights":
+        return (*READS[kind].external, *_round_files(study, _strategy_in(partition)))
     if kind in {"embeddings", "other_embeddings"}:
         others = study.other_embeddings.values() if kind == "other_embeddings" else ()
         return (MODEL_FILES,) if any(e.source == "model" for e in (study.embeddings, *others)) else ()
     return READS[kind].external
+
+
+def _strategy_in(partition: str | None) -> str | None:
+    """The strategy of a cell by budget and trial."""
+    return None if partition is None else parse_budget_trial(partition)[1]
+
+
+def _scorers(study: Study, partition: str | None) -> list[str]:
+    """The scorer of a partition of ``quality_scores``; without one, all that the study uses."""
+    if partition is not None:
+        return [partition]
+    return list(dict.fromkeys([study.quality.scorer, *map(study.quality_of, study.selection.names)]))
+
+
+def _of_scorers(study: Study, partition: str | None) -> dict[str, Any]:
+    if partition is not None:
+        return _scorer_settings(study, partition)
+    each = {scorer: _scorer_settings(study, scorer) for scorer in _scorers(study, None)}
+    return {f"{scorer}: {key}": value for scorer, found in each.items() for key, value in found.items()}
+
+
+def _scorer_settings(study: Study, scorer: str) -> dict[str, Any]:
+    """The settings that decide the qualities of one scorer."""
+    quality = study.quality
+    if scorer == "likelihood":
+        return {}
+    if scorer == "column":
+        given = {"quality.file: given": quality.file is not None}
+        named = ("quality.column", "quality.complexity_column") if quality.file else ()
+        return given | {key: value for name in named for key, value in _flat(study, name).items()}
+    found = _flat(study, "quality.input")
+    if scorer == "perplexity" and quality.input == "prompt_response":
+        for name in (*_BASE, "model.template"):
+            found |= _flat(study, name)
+    for place in QUALITY_MODELS.get(scorer, ()):
+        found |= model_settings(study, place)
+    return found
+
+
+def model_settings(study: Study, place: str) -> dict[str, Any]:
+    """Of the model of a scorer or judge at ``place``, the settings that decide what it says.
+
+    A local model is known by its files and a server's by its name. What requests cost, and how many there are
+    at a time, decides nothing.
+    """
+    chosen = setting(study, place)
+    if chosen is None:
+        return {}
+    if isinstance(chosen, JudgeModel):
+        names: tuple[str, ...] = ("by", "reply_tokens", "on_error", "on_invalid")
+        names += ("revision", "dtype", "template") if chosen.by == "local" else ("model", "base_url")
+        return {f"{place}.{name}": getattr(chosen, name) for name in names}
+    return {f"{place}.{name}": value for name, value in chosen.model_dump(exclude={"model"}).items()}
+
+
+def setting(study: Study, dotted: str) -> Any:
+    """The value at a dotted name; None inside a section that is not there."""
+    value: Any = study
+    for part in dotted.split("."):
+        value = None if value is None else getattr(value, part)
+    return value
+
+
+def is_local(study: Study, place: str) -> bool:
+    """Whether the scorer at ``place`` is a model that is loaded here."""
+    chosen = setting(study, place)
+    return chosen is not None and getattr(chosen, "by", "local") == "local"
+
+
+def _loads_model(study: Study, scorer: str) -> bool:
+    if scorer == "perplexity":
+        return study.quality.input == "prompt_response"
+    return any(is_local(study, place) for place in QUALITY_MODELS.get(scorer, ()))
+
+
+def _quality_files(study: Study, scorer: str) -> list[str]:
+    if scorer == "perplexity":
+        return [MODEL_FILES] if study.quality.input == "prompt_response" else []
+    if scorer == "column":
+        return [SCORE_FILE] if study.quality.file else []
+    return [place for place in QUALITY_MODELS.get(scorer, ()) if is_local(study, place)]
+
+
+def _round_files(study: Study, strategy: str | None) -> list[str]:
+    names = [strategy] if strategy else study.selection.names
+    scorers = dict.fromkeys(study.strategy(name).scorer for name in names)
+    places = [place for scorer in scorers for place in ROUND_MODELS.get(scorer or "", ())]
+    return [place for place in places if is_local(study, place)]
+
+
+def _round_score_settings(study: Study, strategy: str) -> dict[str, Any]:
+    """What decides the scores of a strategy's rounds beside what all rounds read."""
+    scorer = study.strategy(strategy).scorer or ""
+    if scorer == "perplexity":
+        return _flat(study, "rounds.joint")
+    found: dict[str, Any] = {}
+    for place in ROUND_MODELS.get(scorer, ()):
+        found |= model_settings(study, place)
+    return found
+
+
+def _chain_settings(study: Study, strategy: str) -> dict[str, Any]:
+    """What decides the model of a trial that chose in rounds, beside its training set."""
+    found = _flat(study, "rounds.start")
+    if study.rounds.start == "continue":
+        found |= _flat(study, "rounds.epochs") | _flat(study, "selection.seed")
+    return found
 
 
 @cache

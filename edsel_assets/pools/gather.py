@@ -19,7 +19,7 @@ from edsel_assets.pools.errors import PoolError
 from edsel_assets.pools.files import Opened
 from edsel_assets.pools.layouts import Layout, RowError, UnusableRow, example, normalise, recognise, unfolded
 from edsel_assets.pools.report import FileCount, Skipped
-from edsel_assets.pools.source import PoolSource
+from edsel_assets.pools.source import NUMBERS, PoolSource
 
 _SHOWN = 20
 
@@ -79,7 +79,7 @@ def file_counts(rows: Gathered, unique: np.ndarray, kept: np.ndarray) -> dict[st
 def label_columns(source: PoolSource) -> list[str]:
     """The columns read beside prompt and response."""
     labels = [source.columns.get("task", "task"), source.columns.get("source", "source")]
-    return [*labels, *([source.columns["price"]] if "price" in source.columns else [])]
+    return [*labels, *(source.columns[name] for name in NUMBERS if name in source.columns)]
 
 
 def _unread(batch: Batch, layout: Layout, source: PoolSource) -> dict[str, int]:
@@ -121,25 +121,25 @@ def _add_rows(opened: Opened, batch: Batch, layout: Layout, source: PoolSource, 
         code = f"\\u{ord(error.object[error.start]):04x}"
         reason = f"it holds half a surrogate pair ({code}), which is not valid Unicode"
         raise PoolError(_bad_row(opened, number, layout, reason)) from error
-    if "price" in source.columns:
-        given = _column(batch, source.columns["price"])
-        prices = [_price(given[i], f"{opened.name}, row {batch.numbers[i]}") for i in kept]
-        table = table.append_column("price", pa.array(prices, pa.float64()))
+    for name in (name for name in NUMBERS if name in source.columns):
+        given = _column(batch, source.columns[name])
+        numbers = [_number(name, given[i], f"{opened.name}, row {batch.numbers[i]}") for i in kept]
+        table = table.append_column(name, pa.array(numbers, pa.float64()))
     rows.tables.append(table)
 
 
-def _price(value: Any, where: str) -> float | None:
+def _number(name: str, value: Any, where: str) -> float | None:
     if value is None or value == "":
         return None
     try:
-        price = math.nan if isinstance(value, bool) else float(value)
+        number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
-        price = math.nan
-    if not (math.isfinite(price) and price >= 0):
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0):
         raise PoolError(
-            f"{where}: a price is a number of at least 0, but it is {value!r:.60}. Repair the row."
+            f"{where}: a {name} is a number of at least 0, but it is {value!r:.60}. Repair the row."
         )
-    return price
+    return number
 
 
 def _column(batch: Batch, name: str | None) -> list[Any]:

@@ -13,7 +13,7 @@ from edsel_assets.pools.errors import PoolError
 from edsel_assets.pools.files import Opened, open_source
 from edsel_assets.pools.gather import Gathered, add_batch, file_counts, label_columns
 from edsel_assets.pools.layouts import LAYOUTS, Layout, layout_of
-from edsel_assets.pools.report import POOL_SCHEMA, PRICED_SCHEMA, PoolReport
+from edsel_assets.pools.report import PoolReport, schema_with
 from edsel_assets.pools.rows import batches
 from edsel_assets.pools.source import PoolSource
 from edsel_assets.pools.unique import limited, unique_rows
@@ -24,7 +24,7 @@ def read_pool(source: PoolSource, *, progress: Callable[[int, int], None] | None
 
     Prompts are normalised (``layouts.normalise``) and named by the hash of that form. Of rows
     with the same prompt one is kept, whole: one with a response before one without, then the
-    one whose response, task, source and price hash lowest. So neither the order of rows nor of
+    one whose response, task, source and numbers hash lowest. So neither the order of rows nor of
     files matters. ``progress`` is called with (files done, files).
 
     Time O(rows log rows), about 20 seconds for a million rows of 1 KB; memory about four times
@@ -122,5 +122,6 @@ def _pool_table(ids: np.ndarray, table: pa.Table, rows: np.ndarray) -> pa.Table:
     hexadecimal = ids[rows].astype(">u8").tobytes().hex()
     names = [hexadecimal[i : i + 32] for i in range(0, len(hexadecimal), 32)]
     columns = table.take(pa.array(rows)).columns
-    schema = PRICED_SCHEMA if "price" in table.column_names else POOL_SCHEMA
-    return pa.Table.from_arrays([pa.array(names, pa.string()), *columns], schema=schema)
+    return pa.Table.from_arrays(
+        [pa.array(names, pa.string()), *columns], schema=schema_with(table.column_names)
+    )

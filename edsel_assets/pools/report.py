@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import pyarrow as pa
+
+from edsel_assets.pools.source import NUMBERS
 
 POOL_SCHEMA = pa.schema(
     [
@@ -18,8 +21,17 @@ POOL_SCHEMA = pa.schema(
 )
 
 
+def schema_with(columns: Collection[str]) -> pa.Schema:
+    """``POOL_SCHEMA`` with those of ``NUMBERS`` that are among ``columns``."""
+    schema = POOL_SCHEMA
+    for name in NUMBERS:
+        if name in columns:
+            schema = schema.append(pa.field(name, pa.float64()))
+    return schema
+
+
 #: With a price, as mapped.
-PRICED_SCHEMA = POOL_SCHEMA.append(pa.field("price", pa.float64()))
+PRICED_SCHEMA = schema_with(["price"])
 
 
 class Skipped(NamedTuple):
@@ -47,8 +59,8 @@ class PoolReport:
     ``rows_read = len(table) + duplicates + rows_skipped + beyond_limit``.
 
     Attributes:
-        table: prompt_id, prompt, response (null where unknown), task, source, and price where it is
-            mapped; one row per prompt, ascending by prompt_id.
+        table: prompt_id, prompt, response (null where unknown), task, source, and those of ``NUMBERS`` that
+            are mapped; one row per prompt, ascending by prompt_id.
         rows_read: rows in all files; each instance of a self-instruct row is one.
         duplicates: rows whose prompt another row has too.
         conflicts: prompts that occur with more than one response.

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from edsel_assets.pools.errors import PoolError
 
 FORMATS = ("auto", "parquet", "jsonl", "json", "csv", "hf")
-COLUMNS = ("prompt", "response", "context", "task", "source", "price")
+#: Numbers of at least 0 that are read only where they are mapped.
+NUMBERS = ("price", "quality", "complexity")
+COLUMNS = ("prompt", "response", "context", "task", "source", *NUMBERS)
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,12 @@ class PoolSource:
             ``OWNER/NAME:CONFIG``; a directory that ``save_to_disk`` wrote or that has a data-set card;
             ``builtin:demo``. Text formats may be compressed (.gz, .bz2, .xz, .zst).
         format: ``auto`` goes by the suffix; any other is taken for every file.
-        columns: our column (prompt, response, context, task, source, price) to the file's. Once
+        columns: our column (one of ``COLUMNS``) to the file's. Once
             ``prompt`` is mapped, nothing is guessed: a response or a context is read only if
             mapped too. Without, the layout is recognised. ``task`` and ``source`` default to
             columns of these names; without a source column, ``source`` is the file's name.
-            ``price`` is read only if mapped: what an answer costs, at least 0.
+            ``price`` (what an answer costs), ``quality`` and ``complexity`` are numbers of at least 0,
+            read only if mapped.
         split: the split to read, of a data set.
         revision: the revision to read, of a data set of the hub.
         limit: keep this many unique prompts, those whose id hashes lowest with ``seed``. The

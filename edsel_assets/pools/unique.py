@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from edsel_assets.pools.source import NUMBERS
+
 
 def unique_rows(ids: np.ndarray, table: pa.Table) -> tuple[np.ndarray, int]:
     """Row kept of each prompt, ascending by id, and the number of prompts with several responses."""
@@ -29,7 +31,7 @@ def unique_rows(ids: np.ndarray, table: pa.Table) -> tuple[np.ndarray, int]:
 
 
 def _preference(row: dict[str, Any]) -> tuple[bool, bytes]:
-    named = ("response", "task", "source", "price")
+    named = ("response", "task", "source", *NUMBERS)
     parts = repr([row[name] for name in named if name in row]).encode()
     return row["response"] is None, hashlib.blake2b(parts, digest_size=16).digest()
 

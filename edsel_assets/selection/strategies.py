@@ -222,6 +222,12 @@ _UNCERTAINTY_MEASURES = {
 _GAMMA = ("selection.gamma", "selection.gammas")  # the widths matter where gamma is auto
 _DRAWS_BY_QUALITY = ("selection.seed", "selection.replacement", "selection.quality_temperature")
 
+_ROUND_SCORERS = {
+    "perplexity": "kmq in rounds, clusters reweighted by what the finetuned model learns.",
+    "reward": "The same, by a reward model's scores of given and generated answers.",
+    "judge": "The same, by a judge's ratings of given and generated answers.",
+}
+
 _ROWS = (
     Strategy(
         name="random",
@@ -324,16 +330,19 @@ _ROWS = (
         settings=("selection.qdit_alpha",),
         per_price=True,
     ),
-    Strategy(
-        name="iterative_kmq_perplexity",
-        select=_kmq_round,
-        paper=f"{_YU}, Algorithm 1",
-        summary="kmq in rounds, clusters reweighted by what the finetuned model learns.",
-        needs=frozenset({CLUSTERS, QUALITY}),
-        settings=_DRAWS_BY_QUALITY,
-        nested=False,
-        stochastic=True,
-        scorer="perplexity",
+    *(
+        Strategy(
+            name=f"iterative_kmq_{scorer}",
+            select=_kmq_round,
+            paper=f"{_YU}, Algorithm 1",
+            summary=summary,
+            needs=frozenset({CLUSTERS, QUALITY}),
+            settings=_DRAWS_BY_QUALITY,
+            nested=False,
+            stochastic=True,
+            scorer=scorer,
+        )
+        for scorer, summary in _ROUND_SCORERS.items()
     ),
 )
 

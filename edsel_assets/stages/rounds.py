@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,6 @@ from edsel_assets.selection import update_weights
 from edsel_assets.selection.strategy import Signals, Strategy, StrategyOptions
 from edsel_assets.stages.inputs import strategy_options
 from edsel_assets.stages.rankings import ranking_table
-from edsel_assets.stages.training_sets import examples_of
 from edsel_assets.study import Study
 
 
@@ -76,36 +75,8 @@ def replicates(by_seed: Mapping[int, pa.Table]) -> pa.Table:
     return pa.concat_tables(tables)
 
 
-def perplexity_scores(model: Any, tokenizer: Any, study: Study, training_set: pa.Table) -> np.ndarray:
-    """(n,) S of each prompt a round trained on, in rank order: higher where the model has more left to learn.
-
-    S = -log(PPL(x + generated) / PPL(x + gold)) (Eq. 7), that is log PPL(gold) - log PPL(generated)
-    with the perplexity of the response given the prompt. This is Eq. 4 with score = log PPL; with
-    score = -log PPL, higher for better text, Eq. 4 would have the opposite sign, and Eq. 7 is the
-    one that raises "challenging clusters" (Section 2.2). The end token is scored where an answer ended by
-    itself; gold answers always end.
-    """
-    from edsel_assets.llm import generate_answers, perplexity
-
-    examples = examples_of(training_set, study.model.template)
-    prompts, gold = [e.prompt for e in examples], [e.response for e in examples]
-    size = study.forward.batch_tokens
-    answers = generate_answers(
-        model,
-        tokenizer,
-        prompts,
-        max_new_tokens=study.rounds.max_new_tokens,
-        max_prompt_tokens=study.forward.max_prompt_tokens,
-        batch_tokens=size,
-    )
-    of_gold = perplexity(model, tokenizer, prompts, gold, batch_tokens=size)
-    texts, ended = [a.text for a in answers], [a.ended for a in answers]
-    of_generated = perplexity(model, tokenizer, prompts, texts, batch_tokens=size, ended=ended)
-    return np.log(of_gold) - np.log(of_generated)
-
-
 def next_weights(
-    weights: np.ndarray | None,
+    before: pa.Table | None,
     labels: np.ndarray,
     scores: np.ndarray,
     *,
@@ -113,16 +84,29 @@ def next_weights(
     temperature: float,
     literal: bool,
 ) -> pa.Table:
-    """The clusters' weights after a round: ``cluster, members, score, weight``.
+    """The clusters' weights after a round: ``cluster, members, score, weight, history``.
+
+    ``history`` is the weight before the first round, after it, and so on to this one.
 
     Args:
-        weights: (C,) before, summing to 1; None before the first round, when all are equal.
-        labels: (n,) cluster of each scored prompt.
-        scores: (n,) its score; a cluster's is their mean (Eq. 5), null where it has none.
+        before: of the round before; None before the first round, when all weights are equal.
+        labels: (n,) cluster of each prompt that the round trained on.
+        scores: (n,) its score, NaN where it has none; a cluster's is their mean (Eq. 5), null where it has
+            none.
         clusters: C.
+
+    Raises:
+        ValueError: no prompt has a score, or as ``update_weights``.
     """
-    if weights is None:
+    if before is None:
         weights = np.full(clusters, 1 / clusters)
+        history = [[float(weight)] for weight in weights]
+    else:
+        weights, history = before["weight"].to_numpy(), before["history"].to_pylist()
+    known = ~np.isnan(scores)
+    if not known.any():
+        raise ValueError(f"none of the {len(scores)} prompts of the round has a score. Use another scorer.")
+    labels, scores = labels[known], scores[known]
     members = np.bincount(labels, minlength=clusters)
     sums = np.bincount(labels, weights=scores, minlength=clusters)
     means = np.full(clusters, np.nan)
@@ -134,5 +118,29 @@ def next_weights(
             "members": members.astype(np.int64),
             "score": pa.array(means, mask=members == 0),
             "weight": updated,
+            "history": [[*earlier, float(w)] for earlier, w in zip(history, updated, strict=True)],
         }
     )
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How widely weights are spread over C clusters.
+
+    Attributes:
+        entropy: -sum w log w, in nats.
+        effective: exp(entropy), the number of clusters of equal weight that have this entropy.
+        evenness: entropy / log C, in [0, 1]; 1 for equal weights, and for a single cluster.
+    """
+
+    entropy: float
+    effective: float
+    evenness: float
+
+
+def spread_of(weights: np.ndarray) -> Spread:
+    """The spread of (C,) weights that sum to 1."""
+    positive = weights[weights > 0]
+    entropy = float(-(positive * np.log(positive)).sum())
+    evenness = entropy / math.log(len(weights)) if len(weights) > 1 else 1.0
+    return Spread(entropy, math.exp(entropy), min(1.0, max(0.0, evenness)))

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from edsel_assets.demo import local_path
+from edsel_assets.llm.models.adapters import ADAPTER_CONFIG
 from edsel_assets.stages.evaluation.items import ITEMS, held_out_items, task_items
 from edsel_assets.stages.evaluation.programs import score_programs
 from edsel_assets.stages.held_out import loss_scores, losses
@@ -174,7 +175,8 @@ def adapted_chain(model: Any, adapters: Sequence[Path]) -> Iterator[Any]:
     """``model`` with each adapter merged into what the ones before it made; itself for none."""
     from edsel_assets.llm import adapted
 
+    whole = [place for place, path in enumerate(adapters) if not (path / ADAPTER_CONFIG).is_file()]
     with ExitStack() as stack:
-        for path in adapters:
+        for path in adapters[whole[-1] if whole else 0 :]:  # a full checkpoint holds all before it
             model = stack.enter_context(adapted(model, path, merge=True))
         yield model

@@ -9,6 +9,7 @@ from edsel_assets.selection.strategies import STRATEGIES
 from edsel_assets.selection.strategy import CLUSTERS, EMBEDDINGS, QUALITY
 from edsel_assets.study.annotators import AnnotatorSettings
 from edsel_assets.study.base import PlainName, Positive, Settings
+from edsel_assets.study.scorers import JudgeModel, RewardSettings, Scorer
 
 
 def _known_strategy(name: str) -> str:
@@ -45,7 +46,7 @@ class VariantSettings(Switches):
 
     strategy: StrategyName = Field(description="The strategy that it is a variant of.")
     clusters: Positive | None = Field(None, description="Number of clusters, one of clustering.counts.")
-    quality: str | None = Field(None, description="Scorer of quality.")
+    quality: Scorer | None = Field(None, description="Scorer of quality.")
     embeddings: str | None = Field(None, description="Name of one of other_embeddings.")
 
     @model_validator(mode="after")
@@ -153,6 +154,16 @@ class RoundsSettings(Settings):
     )
     epochs: Positive = Field(1, description="Epochs per round (one pass, Section 2.2).")
     max_new_tokens: Positive = Field(64, description="Length of the generated answers that are scored.")
+    joint: bool = Field(
+        False, description="Perplexity of prompt and answer together, as Eq. 7 writes it, not of the answer."
+    )
+    reward: RewardSettings | None = Field(None, description="Scores answers for iterative_kmq_reward.")
+    judge: JudgeModel | None = Field(None, description="Rates answers for iterative_kmq_judge.")
+    collapse: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5,
+        description="Weights count as collapsed, which a check reports, where their entropy is less than "
+        "this share of that of equal weights.",
+    )
 
 
 class AnnotationSettings(Settings):

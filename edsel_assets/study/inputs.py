@@ -15,9 +15,9 @@ class PoolSettings(Settings):
         DEMO, description="File, glob, folder, list of them, data set name, or builtin:demo."
     )
     format: Literal["auto", "parquet", "jsonl", "json", "csv", "hf"] = "auto"
-    columns: dict[Literal["prompt", "context", "response", "task", "source", "price"], str] = Field(
-        default_factory=dict, description="Our column name to the file's column name."
-    )
+    columns: dict[
+        Literal["prompt", "context", "response", "task", "source", "price", "quality", "complexity"], str
+    ] = Field(default_factory=dict, description="Our column name to the file's column name.")
     split: str = Field("train", description="Split, where the source is a data set.")
     revision: str | None = Field(None, description="Revision of a hub data set.")
     limit: Positive | None = Field(None, description="Keep this many prompts, sampled by hash.")

@@ -9,46 +9,23 @@ from edsel_assets.study.base import Positive, Settings
 Price = Annotated[float, Field(ge=0)]
 
 
-class JudgeSettings(Settings):
-    """Every trial answers the same instructions, and a judge reads the answers."""
+class AnyJudge(Settings):
+    """How a judge is asked: over a server, or a model that is loaded here."""
 
-    instructions: str = Field(
-        description="File of instructions: a JSON list or JSONL, each row with the text instruction."
-    )
-    limit: Positive | None = Field(None, description="The first so many instructions.")
-    max_new_tokens: Positive = Field(512, description="Longest answer of a trial; greedy.")
-    kind: Literal["preference", "rating"] = Field(
-        "preference",
-        description="preference: weighted win rate against the reference, both orders. rating: 1 to 10.",
-    )
-    reference: str | None = Field(
-        None,
-        description="The trial that all are compared with, such as 90000|random.s0; by default the "
-        "control's at its largest budget, seed 0.",
-    )
     by: Literal["openai", "local"] = Field(
         "openai", description="A server that speaks OpenAI's protocol, or a model that is loaded here."
     )
-    model: str | None = Field(
-        None,
-        description="The judge: its name at the server, or a folder. Without it answers are written and "
-        "kept, and nobody judges them.",
-    )
-    reply_tokens: Positive = Field(1024, description="Longest reply of a judge that rates.")
+    reply_tokens: Positive = Field(1024, description="Longest reply.")
     on_error: Literal["stop", "leave_out"] = Field(
         "stop",
-        description="A request that is refused, times out for good or is over max_cost: end the run, or "
-        "leave its instruction out.",
+        description="A request that is refused, times out for good or is over max_cost: end the run, or go "
+        "on without the reply.",
     )
     on_invalid: Literal["stop", "leave_out"] = Field(
-        "leave_out", description="A reply of the wrong form: end the run, or leave its instruction out."
+        "leave_out", description="A reply of the wrong form: end the run, or go on without it."
     )
     base_url: str | None = Field(None, description="Address of the server; OpenAI's own without it.")
     key_variable: str | None = Field(None, description="Environment variable that holds the key.")
-    logprobs: bool = Field(
-        True, description="Whether the server gives log-probabilities; without them a preference is 0 or 1."
-    )
-    top_logprobs: Positive = Field(20, description="Of how many tokens; OpenAI's own server gives 20.")
     tokens_parameter: Literal["max_tokens", "max_completion_tokens"] = Field(
         "max_tokens", description="How the server calls the longest reply."
     )
@@ -74,16 +51,48 @@ class JudgeSettings(Settings):
     @field_validator("template")
     @classmethod
     def _one_prompt(cls, template: str | None) -> str | None:
-        return _with_prompt(template)
+        return with_prompt(template)
 
     @model_validator(mode="after")
-    def _fitting(self) -> "JudgeSettings":
+    def _priced_and_reached(self) -> "AnyJudge":
         if self.max_cost is not None and not (self.price_prompt or self.price_reply):
             raise ValueError("max_cost needs price_prompt and price_reply, by which cost is counted")
-        if self.kind == "rating" and self.reference is not None:
-            raise ValueError("a rating has no reference; leave reference out, or set kind to preference")
         if self.by == "local" and self.base_url is not None:
             raise ValueError("base_url is of a server; leave it out, or set by to openai")
+        return self
+
+
+class JudgeSettings(AnyJudge):
+    """Every trial answers the same instructions, and a judge reads the answers."""
+
+    instructions: str = Field(
+        description="File of instructions: a JSON list or JSONL, each row with the text instruction."
+    )
+    limit: Positive | None = Field(None, description="The first so many instructions.")
+    max_new_tokens: Positive = Field(512, description="Longest answer of a trial; greedy.")
+    kind: Literal["preference", "rating"] = Field(
+        "preference",
+        description="preference: weighted win rate against the reference, both orders. rating: 1 to 10.",
+    )
+    reference: str | None = Field(
+        None,
+        description="The trial that all are compared with, such as 90000|random.s0; by default the "
+        "control's at its largest budget, seed 0.",
+    )
+    model: str | None = Field(
+        None,
+        description="The judge: its name at the server, or a folder. Without it answers are written and "
+        "kept, and nobody judges them.",
+    )
+    logprobs: bool = Field(
+        True, description="Whether the server gives log-probabilities; without them a preference is 0 or 1."
+    )
+    top_logprobs: Positive = Field(20, description="Of how many tokens; OpenAI's own server gives 20.")
+
+    @model_validator(mode="after")
+    def _rating_compares_nothing(self) -> "JudgeSettings":
+        if self.kind == "rating" and self.reference is not None:
+            raise ValueError("a rating has no reference; leave reference out, or set kind to preference")
         return self
 
 
@@ -110,7 +119,7 @@ class HumanEvalSettings(Settings):
     @field_validator("template")
     @classmethod
     def _one_prompt(cls, template: str | None) -> str | None:
-        return _with_prompt(template)
+        return with_prompt(template)
 
     @model_validator(mode="after")
     def _enough(self) -> "HumanEvalSettings":
@@ -119,7 +128,8 @@ class HumanEvalSettings(Settings):
         return self
 
 
-def _with_prompt(template: str | None) -> str | None:
+def with_prompt(template: str | None) -> str | None:
+    """``template`` if it is None or holds {prompt} once; ValueError otherwise."""
     if template is not None and template.count("{prompt}") != 1:
         raise ValueError(f"must contain {{prompt}} exactly once; got {template!r}")
     return template

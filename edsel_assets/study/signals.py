@@ -1,6 +1,6 @@
-"""What strategies read beside the prompts: uncertainty, clusters, quality."""
+"""What strategies read beside the prompts: uncertainty and clusters; for quality see ``scorers``."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -39,15 +39,3 @@ class ClusteringSettings(Settings):
     @property
     def chosen(self) -> int:
         return self.count if self.count is not None else self.counts[0]
-
-
-class QualitySettings(Settings):
-    """How good a prompt is, for kMQ, Deita, QDIT."""
-
-    scorer: Literal["likelihood"] = Field(
-        "likelihood",
-        description="likelihood: the prompt's own likelihood under the base model, as a rank in (0, 1).",
-    )
-    threshold: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.3, description="Below it a cluster counts as poor."
-    )

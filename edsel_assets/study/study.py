@@ -14,12 +14,13 @@ from pydantic import Field, field_validator, model_validator
 
 from edsel_assets.keys import budget_key, trial_key
 from edsel_assets.selection.strategies import STRATEGIES
-from edsel_assets.selection.strategy import Strategy
+from edsel_assets.selection.strategy import QUALITY, Strategy
 from edsel_assets.study.base import Name, PlainName, Settings
 from edsel_assets.study.choosing import AnnotationSettings, RoundsSettings, SelectionSettings, VariantSettings
 from edsel_assets.study.file import load_study
 from edsel_assets.study.inputs import EmbeddingSettings, ForwardSettings, ModelSettings, PoolSettings
-from edsel_assets.study.signals import ClusteringSettings, QualitySettings, UncertaintySettings
+from edsel_assets.study.scorers import QualitySettings
+from edsel_assets.study.signals import ClusteringSettings, UncertaintySettings
 from edsel_assets.study.trials import EvaluationSettings, FinetuningSettings, ReportSettings
 from edsel_assets.study.triggers import NIGHTLY, STALE, TriggerSettings
 
@@ -72,7 +73,30 @@ class Study(Settings):
         for name, variant in self.selection.variants.items():
             self._check_variant(name, variant)
         self._check_reference()
+        self._check_quality(self.quality.scorer)  # the diagnostics read it
+        for name in names:
+            self._check_scorers(name)
         return self
+
+    def _check_quality(self, scorer: str) -> None:
+        self.quality.check(scorer)
+        if scorer == "column" and self.quality.file is None and "quality" not in self.pool.columns:
+            raise ValueError(
+                "the scorer column needs a column: name it in pool.columns as quality, or a file in "
+                "quality.file"
+            )
+
+    def _check_scorers(self, name: str) -> None:
+        row = self.strategy(name)
+        if QUALITY in row.needs:
+            self._check_quality(self.quality_of(name))
+        if row.scorer in ("reward", "judge") and getattr(self.rounds, row.scorer) is None:
+            raise ValueError(f"{name} needs the section rounds.{row.scorer}; add it")
+        if row.iterative and self.rounds.start == "continue" and self.finetuning.method == "dora":
+            raise ValueError(
+                "rounds.start: continue adds the rounds' adapters up, which dora's cannot be; "
+                "set finetuning.method to lora or full"
+            )
 
     def _check_variant(self, name: str, variant: VariantSettings) -> None:
         if variant.clusters is not None and variant.clusters not in self.clustering.counts:

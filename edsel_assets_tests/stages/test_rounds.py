@@ -6,7 +6,14 @@ import pytest
 
 from edsel_assets.selection import STRATEGIES, Clusters
 from edsel_assets.selection.strategies import Signals, StrategyOptions
-from edsel_assets.stages.rounds import next_weights, ordered_round, pick_round, round_size, union
+from edsel_assets.stages.rounds import (
+    next_weights,
+    ordered_round,
+    pick_round,
+    round_size,
+    spread_of,
+    union,
+)
 
 IDS = np.array([f"{i:032x}" for i in range(12)])
 
@@ -46,12 +53,34 @@ def test_weights_by_hand() -> None:
 
 
 def test_literal_weights_follow_equation_6_and_refuse_a_negative_score() -> None:
-    before = np.array([0.5, 0.25, 0.25])
+    before = pa.table({"weight": [0.5, 0.25, 0.25], "history": [[1 / 3, 0.5], [1 / 3, 0.25], [1 / 3, 0.25]]})
     labels, scores = np.array([0, 1, 2]), np.array([1.0, 2.0, 1.0])
     table = next_weights(before, labels, scores, clusters=3, temperature=1.0, literal=True)
     np.testing.assert_allclose(table["weight"].to_numpy(), [0.5 / 1.25, 0.5 / 1.25, 0.25 / 1.25])
+    assert table["history"].to_pylist()[0] == pytest.approx([1 / 3, 0.5, 0.4])
     with pytest.raises(ValueError, match="literal normalisation needs scores of at least 0"):
         next_weights(before, labels, -scores, clusters=3, temperature=1.0, literal=True)
+
+
+def test_a_prompt_without_a_score_is_left_out_of_its_clusters_mean() -> None:
+    labels, nan = np.array([0, 0, 1, 2]), float("nan")
+    table = next_weights(
+        None, labels, np.array([3.0, nan, nan, 1.0]), clusters=3, temperature=1.0, literal=False
+    )
+    assert table["members"].to_pylist() == [1, 0, 1]
+    assert table["score"].to_pylist() == [3.0, None, 1.0]
+    assert table["weight"][1].as_py() == pytest.approx(1 / 3)
+    with pytest.raises(ValueError, match="none of the 4 prompts of the round has a score"):
+        next_weights(None, labels, np.full(4, nan), clusters=3, temperature=1.0, literal=False)
+
+
+def test_the_spread_of_weights_by_hand() -> None:
+    # -2 (1/2) log(1/2) = log 2: as of two clusters, log 2 / log 4 = 1/2.
+    found = spread_of(np.array([0.5, 0.5, 0.0, 0.0]))
+    assert (found.entropy, found.effective, found.evenness) == pytest.approx((np.log(2), 2.0, 0.5))
+    assert spread_of(np.full(7, 1 / 7)).evenness == pytest.approx(1.0)
+    assert spread_of(np.array([1.0])).evenness == 1.0
+    assert spread_of(np.array([1.0, 0.0])).evenness == 0.0
 
 
 def test_a_round_that_was_ordered_is_its_order() -> None:

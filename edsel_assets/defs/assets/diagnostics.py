@@ -82,15 +82,19 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         """Share of clusters of low mean quality, by number of clusters (Yu et al. 2024, Figure 4)."""
         from edsel_assets.report.plots import low_quality_share
         from edsel_assets.stages.diagnostics import poor_clusters
+        from edsel_assets.stages.scoring.quality import poor_below
 
         found = {int(k): v for k, v in clusters.items()}
-        table = poor_clusters(pool.read(["prompt_id"]), found, quality_scores, study.quality.threshold)
+        below = poor_below(study, quality_scores)
+        table = poor_clusters(pool.read(["prompt_id"]), found, quality_scores, below)
         shown = {
+            "scorer": study.quality.scorer,
+            "threshold": below,
             "share": plot(
                 low_quality_share(
                     table["clusters"].to_pylist(),
                     table["share"].to_pylist(),
-                    threshold=study.quality.threshold,
+                    threshold=below,
                 )
             ),
             "preview": preview(table, rows=40),

@@ -1,5 +1,6 @@
 """Group ``finetuning``: prompts and responses of each selection, and one adapter per budget and trial."""
 
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -54,25 +55,41 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             "finetuning",
             "lora_adapters",
             partitions_def=cells.budget_trial,
-            ins={"training_sets": partition_of(cells.training_set_to_trial())},
+            ins={
+                "training_sets": partition_of(cells.training_set_to_trial()),
+                **cells.chain_input(Path | None),
+            },
             kinds={"pytorch", "huggingface"},
             device=True,
         )
     )
     def lora_adapters(
-        context: dg.AssetExecutionContext, base_model: BaseModel, training_sets: Table
+        context: dg.AssetExecutionContext,
+        base_model: BaseModel,
+        training_sets: Table,
+        **checkpoints: Path | None,
     ) -> dg.Output:
-        """The base model finetuned on what a strategy selected: an adapter, or a full checkpoint."""
+        """The base model finetuned on what a strategy selected: an adapter, or a full checkpoint.
+
+        With ``rounds.start: continue`` a trial of iterative kMQ is the last of its rounds' chain instead.
+        """
         from edsel_assets.llm import finetune
+        from edsel_assets.stages.chains import continue_chain
+        from edsel_assets.stages.rounds import round_options
         from edsel_assets.stages.training_sets import examples_of
         from edsel_assets.stages.trials import finetune_settings
 
-        _, seed = parse_trial(dimensions(context)["trial"])
+        name, seed = parse_trial(dimensions(context)["trial"])
         examples = examples_of(training_sets, study.model.template, seed)
         path = cell_path(graph.store, Cell("lora_adapters", context.partition_key))
-        result = finetune(
-            *base_model.open(), examples, finetune_settings(study.finetuning), seed=seed, output_dir=path
-        )
+        chain = [found for found in checkpoints.values() if found is not None]
+        settings = finetune_settings(study.finetuning)
+        if chain:
+            settings = finetune_settings(study.finetuning, epochs=study.rounds.epochs)
+            seed = round_options(study, name, seed).seed + study.rounds.rounds
+            result = continue_chain(*base_model.open(), chain, examples, settings, seed=seed, folder=path)
+        else:
+            result = finetune(*base_model.open(), examples, settings, seed=seed, output_dir=path)
         figures = {
             **training_figures(result, len(examples)),
             "tokens_per_second": result.tokens_per_second,

@@ -6,6 +6,8 @@ Round r chooses by the weights of round r - 1; the last round only chooses, as n
 weights.
 """
 
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,9 @@ from edsel_assets.defs.partitions import dimensions
 from edsel_assets.defs.resources import BaseModel
 from edsel_assets.keys import parse_trial
 from edsel_assets.planning.cells import Cell, cell_path
+
+#: Name of the check on the weights' entropy.
+_COLLAPSE = "weights_spread"
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
@@ -208,6 +213,13 @@ def _weights(graph: Graph, number: int) -> dg.AssetsDefinition:
             kinds={"pytorch"},
             device=True,
         ),
+        check_specs=[
+            dg.AssetCheckSpec(
+                _COLLAPSE,
+                asset=dg.AssetKey(_key(number, "weights")),
+                description="The weights' entropy is at least rounds.collapse of that of equal weights.",
+            )
+        ],
         description=f"Cluster weights after round {number}: what the model finds hard to learn counts more.",
     )
     def weights(
@@ -217,58 +229,104 @@ def _weights(graph: Graph, number: int) -> dg.AssetsDefinition:
         clusters: TableWithFiles,
         training_set: Table,
         **inputs: Any,
-    ) -> dg.Output:
+    ) -> Iterator[Any]:
+        import numpy as np
+
         from edsel_assets.report.plots import histogram
         from edsel_assets.stages.inputs import clusters_of, rows_of
-        from edsel_assets.stages.rounds import next_weights, perplexity_scores
+        from edsel_assets.stages.rounds import next_weights, spread_of
+        from edsel_assets.stages.scoring.answers import answer_scores
         from edsel_assets.stages.trials import adapted_chain
+
+        scorer = study.strategy(parse_trial(dimensions(context)["trial"])[0]).scorer
+        assert scorer is not None, "only strategies that choose in rounds have weights"
 
         before = inputs.pop("weights", None)
         prompt_ids = pool.read(["prompt_id"])["prompt_id"]
         grouped = clusters_of(clusters, prompt_ids)
         model, tokenizer = base_model.open()
         with timed() as time, adapted_chain(model, _in_order(inputs)) as trial:
-            scores = perplexity_scores(trial, tokenizer, study, training_set)
+            scores = answer_scores(scorer, trial, tokenizer, study, graph.home, training_set)
         table = next_weights(
-            None if before is None else before["weight"].to_numpy(),
+            before,
             grouped.labels[rows_of(training_set["prompt_id"].to_pylist(), prompt_ids)],
-            scores,
+            scores.values,
             clusters=len(grouped.centroids),
             temperature=study.rounds.temperature,
             literal=study.rounds.literal,
         )
+        known = scores.values[~np.isnan(scores.values)]
+        spread = spread_of(table["weight"].to_numpy())
         figures = {
-            "mean_score": float(scores.mean()),
+            "mean_score": float(known.mean()),
+            "without_score": len(scores.values) - len(known),
+            "cut_answers": scores.cut,
             "largest_weight": float(table["weight"].to_numpy().max()),
+            **asdict(spread),
         }
-        shown = {"scores": plot(histogram(scores, label="score S")), "preview": preview(table)}
-        return versioned_output(context, table, {**figures, **shown, **time})
+        shown = {
+            "scores": plot(histogram(scores.values, label="score S")),
+            "weights": _weights_plot(table, study.rounds.collapse),
+            "preview": preview(table),
+        }
+        yield versioned_output(context, table, {**figures, **shown, **time})
+        yield _collapse_check(spread, study.rounds.collapse)
 
     return weights
 
 
+def _weights_plot(table: Table, collapse: float) -> dg.MetadataValue:
+    import numpy as np
+
+    from edsel_assets.report.round_plots import cluster_weights
+
+    return plot(cluster_weights(np.array(table["history"].to_pylist()).T, evenness=collapse))
+
+
+def _collapse_check(spread: Any, collapse: float) -> dg.AssetCheckResult:
+    passed = spread.evenness >= collapse
+    said = (
+        f"The weights' entropy is {spread.evenness:.2f} of that of equal weights, as of "
+        f"{spread.effective:.1f} clusters; rounds.collapse is {collapse:g}."
+    )
+    return dg.AssetCheckResult(
+        check_name=_COLLAPSE,
+        passed=passed,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=said if passed else f"{said} Raise rounds.temperature.",
+        metadata=asdict(spread),
+    )
+
+
 def _union(graph: Graph) -> dg.AssetsDefinition:
     study, cells = graph.study, graph.partitions
+    last = study.rounds.rounds - 1
 
     @dg.asset(
         **graph.declare(
             "rounds",
             "iterative_selections",
             partitions_def=cells.budget_rounds,
-            ins=_selections_to(study.rounds.rounds),
+            ins={
+                **_selections_to(study.rounds.rounds),
+                "weights": dg.AssetIn(dg.AssetKey(_key(last, "weights"))),
+            },
             kinds={"parquet"},
         )
     )
     def iterative_selections(
-        context: dg.AssetExecutionContext, pool: StoredTable, **selections: Any
+        context: dg.AssetExecutionContext, pool: StoredTable, weights: StoredTable, **selections: Any
     ) -> dg.Output:
         """What all rounds chose, in the format of ``selections``."""
         from edsel_assets.stages.describe import task_shares, with_prompts
-        from edsel_assets.stages.rounds import union
+        from edsel_assets.stages.rounds import spread_of, union
 
         table = union(_in_order(selections))
+        moved = weights.show(["weight", "history"])
         shown = {
             "prompts": preview(with_prompts(table, pool.show())),
+            **asdict(spread_of(moved["weight"].to_numpy())),
+            "cluster_weights": _weights_plot(moved, study.rounds.collapse),
             "prompts_by_task": preview(task_shares(table, pool.show()), rows=40),
         }
         return versioned_output(context, table, shown)

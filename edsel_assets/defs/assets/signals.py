@@ -113,20 +113,38 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         }
         return versioned_output(context, value, {**figures, **shown, **time})
 
-    @dg.asset(**graph.declare("signals", "quality_scores", partitions_def=cells.quality_scorer))
-    def quality_scores(context: dg.AssetExecutionContext, token_probabilities: Table) -> dg.Output:
-        """Quality and complexity of each prompt, each in (0, 1); higher is better, harder."""
-        from edsel_assets.report.plots import histogram
-        from edsel_assets.stages.quality import likelihood_quality
+    scorers = cells.quality_scorer.get_partition_keys()
 
-        table = likelihood_quality(token_probabilities)
-        worst = table.sort_by("quality").slice(0, 10)
-        scores = table["log_likelihood"].to_numpy()
+    @dg.asset(
+        **graph.declare(
+            "signals",
+            "quality_scores",
+            partitions_def=cells.quality_scorer,
+            device=any(scorer not in ("likelihood", "column") for scorer in scorers),
+        )
+    )
+    def quality_scores(
+        context: dg.AssetExecutionContext,
+        base_model: BaseModel,
+        pool: StoredTable,
+        token_probabilities: StoredTable,
+    ) -> dg.Output:
+        """Quality and complexity of each prompt by a scorer, on its own scale; higher is better, harder."""
+        from edsel_assets.report.plots import histogram
+        from edsel_assets.stages.scoring import quality
+
+        scorer = context.partition_key
+        sources = quality.Sources(pool.read, token_probabilities.read, base_model.path, base_model.open)
+        log = progress_log(context.log, "quality_scores")
+        with timed() as time:
+            table, counts = quality.quality_scores(study, scorer, graph.home, sources, log)
+        name, scores = quality.shown_score(table)
         shown = {
-            "likelihoods": plot(histogram(scores, label="log-likelihood per token")),
-            "lowest": preview(worst),
+            "scores": plot(histogram(scores, label=f"{scorer}: {name}")),
+            "qualities": plot(histogram(table["quality"].to_numpy(), label="quality")),
+            "lowest": preview(table.sort_by("quality").slice(0, 10)),
         }
-        return versioned_output(context, table, shown)
+        return versioned_output(context, table, {**counts, **shown, **time})
 
     assets = [forward_pass, uncertainty_scores, clusters, quality_scores]
     return assets if cells.other_embeddings is None else [*assets, _other_embeddings(graph)]

@@ -15,7 +15,16 @@ from typing import Any, Protocol
 import numpy as np
 
 from .client import ChatClient, Outcome
-from .prompts import PREFERENCE, PREFERENCE_FIELDS, RATING, RATING_FIELDS, check_judge_template, fill
+from .prompts import (
+    PREFERENCE,
+    PREFERENCE_FIELDS,
+    PROMPT_RATING,
+    PROMPT_RATING_FIELDS,
+    RATING,
+    RATING_FIELDS,
+    check_judge_template,
+    fill,
+)
 from .replies import Reply
 
 Progress = Callable[[int, int], None]
@@ -182,6 +191,26 @@ def rate_responses(
         fill(template, instruction=asked, response=said)
         for asked, said in zip(instructions, responses, strict=True)
     ]
+    return _ratings(judge, prompts, progress)
+
+
+def rate_prompts(
+    judge: Judge,
+    instructions: Sequence[str],
+    *,
+    template: str = PROMPT_RATING,
+    progress: Progress | None = None,
+) -> Ratings:
+    """Have the judge rate each instruction alone from 1 to 10, before anyone has answered it.
+
+    Raises ``ValueError`` for a template with other fields than ``PROMPT_RATING_FIELDS``; and what the judge
+    raises.
+    """
+    check_judge_template(template, PROMPT_RATING_FIELDS)
+    return _ratings(judge, [fill(template, instruction=asked) for asked in instructions], progress)
+
+
+def _ratings(judge: Judge, prompts: Sequence[str], progress: Progress | None) -> Ratings:
     replies = judge.rating_replies(prompts, progress)
     value = np.array([math.nan if text is None else _rating_or_nan(text) for text in replies], np.float64)
     return Ratings(value, int(np.isnan(value).sum()), replies)

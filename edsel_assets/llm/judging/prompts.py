@@ -18,6 +18,15 @@ please rate the response on a scale of 1 to 10 by strictly following this format
 [[Response]] ${response}"""
 """Yu et al. 2024, Figure 6."""
 
+PROMPT_RATING = """Please act as an impartial judge of an instruction that a person is to answer, so that an \
+AI assistant can learn from the answer. Consider whether the instruction is clear and complete, can be \
+answered, and would teach the assistant something useful. Begin with a short explanation. Then rate the \
+instruction on a scale of 1 to 10 by strictly following this format: "[[rating]]", for example: \
+"Rating: [[5]]".
+
+[[Instruction]] ${instruction}"""
+"""For prompts without a response, after Figure 6; in our words."""
+
 PREFERENCE = """Two assistants, ${first} and ${second}, were given the same instruction. Say whose answer \
 people would like better on the whole: the one that does what was asked, is right, and is written well.
 
@@ -39,6 +48,7 @@ in our words."""
 
 PREFERENCE_FIELDS = ("instruction", "first", "second", "first_answer", "second_answer")
 RATING_FIELDS = ("instruction", "response")
+PROMPT_RATING_FIELDS = ("instruction",)
 
 
 def fill(template: str, **fields: str) -> str:

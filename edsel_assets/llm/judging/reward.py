@@ -66,19 +66,25 @@ def reward_scores(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[str],
-    responses: Sequence[str],
+    responses: Sequence[str] | None,
     *,
+    ended: Sequence[bool] | None = None,
     label: str | None = None,
     template: str | None = None,
     batch_tokens: int = 8192,
     max_tokens: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
-    """(N,) float64: the model's logit of each response given its prompt; higher is better.
+    """(N,) float64: the model's logit of each response given its prompt, or of each prompt alone; higher is
+    better.
 
     Args:
         model: with one label, or with the one named ``label`` among several.
-        prompts, responses: N texts each, without a template.
+        prompts, responses: N texts each, without a template; without responses the model reads the prompt
+            alone, as the only message.
+        ended: N booleans, whether each response ended by itself; all did without it. One that was cut off
+            keeps its message open: the chat template's end of it is left out. A template of one's own adds
+            no end, and the separators of a pair stay.
         template: put around the prompt, which it holds as ``{prompt}``, the response behind. Without it, the
             tokenizer's own chat template with both as messages; where it has none, the two as a pair.
         max_tokens: of a text, lowered to the model's positions; what is longer loses the response's end,
@@ -91,10 +97,11 @@ def reward_scores(
 
     Time: one reading of N sequences, sorted by length.
     """
-    if len(prompts) != len(responses):
-        raise ValueError(
-            f"every prompt needs one response; got {len(prompts)} prompts, {len(responses)} responses."
-        )
+    for name, given in {"response": responses, "ended": ended}.items():
+        if given is not None and len(prompts) != len(given):
+            raise ValueError(
+                f"every prompt needs one {name}; got {len(prompts)} prompts, {len(given)} {name} values."
+            )
     column = _column(model, label)
     padding = model.config.pad_token_id, tokenizer.pad_token_id
     if None in padding or padding[0] != padding[1]:
@@ -102,9 +109,11 @@ def reward_scores(
             f"the reward model's configuration has the pad_token_id {padding[0]}, its tokenizer "
             f"{padding[1]}; both must have the same. Load them by load_reward_model."
         )
-    inputs = _Inputs(tokenizer, template)
-    pairs = fitted(list(zip(prompts, responses, strict=True)), inputs.lengths, longest(model, max_tokens))
-    rows_of = inputs.encoded(pairs)
+    inputs = _Inputs(tokenizer, template, alone=responses is None)
+    whole = list(zip(prompts, responses or [""] * len(prompts), strict=True))
+    pairs = fitted(whole, inputs.lengths, longest(model, max_tokens))
+    closed = [True] * len(pairs) if ended is None else ended
+    rows_of = [inputs.encoded(*pair, ended=bool(end)) for pair, end in zip(pairs, closed, strict=True)]
 
     def process(rows: np.ndarray, _: int) -> np.ndarray:
         return _logits(model, tokenizer, [rows_of[row] for row in rows])[:, column]
@@ -134,26 +143,29 @@ def _column(model: Any, label: str | None) -> int:
 class _Inputs:
     """What the model reads of a pair."""
 
-    def __init__(self, tokenizer: Any, template: str | None) -> None:
+    def __init__(self, tokenizer: Any, template: str | None, alone: bool) -> None:
         if template is not None:
             check_template(template)
-        self._tokenizer, self._template = tokenizer, template
+        self._tokenizer, self._template, self._alone = tokenizer, template, alone
 
     def lengths(self, pairs: Sequence[tuple[str, str]]) -> list[int]:
-        return [len(row["input_ids"]) for row in self.encoded(pairs)]
+        return [len(self.encoded(*pair)["input_ids"]) for pair in pairs]
 
-    def encoded(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, list[int]]]:
-        return [self._encoded(*pair) for pair in pairs]
-
-    def _encoded(self, prompt: str, response: str) -> dict[str, list[int]]:
+    def encoded(self, prompt: str, response: str, *, ended: bool = True) -> dict[str, list[int]]:
         if self._template is not None:
             text = format_prompt(self._template, prompt) + response
             return dict(self._tokenizer(text, verbose=False))
         if self._tokenizer.chat_template:
-            messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
-            text = self._tokenizer.apply_chat_template(messages, tokenize=False)
+            text = self._chat(prompt, response, ended)
             return dict(self._tokenizer(text, add_special_tokens=False, verbose=False))
-        return dict(self._tokenizer(prompt, response, verbose=False))
+        return dict(self._tokenizer(*([prompt] if self._alone else [prompt, response]), verbose=False))
+
+    def _chat(self, prompt: str, response: str, ended: bool) -> str:
+        messages = [{"role": "user", "content": prompt}]
+        if not self._alone:
+            messages.append({"role": "assistant", "content": response})
+        left_open = not ended and bool(response.strip())  # nothing was said: there is no end to leave out
+        return self._tokenizer.apply_chat_template(messages, tokenize=False, continue_final_message=left_open)
 
 
 @torch.inference_mode()

@@ -44,6 +44,7 @@ def log_likelihoods(
     *,
     batch_tokens: int,
     ended: Sequence[bool] | None = None,
+    joint: bool = False,
     max_tokens: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> LogLikelihoods:
@@ -57,6 +58,8 @@ def log_likelihoods(
         prompts: N texts, the template applied.
         responses: N texts.
         ended: N booleans, whether each response ended by itself; all did, as gold responses do, without it.
+        joint: log p of prompt and response together instead, over all tokens but the first, before which
+            there is nothing; what is too long then loses its end.
         max_tokens: of prompt, response and end token together. What is longer loses prompt tokens on the
             left (the last one stays), then response tokens on the right, and is marked. Lowered to the
             model's positions, which are also the default.
@@ -92,7 +95,8 @@ def log_likelihoods(
     done = 0
     for first in range(0, len(prompts), WINDOW):
         window = slice(first, first + WINDOW)
-        pairs = _encode_pairs(tokenizer, prompts[window], responses[window], closed[window], limit, first)
+        texts = prompts[window], responses[window], closed[window]
+        pairs = _encode_pairs(tokenizer, *texts, limit, first, joint)
 
         def process(rows: np.ndarray, _: int, pairs: list[_Pair] = pairs) -> np.ndarray:
             return _read_pairs(split, [pairs[row] for row in rows])
@@ -116,10 +120,11 @@ def perplexity(
     *,
     batch_tokens: int,
     ended: Sequence[bool] | None = None,
+    joint: bool = False,
     max_tokens: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
-    """(N,) float64, exp(-mean log p over the response's tokens): 1 or more, lower is likelier.
+    """(N,) float64, exp(-mean log p over the tokens that count): 1 or more, lower is likelier.
 
     Arguments, end token and truncation as in :func:`log_likelihoods`.
     """
@@ -129,6 +134,7 @@ def perplexity(
         prompts,
         responses,
         ended=ended,
+        joint=joint,
         max_tokens=max_tokens,
         batch_tokens=batch_tokens,
         progress=progress,
@@ -175,6 +181,7 @@ def _encode_pairs(
     ended: Sequence[bool],
     limit: int,
     first: int,
+    joint: bool,
 ) -> list[_Pair]:
     """Both texts tokenized as one, since tokenizers treat the start of a text differently.
 
@@ -191,7 +198,7 @@ def _encode_pairs(
         start = max(1, int(differs[0]) if differs.size else shared)
         if closed or start >= len(ids):
             ids = np.append(ids, tokenizer.eos_token_id)
-        pairs.append(_cut(ids, start, limit, tokenizer.bos_token_id))
+        pairs.append(_cut(ids, 1 if joint else start, limit, tokenizer.bos_token_id))
     return pairs
 
 

@@ -1,4 +1,4 @@
-"""Quality and complexity of prompts before anyone has annotated them."""
+"""Quality and complexity of prompts by the base model, and ranks."""
 
 from __future__ import annotations
 

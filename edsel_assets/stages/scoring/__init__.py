@@ -1,0 +1,1 @@
+"""How good prompts and answers are: scores by model, judge or column, kept by content."""

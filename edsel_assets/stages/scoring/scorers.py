@@ -1,0 +1,189 @@
+"""The scorers that a study names: what identifies each, and its scores of texts; models are loaded late."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edsel_assets.demo import model_folder
+from edsel_assets.stages.scoring.kept import Kept, KeptScores, text_keys
+from edsel_assets.stages.signals import model_identity
+from edsel_assets.study import JudgeModel, RewardSettings, ScorerModel, Study
+
+Texts = Sequence[str]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class TextScorer:
+    """Scores of N prompts, or of N prompts with responses.
+
+    Attributes:
+        identity: what decides a score beside the text, as JSON values.
+        score: (prompts, responses or None, whether each ended or None) -> (N,) float64, higher is better; NaN
+            where there is no score.
+    """
+
+    identity: Mapping[str, Any]
+    score: Callable[[Texts, Texts | None, Sequence[bool] | None], np.ndarray]
+
+    def kept(
+        self,
+        home: Path,
+        prompt_ids: Texts,
+        prompts: Texts,
+        responses: Texts | None,
+        ended: Sequence[bool] | None = None,
+        *,
+        shard_rows: int = 1024,
+        progress: Progress | None = None,
+    ) -> Kept:
+        """The scores of N texts, those that were scored before read from ``home``."""
+        keys = text_keys(prompt_ids, responses, ended)
+        rated = {**self.identity, "of": "prompt" if responses is None else "prompt_response"}
+
+        def score(rows: np.ndarray) -> np.ndarray:
+            chosen = [_at(values, rows) for values in (prompts, responses, ended)]
+            return self.score(chosen[0] or [], chosen[1], chosen[2])
+
+        return KeptScores(home, rated).compute(keys, score, shard_rows=shard_rows, progress=progress)
+
+
+def _at(values: Sequence[Any] | None, rows: np.ndarray) -> list[Any] | None:
+    return None if values is None else [values[i] for i in rows]
+
+
+def reward_scorer(study: Study, settings: RewardSettings) -> TextScorer:
+    """The logit of a sequence-classification model: any real number."""
+    folder, size = model_folder(settings.model), study.forward.batch_tokens
+
+    @cache
+    def opened() -> tuple[Any, Any]:
+        from edsel_assets.llm import load_reward_model
+
+        options = {"revision": settings.revision, "dtype": settings.dtype, "device": study.model.device}
+        return load_reward_model(folder, **options)  # type: ignore[arg-type]
+
+    def score(prompts: Texts, responses: Texts | None, ended: Sequence[bool] | None) -> np.ndarray:
+        from edsel_assets.llm import reward_scores
+
+        return reward_scores(
+            *opened(),
+            prompts,
+            responses,
+            ended=ended,
+            label=settings.label,
+            template=settings.template,
+            batch_tokens=size,
+            max_tokens=settings.max_tokens,
+        )
+
+    chosen = settings.model_dump(include={"label", "template", "max_tokens"})
+    return TextScorer({"kind": "reward", **_identity(settings, folder), **chosen}, score)
+
+
+def deita_scorer(study: Study, settings: ScorerModel, part: str) -> TextScorer:
+    """The ``part`` "quality" (of responses) or "complexity" (of prompts) by a model of Deita's, in [1, 6]."""
+    folder = model_folder(settings.model)
+    opened = _opener(study, settings, folder)
+    limits: dict[str, Any] = {"batch_tokens": study.forward.batch_tokens, "max_tokens": settings.max_tokens}
+
+    def score(prompts: Texts, responses: Texts | None, _: Sequence[bool] | None) -> np.ndarray:
+        from edsel_assets.llm import deita_complexity, deita_quality
+
+        if part == "complexity":
+            return deita_complexity(*opened(), prompts, **limits)
+        return deita_quality(*opened(), prompts, responses or [], **limits)
+
+    identity = {"kind": f"deita_{part}", **_identity(settings, folder), "max_tokens": settings.max_tokens}
+    return TextScorer(identity, score)
+
+
+def judge_scorer(study: Study, settings: JudgeModel, home: Path) -> TextScorer:
+    """A judge's rating, whole numbers 1 to 10. A server's replies are kept in ``home`` beside the ratings."""
+    folder = model_folder(settings.model) if settings.by == "local" else settings.model
+    opened = _opener(study, settings, folder)
+
+    @cache
+    def judge() -> Any:
+        return open_judge(settings, home, opened, study.forward.batch_tokens)
+
+    def score(prompts: Texts, responses: Texts | None, _: Sequence[bool] | None) -> np.ndarray:
+        from edsel_assets.llm import rate_prompts, rate_responses
+
+        found = (
+            rate_prompts(judge(), prompts)
+            if responses is None
+            else rate_responses(judge(), prompts, responses)
+        )
+        if found.invalid and settings.by == "local" and settings.on_invalid == "stop":
+            raise ValueError(
+                f"{found.invalid} of {len(prompts)} replies of the judge {settings.model} have no rating. "
+                "Raise reply_tokens, set on_invalid to leave_out, or use another judge."
+            )
+        return found.value
+
+    chosen: dict[str, Any] = {"by": settings.by, "reply_tokens": settings.reply_tokens}
+    if settings.by == "local":
+        chosen |= {**_identity(settings, folder), "template": settings.template}
+    else:
+        chosen |= {"name": settings.model, "base_url": settings.base_url}
+    return TextScorer({"kind": "judge", **chosen}, score)
+
+
+def open_judge(settings: JudgeModel, home: Path, load: Callable[[], tuple[Any, Any]], batch: int) -> Any:
+    """The judge that the settings name.
+
+    Args:
+        home: under which replies are kept by content, for all studies.
+        load: (model, tokenizer) of a local judge.
+        batch: tokens of a batch of a local judge.
+
+    Raises:
+        JudgeError, ValueError: no key, a wrong address, or a tokenizer without a chat template.
+    """
+    from edsel_assets.llm import ChatClient, EndpointJudge, LocalJudge, Prices
+
+    if settings.by == "local":
+        return LocalJudge(
+            *load(), template=settings.template, reply_tokens=settings.reply_tokens, batch_tokens=batch
+        )
+    actions: dict[str, Any] = {"stop": "raise", "leave_out": "skip"}
+    client = ChatClient(
+        settings.model,
+        home / "judge",
+        base_url=settings.base_url,
+        key_variable=settings.key_variable,
+        concurrency=settings.concurrency,
+        requests_per_minute=settings.requests_per_minute,
+        attempts=settings.attempts,
+        timeout=settings.timeout,
+        prices=Prices(settings.price_prompt, settings.price_reply),
+        max_cost=settings.max_cost,
+        on_failure=actions[settings.on_error],
+        on_invalid=actions[settings.on_invalid],
+        tokens_parameter=settings.tokens_parameter,
+    )
+    return EndpointJudge(client, reply_tokens=settings.reply_tokens)
+
+
+def _opener(study: Study, settings: ScorerModel | JudgeModel, folder: str) -> Callable[[], tuple[Any, Any]]:
+    """Loads a causal model on the first call, beside the base model."""
+
+    @cache
+    def opened() -> tuple[Any, Any]:
+        from edsel_assets.llm import load_model
+
+        options = {"revision": settings.revision, "dtype": settings.dtype, "device": study.model.device}
+        return load_model(folder, **options)  # type: ignore[arg-type]
+
+    return opened
+
+
+def _identity(settings: ScorerModel | JudgeModel, folder: str) -> dict[str, Any]:
+    return model_identity(settings.revision, settings.dtype, folder)
