@@ -70,7 +70,7 @@ def test_the_stop_leaves_the_order_partly_answered_and_a_second_run_goes_on(serv
     assert found.paid == pytest.approx(found.answered * COST)
     assert found.paid <= 0.19
     assert len(server.asked) == found.answered
-    assert any("stay open: the next request may cost" in remark for remark in found.remarks)
+    assert any("stay open; of the first: the next request may cost" in remark for remark in found.remarks)
     same = answer(asking(server, store, max_cost=0.19, **settings), store)
     assert (same.answered, len(server.asked)) == (0, found.answered)
     rest = answer(asking(server, store, max_cost=5.0, **settings), store)
@@ -104,6 +104,9 @@ def test_empty_refused_and_cut_replies_are_rejections_and_are_not_paid_twice(ser
 
 
 def test_requests_keep_to_the_rate(server, store, order) -> None:
+    answer(asking(server, store, requests_per_minute=300), store)  # which imports the server's client
+    placed(store, 10, start=10)
+    del server.at[:]
     answer(asking(server, store, requests_per_minute=300), store)
     # One each 0.2 s; the first is late by what it takes to connect.
     assert server.at[-1] - server.at[0] >= 9 * 0.2 - 0.5
