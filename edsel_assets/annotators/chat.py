@@ -107,10 +107,8 @@ class ChatAnnotator:
 
     def _remarks(self, now: float, ever: float, failures: Sequence[str]) -> list[str]:
         remarks = [f"The meter says {now:.6g} now, {ever:.6g} in all."] if self._metered else []
-        kinds = dict.fromkeys(failures)
         if failures:
-            shown = "; ".join(list(kinds)[:2])
-            remarks.append(f"{len(failures)} prompts stay open: {shown}")
+            remarks.append(f"{len(failures)} prompts stay open; of the first: {failures[0]}")
         return remarks
 
 

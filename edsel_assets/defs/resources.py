@@ -20,7 +20,9 @@ class Annotator(dg.ConfigurableResource):
 
     @classmethod
     def of(cls, study: Study, store: Path) -> "Annotator":
-        return cls(settings=study.annotation.annotator.model_dump(mode="json"), store=str(store))
+        return cls(
+            settings=study.annotation.annotator.model_dump(mode="json", exclude_none=True), store=str(store)
+        )
 
     def open(self) -> Any:
         """The ``annotators.Annotator``.

@@ -6,12 +6,14 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from edsel_assets.annotation import AnnotationError, Ledger
 from edsel_assets.defs.build import build_definitions
 from edsel_assets.defs.jobs import PARTS, run_config
 from edsel_assets.running.instance import fail_orphaned_runs, open_instance
 from edsel_assets.running.leases import hold, run_lease
 from edsel_assets.study import Study
 from edsel_assets.study.triggers import NIGHTLY, STALE
+from edsel_assets_tests.annotation.conftest import placed
 from edsel_assets_tests.defs.conftest import TINY, tiny_study
 
 
@@ -133,6 +135,49 @@ def test_a_target_that_is_no_asset_is_refused(tmp_path) -> None:
     study = Study.model_validate({**TINY, "triggers": [{"name": "t", "watch": ["pool"], "targets": "all"}]})
     with pytest.raises(ValueError, match=r"triggers: t has the target all, which is no asset; name some of "):
         build_definitions(study, home=tmp_path)
+
+
+def test_the_sensor_of_dropped_answers_starts_a_run_for_new_files_alone(tmp_path, instance) -> None:
+    folder, home = tmp_path / "drop", tmp_path / "home"
+    study = tiny_study(
+        annotation={"annotator": {"kind": "folder", "folder": str(folder), "settle_seconds": 0}}
+    )
+    store = home / "store" / "tiny"
+    definitions = build_definitions(study, home=home)
+    sensor = definitions.get_sensor_def("dropped_answers")
+
+    def tick(cursor: str | None = None):
+        return sensor.evaluate_tick(dg.build_sensor_context(instance=instance, cursor=cursor))
+
+    assert "no folder" in tick().skip_message
+    folder.mkdir()
+    assert tick().skip_message == "No file of answers waits."
+    _, ids = placed(store, 3)
+    (folder / "a.jsonl").write_text(f'{{"prompt_id": "{ids[0]}", "response": "yes"}}\n', encoding="utf-8")
+    found = tick()
+    assert [request.tags["edsel/reason"] for request in found.run_requests] == ["dropped: a.jsonl"]
+    assert not tick(found.cursor).run_requests, "asked for once"
+    result = definitions.get_job_def("answer_order").execute_in_process(instance=instance)
+    assert result.success
+    assert Ledger(store).state()[ids[0]].response == "yes"
+    assert not tick(found.cursor).run_requests, "nothing waits any more"
+
+
+def test_the_answer_job_takes_an_order_and_names_what_is_missing(tmp_path, instance) -> None:
+    home = tmp_path / "home"
+    placed(home / "store" / "tiny", 3)
+    form = {"ops": {"ask_the_annotator": {"config": {"order": "order-0001"}}}}
+    for settings, reason in (
+        ({}, "answers come from people"),
+        ({"kind": "folder", "folder": str(tmp_path / "absent")}, "there is no folder"),
+    ):
+        definitions = build_definitions(tiny_study(annotation={"annotator": settings}), home=home)
+        job = definitions.get_job_def("answer_order")
+        with pytest.raises(AnnotationError, match=reason):
+            job.execute_in_process(instance=instance, run_config=form)
+    sensor = build_definitions(tiny_study(), home=home).get_sensor_def("dropped_answers")
+    tick = sensor.evaluate_tick(dg.build_sensor_context(instance=instance))
+    assert "of kind people, not folder" in tick.skip_message
 
 
 def test_the_select_job_makes_the_selections_and_then_finds_nothing_to_do(
