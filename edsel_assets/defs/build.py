@@ -34,6 +34,7 @@ def build_definitions(study: Study, *, home: Path | None = None) -> dg.Definitio
     from edsel_assets.defs.graph import Graph
     from edsel_assets.defs.io_managers import study_store
     from edsel_assets.defs.resources import BaseModel
+    from edsel_assets.running.dagster_internals import STORE
     from edsel_assets.store import edsel_home
 
     graph = Graph(study, edsel_home(home))
@@ -52,5 +53,6 @@ def build_definitions(study: Study, *, home: Path | None = None) -> dg.Definitio
             "io_manager": study_store(study, graph.home),
             "base_model": BaseModel.of(study),
         },
+        metadata={STORE: str(graph.store)},
     )
     return graph.definitions

@@ -14,6 +14,7 @@ from functools import cached_property
 import dagster as dg
 
 from edsel_assets.keys import ITERATIVE_PREFIX, budget_key, parse_trial, trial_key
+from edsel_assets.running.dagster_internals import ORDERS
 from edsel_assets.selection.strategies import STRATEGIES
 from edsel_assets.selection.strategy import CLUSTERS, QUALITY, Strategy
 from edsel_assets.study import MEASURES, Study
@@ -24,7 +25,6 @@ class Partitions:
     """Every partitions definition and mapping of one study's graph."""
 
     study: Study
-    placed: tuple[str, ...] = ()  # names of the orders there are
 
     # -- the rows of STRATEGIES that this study uses
 
@@ -106,9 +106,9 @@ class Partitions:
         )
 
     @cached_property
-    def orders(self) -> dg.StaticPartitionsDefinition | None:
-        """The orders there are; None where none was placed yet."""
-        return dg.StaticPartitionsDefinition(list(self.placed)) if self.placed else None
+    def orders(self) -> dg.DynamicPartitionsDefinition:
+        """The orders there are: a new one shows in the UI as it is placed; see ``running.instance``."""
+        return dg.DynamicPartitionsDefinition(name=ORDERS)
 
     # -- mappings
 
