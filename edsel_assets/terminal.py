@@ -54,7 +54,7 @@ def _show_selection(store: Path, cell: Cell, count: int) -> None:
 
 def _show_spend(store: Path) -> None:
     """The scores after each order, and what the next one is expected to bring."""
-    from edsel_assets.stages.buying import advice
+    from edsel_assets.stages.buying import advice, last_batch
     from edsel_assets.store import read_table
 
     table = read_table(store / "spend_curve.parquet")
@@ -65,8 +65,7 @@ def _show_spend(store: Path) -> None:
             f"  {row['order'] or 'base model':12} {row['answered']:6} answered {row['spent']:10g} spent  "
             f"{row['task']} {row['metric']} {row['value']:.4f}{error}"
         )
-    orders = read_table(store / "orders.parquet", ["order"])["order"].to_pylist()
-    typer.echo(advice(table, orders.count(max(orders))))
+    typer.echo(advice(table, last_batch(read_table(store / "orders.parquet"))))
 
 
 def _show_waiting(study: Study, outcome: Outcome, named: str) -> None:

@@ -35,6 +35,7 @@ def build_definitions(study: Study, *, home: Path | None = None) -> dg.Definitio
     from edsel_assets.defs.graph import Graph
     from edsel_assets.defs.io_managers import study_store
     from edsel_assets.defs.resources import Annotator, BaseModel
+    from edsel_assets.running.dagster_internals import STORE
     from edsel_assets.store import edsel_home
 
     graph = Graph(study, edsel_home(home))
@@ -56,5 +57,6 @@ def build_definitions(study: Study, *, home: Path | None = None) -> dg.Definitio
             "base_model": BaseModel.of(study),
             "annotator": Annotator.of(study, graph.store),
         },
+        metadata={STORE: str(graph.store)},
     )
     return graph.definitions

@@ -43,9 +43,7 @@ class Graph:
 
     @cached_property
     def partitions(self) -> Partitions:
-        from edsel_assets.planning.external import order_names
-
-        return Partitions(self.study, order_names(self.store))
+        return Partitions(self.study)
 
     def declare(
         self,

@@ -169,15 +169,19 @@ class StudyStore(dg.IOManager):
         context.add_output_metadata(shown)
 
     def load_input(self, context: InputContext) -> Any:
-        """One value, or a dict by partition key where the input is annotated so; None for no partition."""
+        """One value, or a dict by partition key where the input is annotated so; None for no partition.
+
+        An input of which partitions may be missing is a dict of those there are.
+        """
         if not context.has_asset_partitions:
             return self._load(context, None)
         keys = self._read_keys(context)
-        if not keys:
+        may_miss = bool((context.definition_metadata or {}).get(ALLOW_MISSING))
+        if not keys and not may_miss:
             return None
         if not _wants_dict(context):
             return self._load(context, keys[0])
-        if bool((context.definition_metadata or {}).get(ALLOW_MISSING)):
+        if may_miss:
             keys = [key for key in keys if self._is_there(_cell(context.asset_key, key))]
         return {key: self._load(context, key) for key in keys}
 

@@ -16,6 +16,7 @@ from typing import Any
 import dagster as dg
 
 from edsel_assets.keys import budget_key, trial_key
+from edsel_assets.running.dagster_internals import ORDERS
 from edsel_assets.selection.strategy import CLUSTERS, EMBEDDINGS, QUALITY, Strategy
 from edsel_assets.study import MEASURES, Study
 
@@ -25,7 +26,6 @@ class Partitions:
     """Every partitions definition and mapping of one study's graph."""
 
     study: Study
-    placed: tuple[str, ...] = ()  # names of the orders there are
 
     # -- the strategies of this study
 
@@ -117,9 +117,9 @@ class Partitions:
         )
 
     @cached_property
-    def orders(self) -> dg.StaticPartitionsDefinition | None:
-        """The orders there are; None where none was placed yet."""
-        return dg.StaticPartitionsDefinition(list(self.placed)) if self.placed else None
+    def orders(self) -> dg.DynamicPartitionsDefinition:
+        """The orders there are: a new one shows in the UI as it is placed; see ``running.instance``."""
+        return dg.DynamicPartitionsDefinition(name=ORDERS)
 
     # -- mappings
 

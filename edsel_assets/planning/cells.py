@@ -206,6 +206,13 @@ def cells_in(lineage: Lineage, scope: Scope) -> list[Cell]:
         raise ValueError(f"No asset {', '.join(unknown)}; the assets are {', '.join(sorted(lineage.nodes))}.")
     every = [cell for node in lineage.nodes.values() for cell in node.cells()]
     wanted = {cell for cell in every if scope.wants(lineage, cell)}
+    if not wanted and any(
+        node.asset in scope.assets and not node.partitions for node in lineage.nodes.values()
+    ):
+        raise ValueError(
+            f"Nothing of {', '.join(sorted(scope.assets))} can be made yet: no order was placed. "
+            "Place one by edsel order."
+        )
     if not wanted:
         raise ValueError(
             "Nothing is both in the study and asked for; check --only, --budget and --strategy against it."

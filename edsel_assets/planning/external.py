@@ -133,7 +133,8 @@ def _data_path(study: Study, name: str) -> Path:
 
 def order_names(store: Path) -> tuple[str, ...]:
     """Names of the orders of a store, oldest first; reads file names alone."""
-    return tuple(sorted(path.stem for path in (store / "orders").glob("order-*.json")))
+    names = (path.stem for path in (store / "orders").glob("order-*.json"))
+    return tuple(sorted(names, key=lambda name: (len(name), name)))
 
 
 def model_path(study: Study) -> str:

@@ -9,14 +9,19 @@
 - ``DEFAULT_DAEMON_INTERVAL_SECONDS``: a backfill looks every 30 s for runs that it can start next, and
   there is no setting for that. A graph of a dozen levels would wait for minutes.
 - ``asset_layer`` of a job: which assets a step makes.
+- ``DynamicPartitionsStore``: where Dagster asks for the names of orders. It exports no base class for one
+  that reads them from files.
 - ``get_parents_partitions`` and other methods of the asset graph: the lineage of a single cell has no
   public form. The class is not imported; ``Definitions.resolve_asset_graph`` gives the object.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.instance.types import DynamicPartitionsStore
 from dagster._core.launcher.base import (
     CheckRunHealthResult,
     LaunchRunContext,
@@ -25,13 +30,18 @@ from dagster._core.launcher.base import (
 )
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.run_coordinator import QueuedRunCoordinator
+from dagster._core.types.pagination import PaginatedResults
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
 from edsel_assets.planning.cells import Cell, Lineage, Node, dimension_of, is_asked_for
+from edsel_assets.planning.external import order_names
+from edsel_assets.store import fingerprint
 from edsel_assets.study import Study
 
 __all__ = [
     "ALLOW_MISSING",
+    "ORDERS",
+    "STORE",
     "CheckRunHealthResult",
     "ConfigurableClass",
     "ConfigurableClassData",
@@ -57,25 +67,65 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 ALLOW_MISSING = "allow_missing_partitions"
 
 
+#: Name of the partitions that are orders.
+ORDERS = "orders"
+#: Metadata of definitions: where the study's artifacts lie.
+STORE = "edsel/store"
+
+
+class OrdersOnDisk(DynamicPartitionsStore):
+    """The orders of a store as Dagster's dynamic partitions: an order is placed once its file is there."""
+
+    def __init__(self, store: Path) -> None:
+        self._store = store
+
+    def get_dynamic_partitions(self, partitions_def_name: str) -> Sequence[str]:
+        assert partitions_def_name == ORDERS
+        return order_names(self._store)
+
+    def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
+        return partition_key in self.get_dynamic_partitions(partitions_def_name)
+
+    def get_paginated_dynamic_partitions(
+        self, partitions_def_name: str, limit: int, ascending: bool, cursor: str | None = None
+    ) -> PaginatedResults[str]:
+        names = self.get_dynamic_partitions(partitions_def_name)
+        return PaginatedResults.create_from_sequence(names, limit, ascending, cursor)
+
+    def get_dynamic_partitions_definition_id(self, partitions_def_name: str) -> str:
+        return fingerprint(names=self.get_dynamic_partitions(partitions_def_name))
+
+
 def asset_key(cell: Cell) -> dg.AssetKey:
     return dg.AssetKey(cell.asset.split("/"))
 
 
 def lineage_of(study: Study, definitions: dg.Definitions) -> Lineage:
-    """The assets, cells and parents that a study's ``definitions`` declare."""
+    """The assets, cells and parents that a study's ``definitions`` declare, with the orders placed by now.
+
+    An asset that sums up partitions of which there are none yet has no cell.
+    """
     graph: Any = definitions.resolve_asset_graph()
+    placed = OrdersOnDisk(Path(str(definitions.metadata[STORE].value)))
     nodes: dict[str, Node] = {}
-    for level in graph.toposorted_asset_keys_by_level:
-        # Of one level those without the device come first: a pool that cannot be read fails at once.
-        for key in sorted(level, key=lambda k: (bool(graph.get(k).pools), k)):
-            if graph.get(key).is_materializable:
-                nodes[key.to_user_string()] = _node(study, graph, key)
+    with dg.partition_loading_context(dynamic_partitions_store=placed):
+        for level in graph.toposorted_asset_keys_by_level:
+            # Of one level those without the device come first: a pool that cannot be read fails at once.
+            for key in sorted(level, key=lambda k: (bool(graph.get(k).pools), k)):
+                if graph.get(key).is_materializable:
+                    nodes[key.to_user_string()] = _without_nothing(_node(study, graph, key), nodes)
 
     def parents(cell: Cell) -> Iterable[Cell]:
-        found = graph.get_parents_partitions(asset_key(cell), cell.partition).parent_partitions
+        with dg.partition_loading_context(dynamic_partitions_store=placed):
+            found = graph.get_parents_partitions(asset_key(cell), cell.partition).parent_partitions
         return sorted(Cell(p.asset_key.to_user_string(), p.partition_key) for p in found)
 
     return Lineage(study, nodes, parents)
+
+
+def _without_nothing(node: Node, nodes: Mapping[str, Node]) -> Node:
+    sums_up = [nodes[name] for name in node.optional]
+    return replace(node, partitions=()) if sums_up and not any(n.partitions for n in sums_up) else node
 
 
 def _node(study: Study, graph: Any, key: dg.AssetKey) -> Node:

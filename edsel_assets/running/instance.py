@@ -9,8 +9,9 @@ from pathlib import Path
 
 import dagster as dg
 
+from edsel_assets.planning.external import order_names
 from edsel_assets.planning.preflight import has_gpu
-from edsel_assets.running.dagster_internals import unfinished_runs
+from edsel_assets.running.dagster_internals import ORDERS, unfinished_runs
 from edsel_assets.running.leases import is_held, run_lease
 
 _LEAST_FREE = 64 << 20  # bytes: SQLite's own words for a full disk help nobody
@@ -97,7 +98,19 @@ def open_instance(home: Path, study: str) -> dg.DagsterInstance:
         )
     os.environ["DAGSTER_HOME"] = str(folder)
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
-    return dg.DagsterInstance.from_config(str(folder))
+    instance = dg.DagsterInstance.from_config(str(folder))
+    show_orders(instance, home / "store" / study)
+    return instance
+
+
+def show_orders(instance: dg.DagsterInstance, store: Path) -> None:
+    """Make the UI's partitions of orders what the store's orders are; the store alone decides."""
+    placed, shown = order_names(store), instance.get_dynamic_partitions(ORDERS)
+    for name in set(shown) - set(placed):
+        instance.delete_dynamic_partition(ORDERS, name)
+    added = [name for name in placed if name not in shown]
+    if added:
+        instance.add_dynamic_partitions(ORDERS, added)
 
 
 def fail_orphaned_runs(instance: dg.DagsterInstance) -> int:

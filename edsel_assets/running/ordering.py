@@ -13,6 +13,7 @@ from edsel_assets.planning.cells import Cell, Lineage, Scope, cell_path, with_su
 from edsel_assets.planning.comparing.causes import Ledgers, behind
 from edsel_assets.planning.ledger import read_ledger
 from edsel_assets.running.dagster_internals import lineage_of
+from edsel_assets.running.instance import show_orders
 from edsel_assets.running.local import Listener, Outcome, materialize
 from edsel_assets.study import Study
 
@@ -110,6 +111,7 @@ def place(
         },
         replaces=rejected,
     )
+    show_orders(desk.instance, desk.store)
     from edsel_assets.annotation import order_table
 
     placed = order_table(desk.store, order.name)

@@ -51,6 +51,20 @@ ANSWERED = pa.schema(
 )
 
 
+SPEND = pa.schema(
+    [
+        ("order", pa.string()),
+        ("answered", pa.int64()),
+        ("spent", pa.float64()),
+        ("task", pa.string()),
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("stderr", pa.float64()),
+        ("n", pa.int64()),
+    ]
+)
+
+
 class NothingToOrder(ValueError):
     """An order that would hold no prompt."""
 
@@ -304,7 +318,13 @@ def spend_table(
             {"order": order, "answered": len(until), "spent": spent, **row}
             for row in scores[order].to_pylist()
         ]
-    return pa.Table.from_pylist(rows)
+    return pa.Table.from_pylist(rows, schema=SPEND)
+
+
+def last_batch(orders: pa.Table) -> int:
+    """How many prompts the last order asked for, those to validate left out; 0 before the first order."""
+    picks = orders.filter(pc.invert(orders["validation"]))["order"].to_pylist()
+    return picks.count(max(picks, key=_number)) if picks else 0
 
 
 def advice(table: pa.Table, batch: int) -> str:
@@ -313,6 +333,8 @@ def advice(table: pa.Table, batch: int) -> str:
     A straight line of the score against log(1 + answered) by weighted least squares, over the base model and
     all orders; it needs three points. The interval is that of the slope.
     """
+    if not table.num_rows:
+        return "Nothing is scored: name evaluation.tasks, or set evaluation.held_out, annotation.validation."
     frame = table.to_pandas()
     sentences = []
     for (task, metric), part in frame.groupby(["task", "metric"], sort=True):

@@ -43,10 +43,6 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             shown["by_day"] = plot(purchases_by_day(days))
         return versioned_output(context, table, {**shown, "preview": preview(table)})
 
-    assets = [orders, purchases]
-    if cells.orders is None:
-        return assets
-
     @dg.asset(
         **graph.declare(
             "annotation", "purchased_training_set", partitions_def=cells.orders, kinds={"parquet"}
@@ -137,19 +133,21 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     ) -> dg.Output:
         """Scores after each order against the money spent, and what the next order is expected to bring."""
         from edsel_assets.report.purchase_plots import score_by_spend
-        from edsel_assets.stages.buying import advice, spend_table
+        from edsel_assets.stages.buying import advice, last_batch, spend_table
 
         by_order = {order: table_of(scores) for order, scores in purchased_scores.items()}
         table = spend_table(orders, purchases, table_of(base_scores), by_order)
-        last = max(orders["order"].to_pylist())
-        batch = orders["order"].to_pylist().count(last)
-        shown = {"next_order": advice(table, batch), "scores_by_order": preview(table, rows=40)}
+        shown = {
+            "next_order": advice(table, last_batch(orders)),
+            "scores_by_order": preview(table, rows=40),
+        }
         if purchased_scores:
             shown["score_by_spend"] = plot(score_by_spend(table.to_pylist()))
         return versioned_output(context, table, shown)
 
     return [
-        *assets,
+        orders,
+        purchases,
         purchased_training_set,
         purchased_adapter,
         purchased_scores,
