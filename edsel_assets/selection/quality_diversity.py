@@ -143,6 +143,7 @@ def qdit(
     memory_limit: int | None = None,
     device: str | torch.device = "auto",
     progress: Callable[[int, int], None] | None = None,
+    begun: Ranking | None = None,
 ) -> Ranking:
     """Greedy on (1 - alpha) x facility location + alpha x quality (Bukharin & Zhao 2023).
 
@@ -161,6 +162,7 @@ def qdit(
         engine, memory_limit: as in :func:`facility_location`, apricot aside.
         device: "auto", "cpu", "cuda" or another torch device.
         progress: called with (prompts chosen, budget).
+        begun: as in :func:`facility_location`.
 
     Returns:
         A ranking with F as objective (counted with the selected prompts) and a certified bound.
@@ -183,14 +185,15 @@ def qdit(
     if alpha == 1:
         return top_scores(values, budget, exclude=rows, tie_break=priority)
     # torch and the compiled parts take seconds to import: only who runs this pays for them.
+    from edsel_assets.selection.facility.engines import Start
     from edsel_assets.selection.facility.run import greedy_with_bonus
 
     order = np.argsort(priority, kind="stable")
-    bonus = values * (alpha / (1 - alpha))
+    bonus, scale = values * (alpha / (1 - alpha)), 1 - alpha
+    start = None if begun is None else Start.of(begun, priority, budget, scale)
     outcome, name = greedy_with_bonus(
-        pool, bonus, budget, priority[rows], order, engine, memory_limit, progress
+        pool, bonus, budget, priority[rows], order, engine, memory_limit, progress, start
     )
-    scale = 1 - alpha
     return Ranking(
         order[outcome.picks],
         outcome.gains * scale,

@@ -89,12 +89,16 @@ def _facility_location(
         if gamma == "auto":
             gamma = auto_gamma(embeddings, options.gammas, budget, **shared)
         width = {"gamma": gamma}
+    begun = options.begun
+    if begun is not None and begun.details.get("gamma") != width.get("gamma"):
+        begun = None  # auto chose another width for the larger budget
     ranking = facility_location(
         embeddings,
         budget,
         kernel=kernel,
         utility=utility,
         utility_weight=options.utility_weight,
+        begun=begun,
         **width,
         **shared,
     )
@@ -189,6 +193,7 @@ def _qdit(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
         memory_limit=options.memory_limit,
         device=options.device,
         progress=options.progress,
+        begun=options.begun,
     )
 
 

@@ -34,6 +34,7 @@ def facility_location(
     stochastic: float | None = None,
     seed: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    begun: Ranking | None = None,
 ) -> Ranking:
     """Choose ``budget`` prompts that greedily maximise how well the pool is covered (higher is better).
 
@@ -65,6 +66,8 @@ def facility_location(
             expectation. Not exact, not nested, and labelled in ``details``; needs ``seed``.
         seed: of the draws of ``stochastic``.
         progress: called with (picked, budget).
+        begun: a ranking by the same arguments at a smaller budget, whose first picks need not be found
+            again. The result is the same but for ``upper_bound``, which may be higher.
 
     Returns:
         A ranking with ``objective`` F(selected and picks) over the untruncated kernel and a certified
@@ -91,7 +94,7 @@ def facility_location(
     order = np.argsort(priority, kind="stable")
 
     # torch and the compiled parts take seconds to import: only who runs this pays for them.
-    from edsel_assets.selection.facility.engines import Job, choose_engine, memory_of
+    from edsel_assets.selection.facility.engines import Job, Start, choose_engine, memory_of
     from edsel_assets.selection.facility.objective import Utility
     from edsel_assets.selection.facility.run import run
     from edsel_assets.selection.facility.similarity import make_kernel
@@ -105,7 +108,8 @@ def facility_location(
         keys = draws.keys_of(tie_break, views.size)[order]
         sampling = float(stochastic), draws.keyed_words(seed, keys, "stochastic greedy")
     term = Utility(None if values is None else values[order], weight, chosen)
-    outcome = run(Job(built, term, chosen, budget, name, limit, sampling, progress))
+    start = None if begun is None else Start.of(begun, priority, budget)
+    outcome = run(Job(built, term, chosen, budget, name, limit, sampling, progress, start))
     details = {
         "engine": name,
         "kernel": kernel,

@@ -15,7 +15,7 @@ from edsel_assets.selection.core.embeddings import Embeddings
 from edsel_assets.selection.facility.apricot import run_apricot
 from edsel_assets.selection.facility.bounds import Certificate
 from edsel_assets.selection.facility.dense import Rows, State, TorchRows, run_greedy, start_state
-from edsel_assets.selection.facility.engines import Job, choose_engine, memory_of
+from edsel_assets.selection.facility.engines import Job, Start, choose_engine, memory_of
 from edsel_assets.selection.facility.objective import LARGEST_TERM, Bonus
 from edsel_assets.selection.facility.similarity import UNIT, Kernel, make_kernel
 
@@ -114,6 +114,7 @@ def greedy_with_bonus(
     engine: str,
     memory_limit: int | None,
     progress: Callable[[int, int], None] | None,
+    start: Start | None = None,
 ) -> tuple[Outcome, str]:
     """Greedy on cosine facility location plus (N,) ``bonus`` >= 0; assumes checked input.
 
@@ -128,4 +129,4 @@ def greedy_with_bonus(
     name = choose_engine(engine, pool.size, pool.dim, limit, pool.device, stochastic=False)
     kernel = make_kernel(pool, "cosine", 1.0, order)
     term = Bonus(bonus[order], selected)
-    return run(Job(kernel, term, selected, budget, name, limit, None, progress)), name
+    return run(Job(kernel, term, selected, budget, name, limit, None, progress, start)), name
