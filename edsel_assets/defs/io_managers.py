@@ -47,6 +47,11 @@ class StoredTable:
         self.note(columns)
         return self.show(columns)
 
+    def read_part(self, name: str) -> Any:
+        """The whole table, of which the part ``name`` alone is used: a change of the rest decides nothing."""
+        self.note([name])
+        return self.show()
+
     def show(self, columns: Sequence[str] | None = None) -> Any:
         """The same for a preview or a plot only, which does not decide the cell's value."""
         from edsel_assets.store import read_table
@@ -222,10 +227,12 @@ class StudyStore(dg.IOManager):
         def note(columns: Sequence[str] | None) -> None:
             found = self._verified(cell)
             before = record.inputs[str(cell)].columns
-            if columns is None or before is None:
+            known = found.columns or {}
+            # A ledger of an earlier version may not tell a part: then the whole counts.
+            if columns is None or before is None or not set(columns) <= set(known):
                 record.inputs[str(cell)] = _read(found)
             else:
-                kept = {name: (found.columns or {})[name] for name in columns}
+                kept = {name: known[name] for name in columns}
                 record.inputs[str(cell)] = InputRead(
                     content=found.content, columns={**before, **kept}, rows=found.rows
                 )

@@ -4,6 +4,7 @@ import base64
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +23,26 @@ def versioned_output(
     output_name: str = "result",
     seed: int | None = None,
     data_sets: Mapping[str, str] | None = None,
+    parts: Mapping[str, Any] | None = None,
 ) -> dg.Output:
     """``value`` with the hash of its content as data version; both go into the cell's ledger.
 
     Args:
         seed: of the random draws that made it.
         data_sets: files outside that were found to be read only while it was made, by name, as hashes.
+        parts: tables cut from a table, by name, that may be read alone (``StoredTable.read_part``).
     """
     from edsel_assets.planning.recording import content_of, step_record
+    from edsel_assets.store import content_hash
 
     asset = (asset_key or context.asset_key).to_user_string()
     step = context.op_execution_context.get_step_execution_context().step
     record = step_record(context.run.run_id, step.key)
-    content = record.contents[asset] = content_of(value)
+    content = content_of(value)
+    if parts:
+        hashes = {name: content_hash(part) for name, part in parts.items()}
+        content = replace(content, columns={**(content.columns or {}), **hashes})
+    record.contents[asset] = content
     if seed is not None:
         record.seeds[asset] = seed
     record.data_sets.update(data_sets or {})

@@ -49,7 +49,7 @@ class Ledger(_Record):
 
     Attributes:
         content: hash of the value.
-        columns: hash of each column of a table.
+        columns: hash of each column of a table, and of its parts that are read alone.
         files: by name, beside the ledger.
         inputs: by cell, as read.
         settings: by dotted name, as in the study file.

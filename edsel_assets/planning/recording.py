@@ -72,7 +72,7 @@ def make_ledger(
     from edsel_assets import __version__
 
     content = record.contents[cell.asset]
-    device, threads = _machine(study)
+    device, threads = machine(study)
     seconds = time.perf_counter() - record.begun
     record.begun = time.perf_counter()
     return Ledger(
@@ -100,7 +100,7 @@ def make_ledger(
     )
 
 
-def _machine(study: Study) -> tuple[str, int]:
+def machine(study: Study) -> tuple[str, int]:
     """Device and threads of this process's products; torch is asked only where it is loaded."""
     torch = sys.modules.get("torch")
     if torch is None:

@@ -145,6 +145,7 @@ def qdit(
     device: str | torch.device = "auto",
     prices: np.ndarray | None = None,
     progress: Callable[[int, int], None] | None = None,
+    begun: Ranking | None = None,
 ) -> Ranking:
     """Greedy on (1 - alpha) x facility location + alpha x quality (Bukharin & Zhao 2023).
 
@@ -163,6 +164,7 @@ def qdit(
         engine, memory_limit, prices: as in :func:`facility_location`, apricot aside.
         device: "auto", "cpu", "cuda" or another torch device.
         progress: called with (prompts chosen, budget).
+        begun: as in :func:`facility_location`.
 
     Returns:
         A ranking with F as objective (counted with the selected prompts) and a certified bound.
@@ -192,12 +194,14 @@ def qdit(
         return top_scores(values, int(budget), exclude=rows, tie_break=priority)
     # torch and the compiled parts take seconds to import: only who runs this pays for them.
     order = np.argsort(priority, kind="stable")
-    bonus = values * (alpha / (1 - alpha))
+    bonus, scale = values * (alpha / (1 - alpha)), 1 - alpha
     if costs is None:
+        from edsel_assets.selection.facility.engines import Start
         from edsel_assets.selection.facility.run import greedy_with_bonus
 
+        start = None if begun is None else Start.of(begun, priority, int(budget), scale)
         outcome, name = greedy_with_bonus(
-            pool, bonus, int(budget), priority[rows], order, engine, memory_limit, progress
+            pool, bonus, int(budget), priority[rows], order, engine, memory_limit, progress, start
         )
     else:
         from edsel_assets.selection.money.knapsack import bonus_for_money
@@ -205,7 +209,6 @@ def qdit(
         outcome, name = bonus_for_money(
             pool, bonus, costs, budget, priority[rows], order, engine, memory_limit, progress
         )
-    scale = 1 - alpha
     details = dict(outcome.details)
     if "curves" in details:
         details["curves"] = spending.scaled(details["curves"], scale)

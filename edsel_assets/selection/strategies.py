@@ -89,6 +89,9 @@ def _facility_location(
         if gamma == "auto":
             gamma = auto_gamma(embeddings, options.gammas, _count(signals, budget), **shared)
         width = {"gamma": gamma}
+    begun = options.begun
+    if begun is not None and begun.details.get("gamma") != width.get("gamma"):
+        begun = None  # auto chose another width for the larger budget
     ranking = facility_location(
         embeddings,
         budget,
@@ -96,6 +99,7 @@ def _facility_location(
         utility=utility,
         utility_weight=options.utility_weight,
         prices=signals.prices,
+        begun=begun,
         **width,
         **shared,
     )
@@ -208,6 +212,7 @@ def _qdit(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
         device=options.device,
         prices=signals.prices,
         progress=options.progress,
+        begun=options.begun,
     )
 
 

@@ -67,6 +67,8 @@ class StrategyOptions:
             "apricot", for which it takes "auto".
         device: "auto", "cpu", "cuda" or any torch device name.
         progress: called with (done, total) now and then.
+        begun: the ranking of the same signals and options at a smaller budget. A strategy that gains time
+            by it goes on from there; picks, gains and objective are those of a ranking made anew.
     """
 
     seed: int = 0
@@ -83,6 +85,7 @@ class StrategyOptions:
     memory_limit: int | None = None
     device: str = "auto"
     progress: Callable[[int, int], None] | None = None
+    begun: Ranking | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,12 +34,16 @@ def rank(
     options: StrategyOptions,
     *,
     replicates: int = 1,
+    begun: pa.Table | None = None,
 ) -> pa.Table:
     """Every ranking of one strategy that its selections are cut from.
 
     A nested strategy ranks once, to the largest budget (``budget`` is null); another one once
     per budget, as does every strategy whose budgets are money. A stochastic strategy does so per replicate,
     replicate r with ``seed + r``.
+
+    Args:
+        begun: what a nested strategy gave for the same signals and options with a smaller largest budget.
 
     Returns:
         The schema ``RANKINGS``, rank counted from 0. ``ranking_summaries`` reads back each
@@ -51,11 +55,31 @@ def rank(
     for replicate in range(replicates if strategy.stochastic else 1):
         for cut in cuts:
             budget = max(budgets) if cut is None else cut
-            ranking = strategy(signals, budget, replace(options, seed=options.seed + replicate))
+            start = None if begun is None else _begun(begun, replicate, signals.prompt_ids)
+            own = replace(options, seed=options.seed + replicate, begun=start)
+            ranking = strategy(signals, budget, own)
             pieces.append(ranking_table(ranking, signals.prompt_ids, cut, replicate))
             summaries.append(_summary(ranking, cut, replicate))
     table = pa.concat_tables(pieces)
     return table.replace_schema_metadata({_SUMMARY: json.dumps(summaries, sort_keys=True)})
+
+
+def _begun(table: pa.Table, replicate: int, prompt_ids: np.ndarray) -> Ranking:
+    """One stored ranking of a nested strategy, over the rows of ``prompt_ids``."""
+    mine = table.filter(pc.equal(table["replicate"], replicate)).sort_by("rank")
+    rows = pc.index_in(mine["prompt_id"], value_set=pa.array(prompt_ids.astype(str)))
+    (summary,) = [s for s in ranking_summaries(table) if s["replicate"] == replicate]
+    indices = rows.to_numpy().astype(np.int64)
+    return Ranking(indices, mine["gain"].to_numpy(), summary["objective"], None, summary["details"])
+
+
+def cuts(rankings: pa.Table, budgets: Sequence[int]) -> dict[str, pa.Table]:
+    """The selection at each budget, by the name under which a ranking's ledger has its hash."""
+    return {cut_name(budget): cut(rankings, budget) for budget in budgets}
+
+
+def cut_name(budget: int) -> str:
+    return f"cut at {budget}"
 
 
 def ranking_table(ranking: Ranking, prompt_ids: np.ndarray, budget: int | None, replicate: int) -> pa.Table:

@@ -1,8 +1,11 @@
 """What a trigger sees of a pool whose files appear, change and go, near and far."""
 
+import functools
+import http.server
 import importlib
 import json
 import os
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -272,6 +275,33 @@ def test_files_of_any_file_system_are_noticed(memory, kind, pattern, tmp_path) -
     fs, _ = fsspec.core.url_to_fs(base)
     fs.rm(f"{base}/b.jsonl")
     assert watched.tick().message == "pool/b.jsonl is gone: 2 prompts left the pool"
+
+
+def test_a_file_over_http_is_noticed(tmp_path) -> None:
+    far = tmp_path / "far"
+    far.mkdir()
+    (far / "a.jsonl").write_text(lines("one", "two"))
+    handler = functools.partial(Quiet, directory=str(far))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/a.jsonl"
+        watched = Watched(study_on(address), tmp_path / "home")
+        watched.tick()
+        os.utime(far / "a.jsonl", (1, 1))
+        assert watched.tick().message == "pool/a.jsonl changed: the prompts are the same"
+        assert watched.tick().message == "Nothing that it watches changed."
+        (far / "a.jsonl").write_text(lines("one", "two", "three"))
+        assert watched.tick().message == "pool/a.jsonl changed: 1 prompt joined the pool"
+        watched.make()
+        (far / "a.jsonl").unlink()
+        found = watched.tick()
+        assert (found.launch, f"There is no file {address}" in found.message) == (False, True)
+        server.shutdown()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
 
 
 def test_a_remote_file_is_told_by_the_stores_own_mark_where_there_is_one(memory, monkeypatch, tmp_path):

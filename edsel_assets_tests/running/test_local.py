@@ -143,6 +143,42 @@ def test_one_new_prompt_that_nobody_takes_retrains_nothing(desk: Desk, tmp_path:
     assert not [name for name in made if name.startswith("lora_adapters")]
 
 
+def test_a_grown_largest_budget_goes_on_and_leaves_the_smaller_cuts_as_they_are(
+    desk: Desk, tmp_path: Path
+) -> None:
+    from edsel_assets.store import read_table
+
+    nested = ["random", "min_margin", "k_center", "fl_cosine", "fl_rbf_min_margin", "deita", "qdit"]
+
+    def study(*budgets: int) -> Study:
+        return tiny_study(
+            selection={"strategies": [*nested, "kmq"], "budgets": list(budgets), "gammas": [1.0]}
+        )
+
+    wanted = {"assets": ["training_sets"]}
+    desk.run(study(6, 10), **wanted)
+    store = desk.store(study(6))
+    before = (store / "training_sets" / "00006" / "k_center.json").read_bytes()
+    made = names(desk.run(study(6, 12), **wanted))
+    assert not [name for name in made if "00006" in name], "neither the cut of 6 nor what follows from it"
+    assert [name for name in made if name.startswith("selections")] == [
+        f"selections[00012|{name}]" for name in sorted([*nested, "kmq"])
+    ]
+    assert (store / "training_sets" / "00006" / "k_center.json").read_bytes() == before
+    for name in nested:
+        asked = dg.AssetRecordsFilter(dg.AssetKey("rankings"), asset_partitions=[name])
+        (record,) = desk.instance.fetch_materializations(asked, limit=1).records
+        assert record.asset_materialization.metadata["picks_known_before"].value == 10, name
+    grown = {name: read_table(store / "rankings" / f"{name}.parquet") for name in nested}
+    for name in nested:
+        (store / "rankings" / f"{name}.json").unlink()
+    desk.run(study(6, 12), assets=["rankings"])
+    for name in nested:
+        anew = read_table(store / "rankings" / f"{name}.parquet")
+        assert anew.equals(grown[name]), name
+    assert names(desk.run(study(6, 12), **wanted)) == []
+
+
 def test_deleted_embeddings_come_back_from_their_rows_and_leave_the_rest_fresh(finished) -> None:
     desk, study, _ = finished
     (desk.store(study) / "embeddings.parquet").unlink()
@@ -258,6 +294,7 @@ def test_rounds_that_go_on_from_the_last_checkpoint_build_on_all_before(desk: De
 
 def test_a_parent_made_anew_while_its_child_runs_leaves_the_child_stale(desk: Desk, monkeypatch) -> None:
     from edsel_assets.stages import rankings
+    from edsel_assets.stages.rankings import cut_name
 
     study, parent = tiny_study(), Cell("rankings", "random")
     wanted = {"assets": ["selections"], "strategies": ["random"], "budgets": [6]}
@@ -266,7 +303,9 @@ def test_a_parent_made_anew_while_its_child_runs_leaves_the_child_stale(desk: De
 
     def cut_while_another_run_makes_the_ranking_anew(table: Any, budget: int) -> Any:
         ledger = read_ledger(desk.store(study), parent)
-        path.write_text(path.read_text().replace(ledger.content, "0" * 32))
+        cut_before = ledger.columns[cut_name(budget)]
+        text = path.read_text().replace(ledger.content, "0" * 32)
+        path.write_text(text.replace(cut_before, "1" * 32))
         return real(table, budget)
 
     monkeypatch.setattr(rankings, "cut", cut_while_another_run_makes_the_ranking_anew)
@@ -274,4 +313,4 @@ def test_a_parent_made_anew_while_its_child_runs_leaves_the_child_stale(desk: De
     monkeypatch.setattr(rankings, "cut", real)
     lineage = lineage_of(study, build_definitions(study, home=desk.home))
     verdict = Freshness(study, lineage, desk.home).verdict(Cell("selections", "00006|random"))
-    assert verdict.reasons == ("rankings[random] changed",)
+    assert verdict.reasons == ("rankings[random] changed (cut at 6)",)

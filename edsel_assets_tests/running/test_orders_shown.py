@@ -19,7 +19,8 @@ def place(store: Path, number: int) -> str:
 
 
 def test_definitions_loaded_before_an_order_have_its_cells(tmp_path: Path) -> None:
-    definitions = build_definitions(tiny_study(), home=tmp_path)
+    study = tiny_study()
+    definitions = build_definitions(study, home=tmp_path)
     before = lineage_of(study, definitions)
     assert before.nodes["spend_curve"].cells() == []
     assert before.nodes["purchased_scores"].cells() == []

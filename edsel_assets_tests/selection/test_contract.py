@@ -95,6 +95,20 @@ def test_repeatable_and_independent_of_row_order(name, case):
     assert case.order[other].tolist() == chosen.tolist()
 
 
+@pytest.mark.parametrize("engine", ["auto", "dense"])
+@pytest.mark.parametrize("name", [name for name in NAMES if STRATEGIES[name].nested])
+@given(case=cases(), share=st.floats(0, 1))
+@EXAMPLES
+def test_a_nested_ranking_that_goes_on_is_the_one_made_anew(name, engine, case, share):
+    options = replace(OPTIONS, engine=engine)
+    begun = STRATEGIES[name](case.signals, int(case.budget * share), options)
+    anew = STRATEGIES[name](case.signals, case.budget, options)
+    grown = STRATEGIES[name](case.signals, case.budget, replace(options, begun=begun))
+    assert grown.indices.tolist() == anew.indices.tolist()
+    assert grown.gains.tolist() == anew.gains.tolist()
+    assert grown.objective == anew.objective
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if STRATEGIES[name].nested])
 @given(case=cases())
 @EXAMPLES

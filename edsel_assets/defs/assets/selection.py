@@ -41,12 +41,15 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         **other: StoredTable | None,
     ) -> dg.Output:
         """The order in which a strategy would annotate, to the largest budget: the expensive part."""
+        from edsel_assets.planning.cells import Cell
+        from edsel_assets.planning.extending import earlier_ranking
+        from edsel_assets.planning.freshness import Freshness
         from edsel_assets.report.plots import embedding_map
         from edsel_assets.report.purchase_plots import objective_by_spend
         from edsel_assets.stages.describe import map_of, with_prompts
         from edsel_assets.stages.held_out import known_ids
         from edsel_assets.stages.inputs import money_prices, signals_of, strategy_options
-        from edsel_assets.stages.rankings import rank, ranking_summaries
+        from edsel_assets.stages.rankings import cuts, rank, ranking_summaries
 
         strategy = study.strategy(context.partition_key)
         source = other.get("other_embeddings") or embeddings
@@ -61,6 +64,10 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             quality_scores,
             prices=money_prices(study, pool.read),
         )
+        # Asked for once all inputs are read: what it compares is then what was read, or newer.
+        now = Freshness(study, graph.lineage, graph.home)
+        nested = strategy.nested and not study.selection.by_price
+        begun = earlier_ranking(now, Cell("rankings", strategy.name)) if nested else None
         with timed() as time:
             table = rank(
                 strategy,
@@ -68,12 +75,14 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
                 study.selection.budgets_for(strategy.name),
                 strategy_options(study, strategy.name),
                 replicates=len(study.seeds(strategy.name)),
+                begun=begun,
             )
         summaries = ranking_summaries(table)
         metadata = {
             "summary": strategy.summary,
             "paper": strategy.paper,
             "prompts": preview(with_prompts(table, pool.show())),
+            "picks_known_before": 0 if begun is None else begun.num_rows,
             "objective_and_bound": dg.MetadataValue.json(summaries),
         }
         if "curves" in summaries[-1]["details"]:
@@ -84,7 +93,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             )
         if summaries[0]["guarantee"] is not None:
             metadata["at_least_of_optimum"] = summaries[0]["guarantee"]
-        return versioned_output(context, table, {**metadata, **time})
+        parts = cuts(table, study.selection.budgets_for(strategy.name))
+        return versioned_output(context, table, {**metadata, **time}, parts=parts)
 
     @dg.asset(
         **graph.declare(
@@ -95,15 +105,16 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             kinds={"parquet"},
         )
     )
-    def selections(context: dg.AssetExecutionContext, pool: StoredTable, rankings: Table) -> dg.Output:
+    def selections(context: dg.AssetExecutionContext, pool: StoredTable, rankings: StoredTable) -> dg.Output:
         """The prompts to annotate with this budget: the cut of the ranking."""
         from edsel_assets.annotation import with_prices
         from edsel_assets.stages.describe import task_shares, with_prompts
-        from edsel_assets.stages.rankings import cut, prefix_guarantee
+        from edsel_assets.stages.rankings import cut, cut_name, prefix_guarantee
 
         budget = int(dimensions(context)["budget"])
-        table = cut(rankings, budget)
-        guarantee = prefix_guarantee(rankings, budget)
+        ranking = rankings.read_part(cut_name(budget))
+        table = cut(ranking, budget)
+        guarantee = prefix_guarantee(ranking, budget)
         metadata = {} if guarantee is None else {"at_least_of_optimum": guarantee}
         shares = task_shares(table, pool.show())
         priced = with_prices(study.annotation, table, pool.show())

@@ -98,6 +98,15 @@ class State:
 
 def start_state(kernel: Kernel, rows: Rows, selected: np.ndarray) -> State:
     """Maxima set by ``selected`` ((s,) int64) and the gains of every candidate given them."""
+    state = covered_state(kernel, rows, selected)
+    everything = torch.arange(kernel.size, device=state.maxima.device)
+    highest = torch.full_like(state.maxima, torch.iinfo(torch.int32).max)
+    state.gains = rows.fold(everything, state.maxima, highest)
+    return state
+
+
+def covered_state(kernel: Kernel, rows: Rows, selected: np.ndarray) -> State:
+    """The same without gains, which take a product over all pairs."""
     device = kernel.points.device
     maxima = torch.zeros(kernel.size, dtype=torch.int32, device=device)
     owners = torch.full((kernel.size,), -1, dtype=torch.int32, device=device)
@@ -107,9 +116,17 @@ def start_state(kernel: Kernel, rows: Rows, selected: np.ndarray) -> State:
     for part in chunks(torch.from_numpy(selected).to(device), kernel.size):
         for row, weights in zip(part.tolist(), rows.weights(part), strict=True):
             state.raise_to(row, weights)
-    everything = torch.arange(kernel.size, device=device)
-    state.gains = rows.fold(everything, maxima, torch.full_like(maxima, torch.iinfo(torch.int32).max))
     return state
+
+
+def repeat_picks(rows: Rows, state: State, utility: Utility, picks: list[int], gains: list[int]) -> None:
+    """Take ``picks`` whose ``gains`` are known; the gains of the other candidates are not kept up to date."""
+    for row in picks:
+        state.raise_to(row, rows.weights(torch.tensor([row], device=state.maxima.device))[0])
+        utility.choose(row)
+    state.taken[picks] = True
+    state.picks.extend(picks)
+    state.pick_gains.extend(gains)
 
 
 def run_greedy(

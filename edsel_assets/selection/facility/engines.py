@@ -12,14 +12,34 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from edsel_assets.selection.core.ranking import Ranking
 from edsel_assets.selection.facility.dense import CHUNK_BYTES
 from edsel_assets.selection.facility.objective import Utility
-from edsel_assets.selection.facility.similarity import Kernel
+from edsel_assets.selection.facility.similarity import UNIT, Kernel
 
 ENGINES = ("auto", "dense", "sparse", "blocked", "apricot")
 MEMORY_SHARE = 0.5  # of the machine's memory, when no limit is given
 PAIR_BYTES = 32  # of one pair at the most: as found, and in both rows
 FEWEST_PAIRS = 32  # a prompt: with less the sparse engine would spend its run on products
+
+
+@dataclass(frozen=True)
+class Start:
+    """Picks of the same run at a smaller budget: (p,) rows in priority order, and their gains in units."""
+
+    picks: list[int]
+    gains: list[int]
+
+    @classmethod
+    def of(cls, begun: Ranking, priority: np.ndarray, budget: int, scale: float = 1.0) -> Start:
+        """The start that ``begun`` gives; its gains are ``scale`` times the run's."""
+        if len(begun) > budget:
+            raise ValueError(
+                f"begun must be of a smaller budget; it has {len(begun)} picks, the budget is {budget}."
+            )
+        # Gains are whole units; dividing gives them back but for the rounding of a double.
+        units = np.rint(begun.gains / scale * UNIT).astype(np.int64)
+        return cls(priority[begun.indices].tolist(), units.tolist())
 
 
 @dataclass(frozen=True)
@@ -33,6 +53,7 @@ class Job:
         stochastic: epsilon and the (N,) uint64 random bits of the prompts, or None for the best of all
             candidates.
         progress: called with (done, total); the N rows of the similarity count beside the picks.
+        start: the first picks, where they are known.
     """
 
     kernel: Kernel
@@ -43,6 +64,7 @@ class Job:
     limit: int
     stochastic: tuple[float, np.ndarray] | None
     progress: Callable[[int, int], None] | None
+    start: Start | None = None
 
     def report(self, picked: int, rows: int | None = None) -> None:
         size = self.kernel.size

@@ -36,6 +36,7 @@ def facility_location(
     seed: int | None = None,
     prices: Any = None,
     progress: Callable[[int, int], None] | None = None,
+    begun: Ranking | None = None,
 ) -> Ranking:
     """Choose ``budget`` prompts that greedily maximise how well the pool is covered (higher is better).
 
@@ -72,6 +73,8 @@ def facility_location(
             best (Leskovec et al. 2007, Khuller et al. 1999, Krause and Guestrin 2005). Gains may rise, and
             a larger budget may choose others. ``details`` has both runs' objective by money spent.
         progress: called with (picked, budget).
+        begun: a ranking by the same arguments at a smaller budget, whose first picks need not be found
+            again. The result is the same but for ``upper_bound``, which may be higher.
 
     Returns:
         A ranking with ``objective`` F(selected and picks) over the untruncated kernel and a certified
@@ -103,7 +106,13 @@ def facility_location(
     order = np.argsort(priority, kind="stable")
 
     # torch and the compiled parts take seconds to import: only who runs this pays for them.
-    from edsel_assets.selection.facility.engines import Job, choose_engine, choose_full_engine, memory_of
+    from edsel_assets.selection.facility.engines import (
+        Job,
+        Start,
+        choose_engine,
+        choose_full_engine,
+        memory_of,
+    )
     from edsel_assets.selection.facility.objective import Utility
     from edsel_assets.selection.facility.run import run
     from edsel_assets.selection.facility.similarity import make_kernel
@@ -119,13 +128,13 @@ def facility_location(
         sampling = float(stochastic), draws.keyed_words(seed, keys, "stochastic greedy")
     term = Utility(None if values is None else values[order], weight, chosen)
     if costs is None:
-        outcome = run(Job(built, term, chosen, int(budget), name, limit, sampling, progress))
+        start = None if begun is None else Start.of(begun, priority, int(budget))
+        outcome = run(Job(built, term, chosen, int(budget), name, limit, sampling, progress, start))
     else:
         from edsel_assets.selection.money.knapsack import run_for_money
 
-        job = Job(
-            built, term, chosen, 100, name, limit, None, progress
-        )  # progress in hundredths of the money
+        # Progress is in hundredths of the money.
+        job = Job(built, term, chosen, 100, name, limit, None, progress)
         outcome = run_for_money(job, costs[order], budget)
     details = {
         "engine": name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from edsel_assets.selection.core.embeddings import Embeddings
 from edsel_assets.selection.facility.apricot import run_apricot
 from edsel_assets.selection.facility.bounds import Certificate
 from edsel_assets.selection.facility.dense import Rows, State, TorchRows, run_greedy, start_state
-from edsel_assets.selection.facility.engines import Job, choose_engine, memory_of
+from edsel_assets.selection.facility.engines import Job, Start, choose_engine, memory_of
 from edsel_assets.selection.facility.objective import LARGEST_TERM, Bonus
 from edsel_assets.selection.facility.similarity import UNIT, Kernel, make_kernel
 
@@ -114,6 +114,7 @@ def greedy_with_bonus(
     engine: str,
     memory_limit: int | None,
     progress: Callable[[int, int], None] | None,
+    start: Start | None = None,
 ) -> tuple[Outcome, str]:
     """Greedy on cosine facility location plus (N,) ``bonus`` >= 0; assumes checked input.
 
@@ -121,7 +122,8 @@ def greedy_with_bonus(
     """
     limit = memory_of(pool.device) if memory_limit is None else memory_limit
     name = choose_engine(engine, pool.size, pool.dim, limit, pool.device, stochastic=False)
-    return run(bonus_job(pool, bonus, budget, selected, order, name, limit, progress)), name
+    job = bonus_job(pool, bonus, budget, selected, order, name, limit, progress)
+    return run(replace(job, start=start)), name
 
 
 def bonus_job(

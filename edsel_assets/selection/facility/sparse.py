@@ -1,13 +1,19 @@
-"""The sparse engine: a head of picks by products where pairs are too many, the rest over pairs."""
+"""The sparse engine: a head of picks by products where pairs are too many, the rest over pairs.
+
+The head takes most of the time of a wide kernel. Where its picks are known from a smaller budget, they are
+repeated without the gains of the others: what comes after it depends on the maxima alone.
+"""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from edsel_assets.selection.facility.blocked import CpuRows, HalfPairs, near_pairs, whole_thresholds
 from edsel_assets.selection.facility.bounds import Certificate
-from edsel_assets.selection.facility.dense import State, run_greedy, start_state
+from edsel_assets.selection.facility.dense import State, covered_state, repeat_picks, run_greedy, start_state
 from edsel_assets.selection.facility.dual_bound import dual_bound
 from edsel_assets.selection.facility.engines import Job, most_pairs
 from edsel_assets.selection.facility.pairs import Pairs, SparseRun, both_ways, cover
@@ -25,15 +31,22 @@ def run_sparse(job: Job, certificate: Certificate) -> tuple[State, dict[str, obj
     most = min(allowed, max(ALWAYS_PAIRS, kernel.size**2 // 2 // DENSEST))
     thresholds = whole_thresholds(kernel)
     before = job.utility.chosen
-    state = None
+    state: State | None = None
     half = _pairs_if_few(job, thresholds, most, uniform=True)
     step = 1
     while half is None:
         rows = CpuRows(kernel)
-        if state is None:
-            state = start_state(kernel, rows, job.selected)
         until = min(step, job.budget)
-        run_greedy(kernel, rows, state, job.utility, certificate, until, progress=job.report)
+        if job.start is None:
+            state = start_state(kernel, rows, job.selected) if state is None else state
+            run_greedy(kernel, rows, state, job.utility, certificate, until, progress=job.report)
+        elif until <= len(job.start.picks) and until < job.budget:
+            state = covered_state(kernel, rows, job.selected) if state is None else state
+            part = slice(len(state.picks), until)
+            repeat_picks(rows, state, job.utility, job.start.picks[part], job.start.gains[part])
+        else:  # the head is longer than what is known of it: all of it is found anew
+            job.utility.chosen = before
+            return run_sparse(replace(job, start=None), certificate)
         if until == job.budget:
             return state, {"pairs": 0, "picks_by_products": until}
         half = _pairs_if_few(job, kernel.threshold(state.maxima.numpy()), most, uniform=False)

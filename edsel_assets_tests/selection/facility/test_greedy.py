@@ -105,6 +105,34 @@ def test_a_head_of_products_and_pairs_after_it_lose_nothing(
     np.testing.assert_allclose(both[0].gains, both[1].gains, atol=400 * UNIT_NOISE)
 
 
+@pytest.mark.parametrize("known", [0, 1, 3, 40, 149, 150])
+@pytest.mark.parametrize(("kernel", "gamma"), [("cosine", 1.0), ("rbf", 2.0)])
+def test_a_head_that_is_known_is_repeated_to_the_bit(
+    kernel: str, gamma: float, known: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points, ids = pool(400, dim=12, clusters=9), np.random.default_rng(3).permutation(400)
+    monkeypatch.setattr(sparse, "ALWAYS_PAIRS", 0)
+    products = []
+    real = sparse.start_state
+    monkeypatch.setattr(sparse, "start_state", lambda *a: products.append(1) or real(*a))
+    for utility in (None, np.linspace(0, 1, 400)):
+        arguments = {"kernel": kernel, "gamma": gamma, "engine": "sparse", "utility": utility}
+        shared = {**arguments, "selected": [7, 3], "tie_break": ids}
+        anew = facility_location(points, 150, **shared)
+        head = anew.details["picks_by_products"]
+        assert 1 < head < 40
+        begun = facility_location(points, known, **shared)
+        products.clear()
+        grown = facility_location(points, 150, begun=begun, **shared)
+        assert grown.indices.tolist() == anew.indices.tolist()
+        assert grown.gains.tolist() == anew.gains.tolist()
+        assert (grown.objective, grown.details) == (anew.objective, anew.details)
+        assert grown.upper_bound >= anew.objective
+        assert len(products) == (known < head), "a product over all pairs only for an unknown head"
+    with pytest.raises(ValueError, match=r"begun must be of a smaller budget; it has 150 picks"):
+        facility_location(points, 20, begun=anew, **shared)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 10**6),

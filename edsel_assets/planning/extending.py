@@ -1,0 +1,28 @@
+"""The ranking that a larger budget goes on from."""
+
+from typing import Any
+
+from edsel_assets.planning.cells import Cell, cell_path, with_suffix
+from edsel_assets.planning.freshness import Freshness, State, differences
+from edsel_assets.planning.reads import settings_of
+from edsel_assets.planning.recording import machine
+
+_LARGEST = "largest"  # ends the name of the setting that may grow
+
+
+def earlier_ranking(freshness: Freshness, cell: Cell) -> Any | None:
+    """The stored table of the ranking ``cell``, where all that changed of it is that its largest budget grew.
+
+    None where anything else changed, or the device: rounding may differ there.
+    """
+    from edsel_assets.store import read_table
+
+    ledger, verdict = freshness.ledger(cell), freshness.verdict(cell)
+    if ledger is None or verdict.state is not State.STALE:
+        return None
+    before, now = ledger.settings, settings_of(freshness.study, cell.kind, cell.partition)
+    grown = [n for n in now if n.endswith(_LARGEST) and n in before and now[n] > before[n]]
+    alone = verdict.reasons == tuple(differences({n: before[n] for n in grown}, {n: now[n] for n in grown}))
+    if not grown or not alone or ledger.device != machine(freshness.study)[0]:
+        return None
+    return read_table(with_suffix(cell_path(freshness.root, cell), ".parquet"))
