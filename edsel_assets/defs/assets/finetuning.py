@@ -1,9 +1,11 @@
 """Group ``finetuning``: prompts and responses of each selection, and one adapter per budget and trial."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 
+from edsel_assets.defs.checks import checked
 from edsel_assets.defs.graph import Graph, partition_of
 from edsel_assets.defs.io_managers import Table
 from edsel_assets.defs.metadata import directory_size, plot, preview, versioned_output
@@ -11,6 +13,7 @@ from edsel_assets.defs.partitions import dimensions
 from edsel_assets.defs.resources import BaseModel
 from edsel_assets.keys import parse_trial
 from edsel_assets.planning.cells import Cell, cell_path
+from edsel_assets.stages.checks import ADAPTER_LOADS
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
@@ -51,9 +54,10 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     )
     def lora_adapters(
         context: dg.AssetExecutionContext, base_model: BaseModel, training_sets: Table
-    ) -> dg.Output:
+    ) -> Iterator[Any]:
         """The base model finetuned on what a strategy selected: an adapter, or a full checkpoint."""
         from edsel_assets.llm import finetune
+        from edsel_assets.stages.checks.tables import adapter_loads
         from edsel_assets.stages.training_sets import examples_of
         from edsel_assets.stages.trials import finetune_settings
 
@@ -70,7 +74,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             "dropped": result.dropped,
             "bytes": directory_size(path),
         }
-        return versioned_output(context, path, figures, seed=seed)
+        yield from checked(context, {ADAPTER_LOADS: adapter_loads(path)})
+        yield versioned_output(context, path, figures, seed=seed)
 
     return [training_sets, lora_adapters]
 

@@ -1,13 +1,18 @@
 """Group ``selection``: rankings once per strategy, selections once per budget."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import dagster as dg
 
+from edsel_assets.defs.checks import checked
 from edsel_assets.defs.graph import Graph, partition_of
 from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 from edsel_assets.defs.partitions import dimensions
 from edsel_assets.selection.strategies import STRATEGIES
 from edsel_assets.selection.strategy import EMBEDDINGS
+from edsel_assets.stages.checks import EXACT_BUDGET, GAINS, NONE_BOUGHT_BEFORE
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
@@ -35,9 +40,10 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         uncertainty_scores: Table | None,
         clusters: TableWithFiles | None,
         quality_scores: Table | None,
-    ) -> dg.Output:
+    ) -> Iterator[Any]:
         """The order in which a strategy would annotate, to the largest budget: the expensive part."""
         from edsel_assets.report.plots import embedding_map
+        from edsel_assets.stages.checks.tables import gains_do_not_rise, none_bought_before
         from edsel_assets.stages.describe import map_of, with_prompts
         from edsel_assets.stages.held_out import known_ids
         from edsel_assets.stages.inputs import signals_of, strategy_options
@@ -45,10 +51,11 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
 
         strategy = STRATEGIES[context.partition_key]
         ids = pool.read(["prompt_id"])
+        known = known_ids(annotations.read(["prompt_id"]), orders.read(["prompt_id"]))
         signals = signals_of(
             strategy,
             ids,
-            known_ids(annotations.read(["prompt_id"]), orders.read(["prompt_id"])),
+            known,
             embeddings.read,
             uncertainty_scores,
             clusters,
@@ -62,6 +69,9 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
                 strategy_options(study),
                 replicates=len(study.seeds(strategy.name)),
             )
+        yield from checked(
+            context, {NONE_BOUGHT_BEFORE: none_bought_before(table, known), GAINS: gains_do_not_rise(table)}
+        )
         summaries = ranking_summaries(table)
         metadata = {
             "summary": strategy.summary,
@@ -75,7 +85,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             )
         if summaries[0]["guarantee"] is not None:
             metadata["at_least_of_optimum"] = summaries[0]["guarantee"]
-        return versioned_output(context, table, {**metadata, **time})
+        yield versioned_output(context, table, {**metadata, **time})
 
     @dg.asset(
         **graph.declare(
@@ -86,17 +96,19 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             kinds={"parquet"},
         )
     )
-    def selections(context: dg.AssetExecutionContext, pool: StoredTable, rankings: Table) -> dg.Output:
+    def selections(context: dg.AssetExecutionContext, pool: StoredTable, rankings: Table) -> Iterator[Any]:
         """The prompts to annotate with this budget: the cut of the ranking."""
+        from edsel_assets.stages.checks.tables import exact_budget
         from edsel_assets.stages.describe import task_shares, with_prompts
         from edsel_assets.stages.rankings import cut, prefix_guarantee
 
         budget = int(dimensions(context)["budget"])
         table = cut(rankings, budget)
+        yield from checked(context, {EXACT_BUDGET: exact_budget(table, budget)})
         guarantee = prefix_guarantee(rankings, budget)
         metadata = {} if guarantee is None else {"at_least_of_optimum": guarantee}
         shares = task_shares(table, pool.show())
-        return versioned_output(
+        yield versioned_output(
             context,
             table,
             {
