@@ -15,8 +15,8 @@ from edsel_assets.running.dagster_internals import lineage_of
 from edsel_assets.stages.checks import CHECKS, TEXTS, WARNINGS
 from edsel_assets.study import Study
 
-#: Concurrency pool of the assets that want the device for themselves.
-DEVICE_POOL = "gpu"
+#: Concurrency pool of the assets that hold a model in memory and want the device, GPU or CPU, for themselves.
+DEVICE_POOL = "model"
 
 
 @dataclass

@@ -59,7 +59,9 @@ def _job(graph: Graph, name: str) -> dg.JobDefinition:
             listener,
             cause=by_job(name, context.run_id),
         )
-        context.add_output_metadata({"made": len(outcome.made), "fresh": len(outcome.fresh)})
+        lacking = "; ".join(f"{cell} lacks {count}" for cell, count in sorted(outcome.lacking.items()))
+        shown = {"made": len(outcome.made), "fresh": len(outcome.fresh), "waiting": len(outcome.waiting)}
+        context.add_output_metadata({**shown, **({"lacking_answers": lacking} if lacking else {})})
 
     @dg.job(name=name, description=_WORDS[name], executor_def=dg.in_process_executor)
     def chosen() -> None:
