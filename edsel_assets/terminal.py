@@ -1,82 +1,18 @@
-"""What a person sees on the terminal: a plan, the progress of a run, its end."""
+"""What a person sees on the terminal: a plan, the progress of a run."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import typer
 
-from edsel_assets.planning.cells import Cell, cell_path, with_suffix
+from edsel_assets.planning.cells import Cell
 from edsel_assets.planning.plan import Plan, Step
-from edsel_assets.running.local import Listener, Outcome
+from edsel_assets.running.local import Listener
 from edsel_assets.running.progress import listening
-from edsel_assets.study import Study
 
 _PROMPTS_SHOWN = 5
-
-
-def show_end(study: Study, outcome: Outcome, home: Path, seconds: float, named: str) -> None:
-    """What was made, where it lies, and what to do next."""
-    fresh = f"{len(outcome.fresh)} fresh"
-    store = home / "store" / study.name
-    if outcome.made:
-        typer.echo(f"Made {len(outcome.made)} cells ({fresh}) in {seconds / 60:.1f} min; results in {store}.")
-    elif not outcome.waiting:
-        typer.echo(f"Nothing to do: {fresh}, checked in {seconds:.1f} s.")
-    cells = [*outcome.made, *outcome.fresh]
-    selections = sorted(cell for cell in cells if cell.asset in ("selections", "iterative_selections"))
-    if selections and not any(cell.asset == "label_efficiency" for cell in cells):
-        _show_selection(store, selections[0], len(selections))
-    if any(cell.asset == "spend_curve" for cell in cells):
-        _show_spend(store)
-    if outcome.lacking:
-        _show_waiting(study, outcome, named)
-    if any(cell.asset == "label_efficiency" for cell in cells):
-        _show_report(study, home)
-    typer.echo(f"Open the UI: edsel ui --study {named} --home {home}")
-
-
-def _show_selection(store: Path, cell: Cell, count: int) -> None:
-    """Where selections lie, and the first prompts of one."""
-    from edsel_assets.store import read_table
-
-    file = with_suffix(cell_path(store, cell), ".parquet")
-    ids = read_table(file, ["prompt_id"])["prompt_id"].to_pylist()[:_PROMPTS_SHOWN]
-    pool = read_table(with_suffix(cell_path(store, Cell("pool")), ".parquet"), ["prompt_id", "prompt"])
-    prompts = dict(zip(pool["prompt_id"].to_pylist(), pool["prompt"].to_pylist(), strict=True))
-    typer.echo(f"{count} selections under {file.parent.parent}; the first prompts of {cell}:")
-    for prompt_id in ids:
-        text = " ".join(prompts.get(prompt_id, "(not in the pool any more)").split())
-        typer.echo(f"  {prompt_id[:12]}  {text[:90]}")
-
-
-def _show_spend(store: Path) -> None:
-    """The scores after each order, and what the next one is expected to bring."""
-    from edsel_assets.stages.buying import advice, last_batch
-    from edsel_assets.store import read_table
-
-    table = read_table(store / "spend_curve.parquet")
-    rows = table.to_pylist()
-    for row in rows:
-        error = "" if row["stderr"] is None else f" ± {row['stderr']:.4f}"
-        typer.echo(
-            f"  {row['order'] or 'base model':12} {row['answered']:6} answered {row['spent']:10g} spent  "
-            f"{row['task']} {row['metric']} {row['value']:.4f}{error}"
-        )
-    typer.echo(advice(table, last_batch(read_table(store / "orders.parquet"))))
-
-
-def _show_waiting(study: Study, outcome: Outcome, named: str) -> None:
-    """Which training sets lack answers, and how to get them."""
-    lines = [f"{cell} lacks {count}" for cell, count in sorted(outcome.lacking.items())]
-    shown = "; ".join(lines[:_PROMPTS_SHOWN]) + ("; ..." if len(lines) > _PROMPTS_SHOWN else "")
-    typer.echo(f"{len(outcome.waiting)} cells wait for answers: {shown}.")
-    first = next(iter(sorted(outcome.lacking)))
-    strategy = (first.partition or "|").split("|")[1]
-    if strategy in study.selection.names:
-        typer.echo(f"Ask for them: edsel order --study {named} --strategy {strategy} --budget N")
 
 
 def show_plan(found: Plan, every: bool) -> None:
@@ -146,10 +82,3 @@ def progress() -> Iterator[Listener]:
             yield Listener(
                 planned=lambda cells: bar.update(task, total=cells), started=started, finished=finished
             )
-
-
-def _show_report(study: Study, home: Path) -> None:
-    """The report as its asset wrote it."""
-    file = home / "store" / study.name / "label_efficiency.txt"
-    typer.echo(file.read_text(encoding="utf-8"))
-    typer.echo(f"The whole report: {file.with_suffix('.html')}")

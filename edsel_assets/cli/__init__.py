@@ -1,6 +1,7 @@
 """The ``edsel`` command. A failure is one line and a non-zero exit, never a traceback."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -67,7 +68,7 @@ def run(
 ) -> None:
     """Make what is missing, stale or damaged of a study, and nothing else; then show the report."""
     experiment = _study(study)
-    _make(experiment, _scope(experiment, only, budget, strategy), _home(home), workers, study)
+    _make(experiment, _scope(experiment, only, budget, strategy), home, workers, study)
 
 
 @app.command()
@@ -195,7 +196,8 @@ def order(
     with _desk(experiment, _home(home)) as desk, progress() as listener:
         placed = ordering.place(desk, strategy, budget, spend=spend, replace=replace, listener=listener)
     typer.echo(f"Ordered {placed.prompts} prompts, expected to cost {placed.price:g}: {placed.file}")
-    typer.echo(f"Hand them out: edsel export {placed.name} --study {study} --format csv --out FILE")
+    where = shlex.join(["--study", study, *(["--home", str(home)] if home else [])])
+    typer.echo(f"Hand them out: edsel export {placed.name} {where} --format csv --out FILE")
     typer.echo(placed.name)
 
 
@@ -234,7 +236,8 @@ def import_answers(
     with _desk(_study(study), _home(home)) as desk:
         counts = ordering.take_back(desk, file, order=name, keep=keep, skip_unknown=skip_unknown)
     typer.echo(", ".join(f"{count} {kind}" for kind, count in counts.items()) + ".")
-    typer.echo(f"Train on them: edsel run --study {study} --only spend_curve")
+    where = shlex.join(["--study", study, *(["--home", str(home)] if home else [])])
+    typer.echo(f"Train on them: edsel run {where} --only spend_curve")
 
 
 app.command()(diff)
@@ -338,15 +341,16 @@ def _scope(study: "Study", only: str, budgets: list[int] | None, strategies: lis
     return scope
 
 
-def _make(study: "Study", scope: "Scope", home: Path, workers: int, named: str) -> None:
+def _make(study: "Study", scope: "Scope", typed: Path | None, workers: int, named: str) -> None:
     from edsel_assets.defs.build import build_definitions
+    from edsel_assets.next_steps import Finished, show_end
     from edsel_assets.planning.ledger import check_store
-    from edsel_assets.running.instance import fail_orphaned_runs, open_instance
+    from edsel_assets.running.instance import fail_orphaned_runs, open_instance, prompts_read
     from edsel_assets.running.local import materialize
     from edsel_assets.running.workers import WorkerPool, greeting
-    from edsel_assets.terminal import progress, show_end
+    from edsel_assets.terminal import progress
 
-    start = time.perf_counter()
+    start, home = time.perf_counter(), _home(typed)
     check_store(home / "store" / study.name)
     with open_instance(home, study.name) as instance:
         fail_orphaned_runs(instance)
@@ -354,7 +358,9 @@ def _make(study: "Study", scope: "Scope", home: Path, workers: int, named: str) 
         with progress() as listener, WorkerPool(greeting(study, home), workers) as pool:
             chosen = pool if workers > 1 else None
             outcome = materialize(study, definitions, instance, home, scope, listener, pool=chosen)
-    show_end(study, outcome, home, time.perf_counter() - start, named)
+        read = prompts_read(instance, {cell.asset for cell in outcome.made})
+    seconds = time.perf_counter() - start
+    show_end(Finished(study, outcome, home, typed is not None, named, read, seconds))
 
 
 def _in_own_session(command: list[str], environment: dict[str, str]) -> int:

@@ -1,28 +1,52 @@
-"""Asset checks: what would make a study misleading rather than fail it."""
+"""Asset checks: which an asset has, and how a run tells their outcome.
+
+Those that block are found by the asset itself, before its value is stored (``checked``). The others look at
+what was stored.
+"""
 
 from collections import Counter
-from itertools import pairwise
+from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
 from edsel_assets.defs.graph import Graph
-from edsel_assets.defs.io_managers import Table
+from edsel_assets.defs.io_managers import StoredTable, Table
+from edsel_assets.stages.checks import WARNINGS, Finding
 
 _MOST_TRUNCATED = 0.2
 
 
-def build(graph: Graph) -> list[dg.AssetChecksDefinition]:
-    @dg.asset_check(asset="pool", description="Ids are unique and sorted, and no prompt is empty.")
-    def pool_is_sound(pool: Table) -> dg.AssetCheckResult:
-        ids = pool["prompt_id"].to_pylist()
-        empty = sum(1 for prompt in pool["prompt"].to_pylist() if not prompt)
-        in_order = all(a < b for a, b in pairwise(ids))
-        return dg.AssetCheckResult(passed=in_order and not empty, metadata={"empty": empty, "rows": len(ids)})
+def checked(
+    context: dg.AssetExecutionContext, findings: Mapping[str, Finding]
+) -> Iterator[dg.AssetCheckResult]:
+    """The outcome of each check of the asset that is being made, by name.
 
+    Raises:
+        Failure: naming every check that failed, but for those that only warn.
+    """
+    wrong = []
+    for name, finding in findings.items():
+        failed = bool(finding.problem)
+        yield dg.AssetCheckResult(
+            passed=not failed,
+            asset_key=context.asset_key,
+            check_name=name,
+            severity=dg.AssetCheckSeverity.WARN if name in WARNINGS else dg.AssetCheckSeverity.ERROR,
+            metadata=finding.figures,
+            description=finding.problem or None,
+        )
+        if failed and name not in WARNINGS:
+            wrong.append(f"check {name}: {finding.problem}")
+    if wrong:
+        raise dg.Failure(" ".join(wrong), allow_retries=False)
+
+
+def build(graph: Graph) -> list[dg.AssetChecksDefinition]:
     @dg.asset_check(asset="token_probabilities", description="Few prompts were cut to fit the model.")
-    def few_truncated(token_probabilities: Table) -> dg.AssetCheckResult:
-        cut = sum(token_probabilities["truncated"].to_pylist())
-        share = cut / max(1, token_probabilities.num_rows)
+    def few_truncated(token_probabilities: StoredTable) -> dg.AssetCheckResult:
+        rows = token_probabilities.show(["truncated"])["truncated"].to_pylist()
+        cut = sum(rows)
+        share = cut / max(1, len(rows))
         return dg.AssetCheckResult(
             passed=share <= _MOST_TRUNCATED,
             severity=dg.AssetCheckSeverity.WARN,
@@ -44,4 +68,4 @@ def build(graph: Graph) -> list[dg.AssetChecksDefinition]:
             metadata={"expected": expected, "found": found},
         )
 
-    return [pool_is_sound, few_truncated, every_trial_scored]
+    return [few_truncated, every_trial_scored]

@@ -12,10 +12,11 @@ from edsel_assets.defs.partitions import Partitions
 from edsel_assets.planning.cells import Lineage
 from edsel_assets.planning.reads import code_version
 from edsel_assets.running.dagster_internals import lineage_of
+from edsel_assets.stages.checks import CHECKS, TEXTS, WARNINGS
 from edsel_assets.study import Study
 
-#: Concurrency pool of the assets that want the device for themselves.
-DEVICE_POOL = "gpu"
+#: Concurrency pool of the assets that hold a model in memory and want the device, GPU or CPU, for themselves.
+DEVICE_POOL = "model"
 
 
 @dataclass
@@ -70,6 +71,16 @@ class Graph:
             "partitions_def": partitions_def,
             "ins": ins,
             "kinds": kinds or {"python"},
+            "check_specs": [
+                dg.AssetCheckSpec(
+                    name,
+                    asset=dg.AssetKey(key or [kind]),
+                    description=TEXTS[name],
+                    blocking=name not in WARNINGS,
+                    partitions_def=partitions_def,
+                )
+                for name in CHECKS.get(kind, ())
+            ],
             "pool": DEVICE_POOL if device else None,
             "io_manager_key": "io_manager",
         }

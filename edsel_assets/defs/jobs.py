@@ -97,4 +97,6 @@ def _bring_up_to_date(graph: Graph, context: dg.OpExecutionContext, scope: Scope
         listener,
         cause=by_job(context.job_name, context.run_id),
     )
-    context.add_output_metadata({"made": len(outcome.made), "fresh": len(outcome.fresh)})
+    lacking = "; ".join(f"{cell} lacks {count}" for cell, count in sorted(outcome.lacking.items()))
+    shown = {"made": len(outcome.made), "fresh": len(outcome.fresh), "waiting": len(outcome.waiting)}
+    context.add_output_metadata({**shown, **({"lacking_answers": lacking} if lacking else {})})

@@ -54,7 +54,14 @@ def build(graph: Graph) -> list[dg.JobDefinition]:
         )
         context.log.info(f"{placed.name}: {placed.prompts} prompts, expected to cost {placed.price:g}")
         context.add_output_metadata(
-            {"order": placed.name, "prompts": placed.prompts, "price": placed.price, "file": str(placed.file)}
+            {
+                "order": placed.name,
+                "prompts": placed.prompts,
+                "price": placed.price,
+                "file": dg.MetadataValue.path(str(placed.file.relative_to(graph.home))),
+                "next": "Hand it out by the job export_order. After the first order press Reload definitions "
+                "in the graph: it then holds what is made from answers.",
+            }
         )
 
     @dg.op(name="write_order")
@@ -76,7 +83,7 @@ def build(graph: Graph) -> list[dg.JobDefinition]:
             skip_unknown=config.skip_unknown,
         )
         context.log.info(", ".join(f"{count} {kind}" for kind, count in counts.items()))
-        context.add_output_metadata(dict(counts))
+        context.add_output_metadata({**counts, "next": "Train on them by the job train_on_answers."})
 
     @dg.op(name="ask_the_annotator")
     def ask_the_annotator(context: dg.OpExecutionContext, config: AnswerForm, annotator: Annotator) -> None:

@@ -5,6 +5,7 @@ Its log shows history and lineage; it decides nothing.
 
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 import dagster as dg
@@ -14,6 +15,7 @@ from edsel_assets.planning.preflight import has_gpu
 from edsel_assets.running.dagster_internals import ORDERS, unfinished_runs
 from edsel_assets.running.leases import is_held, run_lease
 
+_RUNS = 2  # of the UI at the same time
 _LEAST_FREE = 64 << 20  # bytes: SQLite's own words for a full disk help nobody
 
 #: Tag that says why a run makes its cells, as the planner found it.
@@ -53,29 +55,27 @@ run_monitoring:
   free_slots_after_run_end_seconds: 60
 concurrency:
   pools:
-    # Runs that use the accelerator, at the same time. One GPU: 1. On a CPU as many as there are workers.
+    # Runs of the pool "model" at the same time: those that hold a model in memory. One GPU: 1.
     default_limit: {device_runs}
     granularity: run
   runs:
-    max_concurrent_runs: {workers}
+    max_concurrent_runs: {runs}
 """
 
 
-def dagster_home(home: Path, study: str, *, workers: int = 2) -> Path:
+def dagster_home(home: Path, study: str) -> Path:
     """DAGSTER_HOME of ``study``, with its dagster.yaml.
 
     Studies have assets of the same names: in one event log each would make the other's history unreadable.
-
-    Args:
-        workers: runs at the same time, where dagster.yaml is not there yet.
+    What the file says of runs at the same time is for the UI; ``edsel run --workers`` leaves it as it is.
     """
     folder = home / "dagster" / study
     settings = folder / "dagster.yaml"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not settings.exists():
-            limit = 1 if has_gpu() else workers
-            settings.write_text(_SETTINGS.format(device_runs=limit, workers=workers), encoding="utf-8")
+            limit = 1 if has_gpu() else _RUNS
+            settings.write_text(_SETTINGS.format(device_runs=limit, runs=_RUNS), encoding="utf-8")
     except OSError as error:
         raise OSError(
             f"Cannot write in {home}: {error.strerror}. Name a folder to write in by --home or EDSEL_HOME."
@@ -134,3 +134,15 @@ def fail_orphaned_runs(instance: dg.DagsterInstance) -> int:
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
         ended += 1
     return ended
+
+
+def prompts_read(instance: dg.DagsterInstance, assets: Collection[str]) -> dict[str, tuple[int, int]]:
+    """Prompts that the model read, by asset: (new, reused), of those of ``assets`` that tell."""
+    found = {}
+    for asset in sorted(assets):
+        event = instance.get_latest_materialization_event(dg.AssetKey(asset.split("/")))
+        shown = event.asset_materialization.metadata if event and event.asset_materialization else {}
+        if "rows_new" in shown and "rows_reused" in shown:
+            new, reused = (shown[name].value for name in ("rows_new", "rows_reused"))
+            found[asset] = (int(str(new)), int(str(reused)))
+    return found

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from edsel_assets.pools import PoolReport, PoolSource, read_pool
 from edsel_assets.stages.held_out import held_out_rows
+from edsel_assets.store import read_table
 from edsel_assets.study import PoolSettings, Study
 
 
@@ -47,3 +50,11 @@ def read_study_pool(study: Study) -> StudyPool:
         table = table.filter(table["response"].is_valid())
     marked = held_out_rows(table, study.evaluation.held_out, study.evaluation.held_out_seed)
     return StudyPool(table, marked, report.table.num_rows - table.num_rows, report)
+
+
+def stored_prompts(store: Path) -> Iterator[tuple[str, str]]:
+    """(id, prompt) of the pool as it lies in the store; nothing where it was not made yet."""
+    file = store / "pool.parquet"
+    if file.exists():
+        table = read_table(file, ["prompt_id", "prompt"])
+        yield from zip(table["prompt_id"].to_pylist(), table["prompt"].to_pylist(), strict=True)

@@ -147,6 +147,16 @@ def wants_whole(study: Study) -> bool:
     return study.evaluation.backend in READ_FOLDERS
 
 
+def benchmark_texts(study: Study) -> list[str]:
+    """The items of the study's tasks as a model is asked them; ``evaluate_study`` has loaded them already."""
+    from edsel_assets.llm.scoring.tasks import item_texts
+
+    settings = study.evaluation
+    shots = {task.name: task.num_fewshot for task in settings.tasks if task.num_fewshot is not None}
+    names = [task.name for task in settings.tasks]
+    return item_texts(names, tasks_folder(study), settings.data_directory, shots)
+
+
 def tasks_folder(study: Study) -> Path | None:
     """The folder of task YAML files; the demo's own for ``builtin:demo``."""
     if study.evaluation.include_path is None:

@@ -1,11 +1,13 @@
 """Group ``annotation``: what was asked, answered and paid, and the model that all of it yields."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from edsel_assets.defs.assets.finetuning import training_figures
+from edsel_assets.defs.checks import checked
 from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles, table_of
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
@@ -13,19 +15,22 @@ from edsel_assets.defs.resources import BaseModel
 from edsel_assets.planning.cells import Cell, cell_path
 from edsel_assets.planning.external import External
 from edsel_assets.running.dagster_internals import ALLOW_MISSING
+from edsel_assets.stages.checks import ADAPTER_LOADS, FINITE, NONE_ORDERED_TWICE
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
     study, cells = graph.study, graph.partitions
 
     @dg.asset(**graph.declare("annotation", "orders", kinds={"parquet"}))
-    def orders(context: dg.AssetExecutionContext) -> dg.Output:
+    def orders(context: dg.AssetExecutionContext) -> Iterator[Any]:
         """Every prompt that was ever asked for, by order; an order never changes after it was placed."""
         from edsel_assets.stages.buying import orders_table
+        from edsel_assets.stages.checks.tables import none_ordered_twice
 
         table = orders_table(graph.store)
         counts = {"orders": len(set(table["order"].to_pylist()))}
-        return versioned_output(context, table, {**counts, "preview": preview(table)})
+        yield from checked(context, {NONE_ORDERED_TWICE: none_ordered_twice(table)})
+        yield versioned_output(context, table, {**counts, "preview": preview(table)})
 
     @dg.asset(**graph.declare("annotation", "purchases", kinds={"parquet", "matplotlib"}))
     def purchases(context: dg.AssetExecutionContext) -> dg.Output:
@@ -75,9 +80,10 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     )
     def purchased_adapter(
         context: dg.AssetExecutionContext, base_model: BaseModel, purchased_training_set: Table
-    ) -> dg.Output:
+    ) -> Iterator[Any]:
         """The base model finetuned on everything that was bought and answered by an order."""
         from edsel_assets.llm import finetune
+        from edsel_assets.stages.checks.tables import adapter_loads
         from edsel_assets.stages.training_sets import examples_of
         from edsel_assets.stages.trials import finetune_settings
 
@@ -86,7 +92,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         result = finetune(
             *base_model.open(), examples, finetune_settings(study.finetuning), seed=0, output_dir=path
         )
-        return versioned_output(context, path, training_figures(result, len(examples)), seed=0)
+        yield from checked(context, {ADAPTER_LOADS: adapter_loads(path)})
+        yield versioned_output(context, path, training_figures(result, len(examples)), seed=0)
 
     @dg.asset(
         **graph.declare(
@@ -102,14 +109,16 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         base_model: BaseModel,
         held_out: Table,
         purchased_adapter: Path,
-    ) -> dg.Output:
+    ) -> Iterator[Any]:
         """Benchmark and held-out scores of what was bought up to an order."""
+        from edsel_assets.stages.checks.tables import finite
         from edsel_assets.stages.trials import evaluate_study, finetuned, wants_whole
 
         model, tokenizer = base_model.open()
         with timed() as time, finetuned(model, purchased_adapter, whole=wants_whole(study)) as trial:
             scored = evaluate_study(trial, tokenizer, study, held_out)
-        return versioned_output(
+        yield from checked(context, {FINITE: finite(scored.table)})
+        yield versioned_output(
             context,
             TableWithFiles(scored.table, items=scored.items),
             {"preview": preview(scored.table), **time},

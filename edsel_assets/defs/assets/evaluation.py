@@ -1,15 +1,18 @@
 """Group ``evaluation``: scores of the base model and of every trial."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from edsel_assets.defs.checks import checked
 from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.io_managers import Table, TableWithFiles
 from edsel_assets.defs.metadata import preview, timed, versioned_output
 from edsel_assets.defs.resources import BaseModel
 from edsel_assets.planning.external import External
+from edsel_assets.stages.checks import FINITE, NO_BENCHMARK_ITEM
 
 if TYPE_CHECKING:
     from edsel_assets.stages.trials import Scored
@@ -42,13 +45,20 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         )
 
     @dg.asset(**graph.declare("evaluation", "base_scores", kinds={"pytorch"}, device=True))
-    def base_scores(context: dg.AssetExecutionContext, base_model: BaseModel, held_out: Table) -> dg.Output:
+    def base_scores(
+        context: dg.AssetExecutionContext, base_model: BaseModel, held_out: Table
+    ) -> Iterator[Any]:
         """Benchmark scores of the base model: the curve's point at zero annotations."""
-        from edsel_assets.stages.trials import evaluate_study
+        from edsel_assets.stages.checks.contamination import benchmark_items
+        from edsel_assets.stages.checks.tables import finite
+        from edsel_assets.stages.pools import stored_prompts
+        from edsel_assets.stages.trials import benchmark_texts, evaluate_study
 
         with timed() as time:
             scored = evaluate_study(*base_model.open(), study, held_out)
-        return scores(context, scored, time)
+        shared = benchmark_items(stored_prompts(graph.store), benchmark_texts(study))
+        yield from checked(context, {FINITE: finite(scored.table), NO_BENCHMARK_ITEM: shared})
+        yield scores(context, scored, time)
 
     @dg.asset(
         **graph.declare(
@@ -61,14 +71,16 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     )
     def benchmark_scores(
         context: dg.AssetExecutionContext, base_model: BaseModel, held_out: Table, lora_adapters: Path
-    ) -> dg.Output:
+    ) -> Iterator[Any]:
         """lm-eval scores and held-out losses of one trial."""
+        from edsel_assets.stages.checks.tables import finite
         from edsel_assets.stages.trials import evaluate_study, finetuned, wants_whole
 
         model, tokenizer = base_model.open()
         with timed() as time, finetuned(model, lora_adapters, whole=wants_whole(study)) as trial:
             scored = evaluate_study(trial, tokenizer, study, held_out)
-        return scores(context, scored, time)
+        yield from checked(context, {FINITE: finite(scored.table)})
+        yield scores(context, scored, time)
 
     return [held_out, base_scores, benchmark_scores]
 

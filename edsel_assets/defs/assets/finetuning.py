@@ -1,10 +1,12 @@
 """Group ``finetuning``: prompts and responses of each selection, and one adapter per budget and trial."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from edsel_assets.defs.checks import checked
 from edsel_assets.defs.graph import Graph, partition_of
 from edsel_assets.defs.io_managers import Table
 from edsel_assets.defs.metadata import directory_size, plot, preview, versioned_output
@@ -12,6 +14,7 @@ from edsel_assets.defs.partitions import dimensions
 from edsel_assets.defs.resources import BaseModel
 from edsel_assets.keys import parse_budget_trial, parse_trial
 from edsel_assets.planning.cells import Cell, cell_path
+from edsel_assets.stages.checks import ADAPTER_LOADS
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
@@ -68,13 +71,14 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         base_model: BaseModel,
         training_sets: Table,
         **checkpoints: Path | None,
-    ) -> dg.Output:
+    ) -> Iterator[Any]:
         """The base model finetuned on what a strategy selected: an adapter, or a full checkpoint.
 
         With ``rounds.start: continue`` a trial of iterative kMQ is the last of its rounds' chain instead.
         """
         from edsel_assets.llm import finetune
         from edsel_assets.stages.chains import continue_chain
+        from edsel_assets.stages.checks.tables import adapter_loads
         from edsel_assets.stages.rounds import round_options
         from edsel_assets.stages.training_sets import examples_of
         from edsel_assets.stages.trials import finetune_settings
@@ -97,7 +101,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             "dropped": result.dropped,
             "bytes": directory_size(path),
         }
-        return versioned_output(context, path, figures, seed=seed)
+        yield from checked(context, {ADAPTER_LOADS: adapter_loads(path)})
+        yield versioned_output(context, path, figures, seed=seed)
 
     return [training_sets, lora_adapters]
 

@@ -1,18 +1,24 @@
 """Group ``pool``: the prompts, and what is annotated already."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import dagster as dg
 
+from edsel_assets.defs.checks import checked
 from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.io_managers import StoredTable, Table
 from edsel_assets.defs.metadata import preview, timed, versioned_output
+from edsel_assets.stages.checks import UNIQUE_IDS
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
     study = graph.study
 
     @dg.asset(**graph.declare("pool", "pool", kinds={"parquet"}))
-    def pool(context: dg.AssetExecutionContext) -> dg.Output:
+    def pool(context: dg.AssetExecutionContext) -> Iterator[Any]:
         """The prompts that may be annotated: read, normalised, exact duplicates removed, sorted by id."""
+        from edsel_assets.stages.checks.tables import unique_ids
         from edsel_assets.stages.pools import read_study_pool
 
         with timed() as time:
@@ -26,7 +32,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
                 allow_retries=False,
             )
         skipped = [f"{file}:{row}: {reason}" for file, row, reason in report.skipped]
-        return versioned_output(
+        yield from checked(context, {UNIQUE_IDS: unique_ids(table)})
+        yield versioned_output(
             context,
             table,
             {

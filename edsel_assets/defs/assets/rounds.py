@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 
 from edsel_assets.defs.assets.finetuning import training_figures
+from edsel_assets.defs.checks import checked
 from edsel_assets.defs.graph import Graph, partition_of
 from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
@@ -21,6 +22,7 @@ from edsel_assets.defs.partitions import dimensions
 from edsel_assets.defs.resources import BaseModel
 from edsel_assets.keys import parse_trial
 from edsel_assets.planning.cells import Cell, cell_path
+from edsel_assets.stages.checks import ADAPTER_LOADS, EXACT_BUDGET, NONE_BOUGHT_BEFORE
 
 #: Name of the check on the weights' entropy.
 _COLLAPSE = "weights_spread"
@@ -83,7 +85,9 @@ def _selection(graph: Graph, number: int) -> dg.AssetsDefinition:
         clusters: TableWithFiles,
         quality_scores: Table,
         **earlier: Any,
-    ) -> dg.Output:
+    ) -> Iterator[Any]:
+        from edsel_assets.stages.checks import Finding
+        from edsel_assets.stages.checks.tables import none_bought_before
         from edsel_assets.stages.describe import with_prompts
         from edsel_assets.stages.held_out import known_ids
         from edsel_assets.stages.inputs import money_prices, signals_of
@@ -94,12 +98,15 @@ def _selection(graph: Graph, number: int) -> dg.AssetsDefinition:
         placed = orders.read(["prompt_id", "cell", "gain", "validation"])
         frozen = ordered_round(placed, str(Cell(context.asset_key.to_user_string(), context.partition_key)))
         if frozen is not None:  # what was asked for is never picked anew
-            return versioned_output(context, frozen, {"prompts": preview(with_prompts(frozen, pool.show()))})
+            yield from checked(context, {NONE_BOUGHT_BEFORE: Finding(figures={"note": "ordered as it is"})})
+            yield versioned_output(context, frozen, {"prompts": preview(with_prompts(frozen, pool.show()))})
+            return
         weights = earlier.pop("weights", None)
+        known = known_ids(annotations.read(["prompt_id"]), placed)
         signals = signals_of(
             study.strategy(name),
             pool.read(["prompt_id"]),
-            known_ids(annotations.read(["prompt_id"]), placed),
+            known,
             _no_embeddings,
             None,
             clusters,
@@ -114,7 +121,8 @@ def _selection(graph: Graph, number: int) -> dg.AssetsDefinition:
             round_options(study, name, seed),
             _in_order(earlier),
         )
-        return versioned_output(context, table, {"prompts": preview(with_prompts(table, pool.show()))})
+        yield from checked(context, {NONE_BOUGHT_BEFORE: none_bought_before(table, known)})
+        yield versioned_output(context, table, {"prompts": preview(with_prompts(table, pool.show()))})
 
     return selection
 
@@ -165,8 +173,9 @@ def _checkpoint(graph: Graph, number: int) -> dg.AssetsDefinition:
     )
     def checkpoint(
         context: dg.AssetExecutionContext, base_model: BaseModel, training_set: Table, **checkpoints: Path
-    ) -> dg.Output:
+    ) -> Iterator[Any]:
         from edsel_assets.llm import finetune
+        from edsel_assets.stages.checks.tables import adapter_loads
         from edsel_assets.stages.rounds import round_options
         from edsel_assets.stages.training_sets import examples_of
         from edsel_assets.stages.trials import adapted_chain, finetune_settings
@@ -179,7 +188,8 @@ def _checkpoint(graph: Graph, number: int) -> dg.AssetsDefinition:
         model, tokenizer = base_model.open()
         with adapted_chain(model, _in_order(checkpoints)) as start:
             result = finetune(start, tokenizer, examples, settings, seed=seed, output_dir=path)
-        return versioned_output(context, path, training_figures(result, len(examples)), seed=seed)
+        yield from checked(context, {ADAPTER_LOADS: adapter_loads(path)})
+        yield versioned_output(context, path, training_figures(result, len(examples)), seed=seed)
 
     return checkpoint
 
@@ -316,19 +326,24 @@ def _union(graph: Graph) -> dg.AssetsDefinition:
     )
     def iterative_selections(
         context: dg.AssetExecutionContext, pool: StoredTable, weights: StoredTable, **selections: Any
-    ) -> dg.Output:
+    ) -> Iterator[Any]:
         """What all rounds chose, in the format of ``selections``."""
+        from edsel_assets.stages.checks.tables import counts_exactly, exact_budget
         from edsel_assets.stages.describe import task_shares, with_prompts
         from edsel_assets.stages.rounds import spread_of, union
 
         table = union(_in_order(selections))
         moved = weights.show(["weight", "history"])
+        budget = int(dimensions(context)["budget"])
+        name, _ = parse_trial(dimensions(context)["trial"])
+        exact = counts_exactly(study, name)
+        yield from checked(context, {EXACT_BUDGET: exact_budget(table, budget, exact=exact)})
         shown = {
             "prompts": preview(with_prompts(table, pool.show())),
             **asdict(spread_of(moved["weight"].to_numpy())),
             "cluster_weights": _weights_plot(moved, study.rounds.collapse),
             "prompts_by_task": preview(task_shares(table, pool.show()), rows=40),
         }
-        return versioned_output(context, table, shown)
+        yield versioned_output(context, table, shown)
 
     return iterative_selections

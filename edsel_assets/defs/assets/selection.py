@@ -1,15 +1,18 @@
 """Group ``selection``: rankings once per strategy, selections once per budget."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 
+from edsel_assets.defs.checks import checked
 from edsel_assets.defs.graph import Graph, partition_of
 from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 from edsel_assets.defs.partitions import dimensions
 from edsel_assets.running.dagster_internals import ALLOW_MISSING
 from edsel_assets.selection.strategy import EMBEDDINGS
+from edsel_assets.stages.checks import EXACT_BUDGET, GAINS, NONE_BOUGHT_BEFORE
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
@@ -39,13 +42,14 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         clusters: TableWithFiles | None,
         quality_scores: Table | None,
         **other: StoredTable | None,
-    ) -> dg.Output:
+    ) -> Iterator[Any]:
         """The order in which a strategy would annotate, to the largest budget: the expensive part."""
         from edsel_assets.planning.cells import Cell
         from edsel_assets.planning.extending import earlier_ranking
         from edsel_assets.planning.freshness import Freshness
         from edsel_assets.report.plots import embedding_map
         from edsel_assets.report.purchase_plots import objective_by_spend
+        from edsel_assets.stages.checks.tables import gains_do_not_rise, none_bought_before
         from edsel_assets.stages.describe import map_of, with_prompts
         from edsel_assets.stages.held_out import known_ids
         from edsel_assets.stages.inputs import money_prices, signals_of, strategy_options
@@ -54,10 +58,11 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         strategy = study.strategy(context.partition_key)
         source = other.get("other_embeddings") or embeddings
         ids = pool.read(["prompt_id"])
+        known = known_ids(annotations.read(["prompt_id"]), orders.read(["prompt_id"]))
         signals = signals_of(
             strategy,
             ids,
-            known_ids(annotations.read(["prompt_id"]), orders.read(["prompt_id"])),
+            known,
             source.read,
             uncertainty_scores,
             clusters,
@@ -77,6 +82,13 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
                 replicates=len(study.seeds(strategy.name)),
                 begun=begun,
             )
+        yield from checked(
+            context,
+            {
+                NONE_BOUGHT_BEFORE: none_bought_before(table, known),
+                GAINS: gains_do_not_rise(table, for_money=study.selection.by_price),
+            },
+        )
         summaries = ranking_summaries(table)
         metadata = {
             "summary": strategy.summary,
@@ -94,7 +106,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         if summaries[0]["guarantee"] is not None:
             metadata["at_least_of_optimum"] = summaries[0]["guarantee"]
         parts = cuts(table, study.selection.budgets_for(strategy.name))
-        return versioned_output(context, table, {**metadata, **time}, parts=parts)
+        yield versioned_output(context, table, {**metadata, **time}, parts=parts)
 
     @dg.asset(
         **graph.declare(
@@ -105,20 +117,25 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             kinds={"parquet"},
         )
     )
-    def selections(context: dg.AssetExecutionContext, pool: StoredTable, rankings: StoredTable) -> dg.Output:
+    def selections(
+        context: dg.AssetExecutionContext, pool: StoredTable, rankings: StoredTable
+    ) -> Iterator[Any]:
         """The prompts to annotate with this budget: the cut of the ranking."""
         from edsel_assets.annotation import with_prices
+        from edsel_assets.stages.checks.tables import counts_exactly, exact_budget
         from edsel_assets.stages.describe import task_shares, with_prompts
         from edsel_assets.stages.rankings import cut, cut_name, prefix_guarantee
 
         budget = int(dimensions(context)["budget"])
         ranking = rankings.read_part(cut_name(budget))
         table = cut(ranking, budget)
+        exact = counts_exactly(study, dimensions(context)["strategy"])
+        yield from checked(context, {EXACT_BUDGET: exact_budget(table, budget, exact=exact)})
         guarantee = prefix_guarantee(ranking, budget)
         metadata = {} if guarantee is None else {"at_least_of_optimum": guarantee}
         shares = task_shares(table, pool.show())
         priced = with_prices(study.annotation, table, pool.show())
-        return versioned_output(
+        yield versioned_output(
             context,
             table,
             {

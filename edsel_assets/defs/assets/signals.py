@@ -1,15 +1,18 @@
 """Group ``signals``: what the model and the geometry of the pool say of every prompt."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
+from edsel_assets.defs.checks import checked
 from edsel_assets.defs.graph import DEVICE_POOL, Graph
 from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 from edsel_assets.defs.resources import BaseModel
 from edsel_assets.planning.reads import code_version
 from edsel_assets.running.progress import progress_log
+from edsel_assets.stages.checks import FINITE
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
@@ -63,12 +66,13 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             )
 
     @dg.asset(**graph.declare("signals", "uncertainty_scores", partitions_def=cells.measure))
-    def uncertainty_scores(context: dg.AssetExecutionContext, token_probabilities: Table) -> dg.Output:
+    def uncertainty_scores(context: dg.AssetExecutionContext, token_probabilities: Table) -> Iterator[Any]:
         """How unsure the model is of its answer to each prompt; higher is more uncertain."""
         import pyarrow as pa
 
         from edsel_assets.llm import uncertainty
         from edsel_assets.report.plots import histogram
+        from edsel_assets.stages.checks.tables import finite
 
         scores = uncertainty(
             token_probabilities,
@@ -78,7 +82,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         )
         table = pa.table({"prompt_id": token_probabilities["prompt_id"], "score": scores})
         figures = {"mean": float(scores.mean()), "largest": float(scores.max())}
-        return versioned_output(
+        yield from checked(context, {FINITE: finite(table)})
+        yield versioned_output(
             context, table, {**figures, "scores": plot(histogram(scores, label=context.partition_key))}
         )
 
@@ -128,9 +133,10 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         base_model: BaseModel,
         pool: StoredTable,
         token_probabilities: StoredTable,
-    ) -> dg.Output:
+    ) -> Iterator[Any]:
         """Quality and complexity of each prompt by a scorer, on its own scale; higher is better, harder."""
         from edsel_assets.report.plots import histogram
+        from edsel_assets.stages.checks.tables import finite
         from edsel_assets.stages.scoring import quality
 
         scorer = context.partition_key
@@ -144,7 +150,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             "qualities": plot(histogram(table["quality"].to_numpy(), label="quality")),
             "lowest": preview(table.sort_by("quality").slice(0, 10)),
         }
-        return versioned_output(context, table, {**counts, **shown, **time})
+        yield from checked(context, {FINITE: finite(table)})
+        yield versioned_output(context, table, {**counts, **shown, **time})
 
     assets = [forward_pass, uncertainty_scores, clusters, quality_scores]
     return assets if cells.other_embeddings is None else [*assets, _other_embeddings(graph)]

@@ -162,6 +162,27 @@ def data_paths(
         return sorted(Path(name).absolute() for name in names if name and Path(name).exists())
 
 
+def item_texts(
+    tasks: Sequence[str],
+    include_path: str | Path | None,
+    data_directory: str | Path | None,
+    num_fewshot: Mapping[str, int] | None = None,
+) -> list[str]:
+    """Every item of the tasks as a model is asked it, without examples; arguments as in ``evaluate``."""
+    with quiet(), in_directory(data_directory):
+        texts = []
+        for name in tasks:  # one by one, as ``evaluate`` may have been called with other sets of them
+            suite = load_tasks(
+                (name,),
+                path_text(include_path),
+                path_text(data_directory),
+                shots_by_task([name], num_fewshot),
+            )
+            for task in suite.tasks.values():
+                texts += [str(task.doc_to_text(document)) for document in task.eval_docs]
+        return texts
+
+
 def _manager_for(tasks: tuple[str, ...], include_path: str | Path | None) -> Any:
     """A task index: of ``include_path`` alone where that has every task, else with lm-eval's thousands."""
     if include_path is not None:
