@@ -21,7 +21,8 @@ please rate the response on a scale of 1 to 10 by strictly following this format
 PROMPT_RATING = """Please act as an impartial judge of an instruction that a person is to answer, so that an \
 AI assistant can learn from the answer. Consider whether the instruction is clear and complete, can be \
 answered, and would teach the assistant something useful. Begin with a short explanation. Then rate the \
-instruction on a scale of 1 to 10 by strictly following this format: "[[rating]]", for example: "Rating: [[5]]".
+instruction on a scale of 1 to 10 by strictly following this format: "[[rating]]", for example: \
+"Rating: [[5]]".
 
 [[Instruction]] ${instruction}"""
 """For prompts without a response, after Figure 6; in our words."""

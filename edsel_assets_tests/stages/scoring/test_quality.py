@@ -170,7 +170,7 @@ def test_a_judge_over_its_stop_ends_the_run_with_what_was_paid_for(tmp_path: Pat
     with serving(lambda body: completion("Rating: [[5]]", prompt=300, tokens=100)) as server:
         judge: dict[str, Any] = {"model": "judge", "base_url": server.url, "concurrency": 1}
         judge |= {"price_prompt": 1.0, "price_reply": 1.0, "reply_tokens": 100}
-        with pytest.raises(CostStop, match="the stop is 1.3"):
+        with pytest.raises(CostStop, match=r"the stop is 1\.3"):
             scored(study_of(scorer="judge", judge={**judge, "max_cost": 1.3}), tmp_path)
         paid = len(server.asked)
         assert 0 < paid < 4
@@ -205,7 +205,7 @@ def test_a_column_of_the_pool_is_taken_as_it_is(tmp_path: Path) -> None:
     assert table["quality"].to_pylist() == [1.0, 7.5, 0.0, 3.0]
     assert table["complexity"].to_pylist() == [4.0, 3.0, 2.0, 1.0]
     lacking = Pool(quality=[1.0, None, 0.0, 3.0], complexity=[4.0, 3.0, 2.0, 1.0])
-    with pytest.raises(ColumnError, match=f"1 of 4 prompts have no quality.*{IDS[1]}"):
+    with pytest.raises(ColumnError, match=rf"1 of 4 prompts have no quality.*{IDS[1]}"):
         quality_scores(study, "column", tmp_path, lacking.sources())
 
 
