@@ -324,7 +324,9 @@ def _round_score_settings(study: Study, strategy: str) -> dict[str, Any]:
 
 
 def _chain_settings(study: Study, strategy: str) -> dict[str, Any]:
-    """What decides the model of a trial that chose in rounds, beside its training set."""
+    """What decides the model of a trial that chose in rounds beside its training set; nothing for others."""
+    if not study.strategy(strategy).iterative:
+        return {}
     found = _flat(study, "rounds.start")
     if study.rounds.start == "continue":
         found |= _flat(study, "rounds.epochs") | _flat(study, "selection.seed")

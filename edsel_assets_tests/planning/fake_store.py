@@ -33,7 +33,7 @@ def fill(study: Study, home: Path, *, data_set: Path | None = None) -> Lineage:
     lineage, external = lineage_for(study, home), External(study, home)
     for node in lineage.nodes.values():
         for cell in node.cells():
-            recorded = external.of(cell.kind)
+            recorded = external.of(cell.kind, partition=cell.partition)
             if data_set is not None and cell.kind in ("base_scores", "benchmark_scores"):
                 recorded = recorded | external.data_sets([data_set])
             put(study, home, lineage, cell, str(cell), recorded)
@@ -63,7 +63,9 @@ def put(
         files=stored_files(artifact_files(cell_path(root, cell))),
         inputs={n: InputRead(content=p.content, rows=p.rows) for n, p in parents.items() if p is not None},
         settings=settings_of(study, cell.kind, cell.partition),
-        external=External(study, home).of(cell.kind) if external is None else external,
+        external=(
+            External(study, home).of(cell.kind, partition=cell.partition) if external is None else external
+        ),
         code=READS[cell.kind].code,
         libraries=libraries_of(study, cell.kind, cell.partition),
         device="cpu",

@@ -12,7 +12,7 @@ from edsel_assets.planning import reads
 from edsel_assets.planning.cells import Cell, Lineage
 from edsel_assets.planning.freshness import State
 from edsel_assets.planning.plan import plan
-from edsel_assets.study import Study
+from edsel_assets.study import DeitaSettings, JudgeModel, RewardSettings, Study
 from edsel_assets_tests.planning.fake_store import fill, freshness_of, put
 
 NOTHING: set[str] = set()
@@ -25,6 +25,13 @@ READ_MODEL = {*PROMPTED, *SCORES, *TRAINED, "round_weights"}
 FL = {f"rankings[{name}]" for name in ("fl_cosine", "fl_rbf", "fl_rbf_min_margin")}
 RBF = {"rankings[fl_rbf]", "rankings[fl_rbf_min_margin]"}
 BY_QUALITY = {"rankings[kmq]", "round_selection"}
+CHAINED = {
+    f"lora_adapters[{budget}|iterative_kmq_perplexity.s{seed}]"
+    for budget in ("00060", "00180")
+    for seed in range(3)
+}
+REWARD = RewardSettings(model="builtin:demo")
+JUDGE = JudgeModel(model="judge")
 
 #: Setting, another value, and the kinds or cells that it makes stale.
 CHANGES: list[tuple[str, Any, set[str]]] = [
@@ -59,7 +66,15 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
     ("clustering.seed", 1, {"clusters", "cluster_count"}),
     ("clustering.restarts", 2, {"clusters"}),
     ("clustering.iterations", 7, {"clusters"}),
+    ("quality.input", "prompt_response", NOTHING),  # the forward pass has read the prompts
+    ("quality.reward", REWARD, NOTHING),  # these where a scorer reads them: see below
+    ("quality.deita", DeitaSettings(quality=REWARD, complexity=REWARD), NOTHING),
+    ("quality.judge", JUDGE, NOTHING),
+    ("quality.file", "scores.csv", NOTHING),
+    ("quality.column", "another", NOTHING),
+    ("quality.complexity_column", "another", NOTHING),
     ("quality.threshold", 0.4, {"cluster_quality"}),
+    ("quality.threshold_quantile", 0.4, {"cluster_quality"}),
     (
         "selection.seed",
         7,
@@ -142,10 +157,14 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
     ("annotation.annotator.max_cost", 3.0, NOTHING),
     ("rounds.temperature", 3.0, {"round_weights"}),
     ("rounds.literal", True, {"round_weights"}),
-    ("rounds.start", "continue", {"round_weights", "round_checkpoint"}),
+    ("rounds.start", "continue", {"round_weights", "round_checkpoint", *CHAINED}),
     ("rounds.epochs", 3, {"round_checkpoint"}),
     ("rounds.max_new_tokens", 3, {"round_weights"}),
     ("triggers", [], NOTHING),
+    ("rounds.joint", True, {"round_weights"}),
+    ("rounds.reward", REWARD, NOTHING),
+    ("rounds.judge", JUDGE, NOTHING),
+    ("rounds.collapse", 0.1, NOTHING),
 ]
 #: These change which cells there are; they have tests of their own.
 SHAPES = {

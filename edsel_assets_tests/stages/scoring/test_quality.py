@@ -205,7 +205,7 @@ def test_a_column_of_the_pool_is_taken_as_it_is(tmp_path: Path) -> None:
     assert table["quality"].to_pylist() == [1.0, 7.5, 0.0, 3.0]
     assert table["complexity"].to_pylist() == [4.0, 3.0, 2.0, 1.0]
     lacking = Pool(quality=[1.0, None, 0.0, 3.0], complexity=[4.0, 3.0, 2.0, 1.0])
-    with pytest.raises(ColumnError, match=f"1 of 4 prompts have no quality.*{IDS[1]}"):
+    with pytest.raises(ColumnError, match=rf"1 of 4 prompts have no quality.*{IDS[1]}"):
         quality_scores(study, "column", tmp_path, lacking.sources())
 
 
