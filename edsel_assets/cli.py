@@ -16,6 +16,7 @@ from edsel_assets.study import Study
 
 if TYPE_CHECKING:
     from edsel_assets.planning.cells import Scope
+    from edsel_assets.running.local import Outcome
     from edsel_assets.running.ordering import Desk
 
 app = typer.Typer(
@@ -220,6 +221,34 @@ def import_answers(
 
 
 @app.command()
+def rehearse(
+    study: Annotated[str, typer.Argument(help="Name of a shipped study, or a YAML file.")] = "demo",
+    prompts: Annotated[int, typer.Option(min=40, help="Prompts of the rehearsal's pool.")] = 240,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Benchmark data, laid out as the hub is.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes, as in edsel run.")] = 1,
+    home: HomeOption = None,
+) -> None:
+    """Run the whole of a study on stand-ins, offline and in minutes; then list what the full study needs."""
+    from edsel_assets.planning.cells import Scope
+    from edsel_assets.rehearsal.judge_server import judge_server
+    from edsel_assets.rehearsal.needs import load_with_gaps, needs_of
+    from edsel_assets.rehearsal.scaled import Size
+    from edsel_assets.rehearsal.stand_ins import set_up
+    from edsel_assets.terminal import show_rehearsal
+
+    start = time.perf_counter()
+    full, unset = load_with_gaps(study)
+    folder = _home(home) / "rehearsals" / full.name
+    with judge_server() as judge:
+        rehearsal = set_up(full, folder, Size(prompts=prompts), data, judge)
+        made = _materialize(rehearsal.study, Scope(), folder, workers).made
+    needs = needs_of(full, rehearsal, unset)
+    show_rehearsal(rehearsal, needs, len(made), time.perf_counter() - start)
+
+
+@app.command()
 def studies() -> None:
     """List the shipped studies."""
     from edsel_assets.study import shipped_studies
@@ -291,22 +320,28 @@ def _scope(study: Study, only: str, budgets: list[int] | None, strategies: list[
 
 
 def _make(study: Study, scope: "Scope", home: Path, workers: int, named: str) -> None:
+    from edsel_assets.terminal import show_end
+
+    start = time.perf_counter()
+    outcome = _materialize(study, scope, home, workers)
+    show_end(study, outcome, home, time.perf_counter() - start, named)
+
+
+def _materialize(study: Study, scope: "Scope", home: Path, workers: int) -> "Outcome":
     from edsel_assets.defs.build import build_definitions
     from edsel_assets.planning.ledger import check_store
     from edsel_assets.running.instance import fail_orphaned_runs, open_instance
     from edsel_assets.running.local import materialize
     from edsel_assets.running.workers import WorkerPool, greeting
-    from edsel_assets.terminal import progress, show_end
+    from edsel_assets.terminal import progress
 
-    start = time.perf_counter()
     check_store(home / "store" / study.name)
     with open_instance(home, study.name) as instance:
         fail_orphaned_runs(instance)
         definitions = build_definitions(study, home=home)
         with progress() as listener, WorkerPool(greeting(study, home), workers) as pool:
             chosen = pool if workers > 1 else None
-            outcome = materialize(study, definitions, instance, home, scope, listener, pool=chosen)
-    show_end(study, outcome, home, time.perf_counter() - start, named)
+            return materialize(study, definitions, instance, home, scope, listener, pool=chosen)
 
 
 def _in_own_session(command: list[str], environment: dict[str, str]) -> int:

@@ -1,7 +1,8 @@
 """What a person sees on the terminal: a plan, the progress of a run, its end."""
 
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import typer
 
 from edsel_assets.planning.cells import Cell, cell_path, with_suffix
 from edsel_assets.planning.plan import Plan, Step
+from edsel_assets.rehearsal.needs import Need, State
+from edsel_assets.rehearsal.stand_ins import STUDY_FILE, Rehearsal
 from edsel_assets.running.local import Listener, Outcome
 from edsel_assets.running.progress import listening
 from edsel_assets.study import Study
@@ -109,6 +112,23 @@ def show_plan(found: Plan, every: bool) -> None:
     least = f"for {len(known)} of {len(seconds)} cells " if len(known) < len(seconds) else ""
     if known:
         typer.echo(f"Expected {least}in one process: at most {_duration(sum(known))}, by earlier ledgers.")
+
+
+def show_rehearsal(rehearsal: Rehearsal, needs: Sequence[Need], made: int, seconds: float) -> None:
+    """What was rehearsed, and what the full study needs: what is missing first."""
+    study, folder = rehearsal.study, rehearsal.folder
+    typer.echo(f"Rehearsed {rehearsal.full.name}: {made} cells in {seconds / 60:.1f} min.")
+    report = folder / "store" / study.name / "label_efficiency.html"
+    typer.echo(f"Its report, whose numbers say nothing: {report}")
+    typer.echo(f"Open the UI: edsel ui --study {folder / STUDY_FILE} --home {folder}")
+    typer.echo("The full study:")
+    for need in sorted(needs, key=lambda need: list(State).index(need.state)):
+        typer.echo(f"  {need.state.value:8} {need.what}: {need.text}")
+    counts = Counter(need.state for need in needs)
+    typer.echo(
+        f"{counts[State.MISSING]} things are missing, {counts[State.UNKNOWN]} cannot be checked without a "
+        f"network, {counts[State.HERE]} are here."
+    )
 
 
 def _duration(seconds: float) -> str:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from .definitions import declared_metrics, leaves, runs_code
+
 
 def check_tasks(
     tasks: Sequence[str], include_path: str | Path | None = None, *, allow_code_execution: bool = False
@@ -30,22 +32,61 @@ def check_tasks(
             hint = f"near matches: {', '.join(near)}" if near else "nothing is named like it"
             where = f" or {include_path}" if include_path else ""
             raise ValueError(f"no task {name!r} in lm-eval{where}; {hint}.")
-        if _runs_code(manager, name) and not allow_code_execution:
+        if runs_code(manager, name) and not allow_code_execution:
             raise ValueError(
-                f"task {name!r} runs code that the model writes, on this machine. Set allow_code_execution "
-                "if you want that, and only inside a sandbox."
+                f"task {name!r} runs code that the model writes, and lm-eval has no sandbox for it. Leave it "
+                "out; evaluation.humaneval scores programs in a sandbox."
             )
+
+
+def check_shots(name: str, shots: int | None, include_path: str | Path | None = None) -> None:
+    """Raise ``ValueError`` where a task cannot be given so many examples; it needs no data.
+
+    lm-eval leaves a task that is defined with 0 examples at 0, whatever is asked for.
+    """
+    if not shots:
+        return
+    for leaf, config in leaves(_manager_for((name,), include_path), name):
+        if config.get("num_fewshot") == 0:
+            raise ValueError(
+                f"{leaf} is defined with 0 examples and stays at them; set its num_fewshot to 0."
+            )
+        samples = (config.get("fewshot_config") or {}).get("samples")
+        if isinstance(samples, list) and len(samples) < shots:
+            raise ValueError(
+                f"{leaf} has {len(samples)} examples; {shots} were asked for. Lower num_fewshot."
+            )
+
+
+def metrics_of(name: str, include_path: str | Path | None = None) -> set[str] | None:
+    """The metrics of a task or group as in ``Score``, by its definition; None where that does not say.
+
+    Raises ``ValueError`` for a group or tag that lm-eval gives no score of its own.
+    """
+    return declared_metrics(_manager_for((name,), include_path), name)
 
 
 def shots_by_task(
     tasks: Sequence[str], num_fewshot: int | Mapping[str, int] | None
 ) -> tuple[int | None, ...]:
-    if not isinstance(num_fewshot, Mapping):
-        return (num_fewshot,) * len(tasks)
-    unknown = sorted(set(num_fewshot) - set(tasks))
+    return _by_task("num_fewshot", tasks, num_fewshot)
+
+
+def lengths_by_task(
+    tasks: Sequence[str], max_new_tokens: int | Mapping[str, int] | None
+) -> tuple[int | None, ...]:
+    return _by_task("max_new_tokens", tasks, max_new_tokens)
+
+
+def _by_task(
+    setting: str, tasks: Sequence[str], value: int | Mapping[str, int] | None
+) -> tuple[int | None, ...]:
+    if not isinstance(value, Mapping):
+        return (value,) * len(tasks)
+    unknown = sorted(set(value) - set(tasks))
     if unknown:
-        raise ValueError(f"num_fewshot names {unknown}, which are not among the tasks {list(tasks)}.")
-    return tuple(num_fewshot.get(name) for name in tasks)
+        raise ValueError(f"{setting} names {unknown}, which are not among the tasks {list(tasks)}.")
+    return tuple(value.get(name) for name in tasks)
 
 
 @dataclass(frozen=True)
@@ -67,11 +108,15 @@ def load_tasks(
     include_path: str | None,
     data_directory: str | None,
     shots: tuple[int | None, ...],
+    lengths: tuple[int | None, ...] = (),
 ) -> Suite:
-    """Task objects with their data. ``data_directory`` is the working directory by now, and here a key."""
+    """Task objects with their data. ``data_directory`` is the working directory by now, and here a key.
+
+    ``lengths``: of each task's longest generated answer, None for its own; empty for all their own.
+    """
     manager = _manager_for(tasks, include_path)
     suite = Suite({}, {}, {})
-    for name, shot in zip(tasks, shots, strict=True):
+    for name, shot, length in zip(tasks, shots, lengths or (None,) * len(tasks), strict=True):
         loaded = manager.load([name])
         for task_name, task in loaded["tasks"].items():
             if task_name in suite.tasks:
@@ -79,6 +124,8 @@ def load_tasks(
             default = task.get_config("num_fewshot")
             if default is None or (shot is not None and default != 0):
                 task.set_config(key="num_fewshot", value=shot or 0)
+            if length is not None and task.get_config("output_type") == "generate_until":
+                task.set_config(key="generation_kwargs", value={"max_gen_toks": length}, update=True)
             suite.tasks[task_name] = task
             suite.requested[task_name] = name
         suite.groups.update(loaded.get("groups", {}))
@@ -90,6 +137,7 @@ def data_paths(
     include_path: str | Path | None,
     data_directory: str | Path | None,
     num_fewshot: Mapping[str, int] | None = None,
+    max_new_tokens: Mapping[str, int] | None = None,
 ) -> list[Path]:
     """Local files and folders that the tasks' data sets lie in, absolute; none for those of a hub.
 
@@ -101,6 +149,7 @@ def data_paths(
             path_text(include_path),
             path_text(data_directory),
             shots_by_task(tasks, num_fewshot),
+            lengths_by_task(tasks, max_new_tokens),
         )
         names: set[str] = set()
         for task in suite.tasks.values():
@@ -130,31 +179,6 @@ def _manager(include_path: str | None, defaults: bool) -> Any:
         from lm_eval.tasks import TaskManager
 
         return TaskManager(include_path=include_path, include_defaults=defaults)
-
-
-def _runs_code(manager: Any, name: str) -> bool:
-    """Whether a task, or any task below this group or tag, is marked as unsafe in its definition."""
-    from lm_eval.tasks._index import Kind
-    from lm_eval.tasks._yaml_loader import load_yaml
-
-    index, seen, waiting = manager.task_index, set(), [name]
-    while waiting:
-        name = waiting.pop()
-        if name in seen or name not in index:
-            continue
-        seen.add(name)
-        entry = index[name]
-        config = entry.cfg or {}
-        if entry.yaml_path is not None:
-            config = load_yaml(entry.yaml_path, resolve_func=False, recursive=True)
-        if entry.kind == Kind.TAG:
-            waiting += [other for other, found in index.items() if name in found.tags]
-        elif entry.kind == Kind.GROUP:
-            members = config.get("task") or []
-            waiting += [m if isinstance(m, str) else m.get("task", "") for m in members]
-        elif config.get("unsafe_code"):
-            return True
-    return False
 
 
 def path_text(path: str | Path | None) -> str | None:
@@ -205,3 +229,8 @@ def in_directory(folder: str | Path | None) -> Iterator[None]:
         os.chdir(before)
         if not bars:
             datasets.enable_progress_bars()
+
+
+def task_index(tasks: Sequence[str], include_path: str | Path | None = None) -> Any:
+    """lm-eval's manager of the definitions in which all of ``tasks`` are found."""
+    return _manager_for(tuple(tasks), include_path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -44,20 +44,29 @@ def _row_name(row: Any) -> str:
 
 def primary_metrics(scores: pd.DataFrame, primary: Mapping[str, str]) -> dict[str, str]:
     """The metric read of each task: that of ``primary``, else the first of PREFERRED_METRICS it has."""
-    chosen = {}
-    for task, rows in scores.groupby("task", sort=True):
-        present = sorted(set(rows["metric"]))
-        preferred = [m for m in PREFERRED_METRICS if m in present]
-        wanted = primary.get(str(task)) or (present[0] if len(present) == 1 else next(iter(preferred), None))
-        filtered = [m for m in present if m.partition(",")[0] == wanted]
-        if wanted not in present and len(filtered) == 1:
-            wanted = filtered[0]  # the metric after its only filter
-        if wanted not in present:
-            raise ValueError(
-                f"Task {task} has the metrics {', '.join(present)}; "
-                + (f"{wanted} is not one." if wanted else "name its primary one with primary.")
-            )
-        chosen[str(task)] = str(wanted)
+    return {
+        str(task): primary_metric(str(task), set(rows["metric"]), primary.get(str(task)))
+        for task, rows in scores.groupby("task", sort=True)
+    }
+
+
+def primary_metric(task: str, metrics: Collection[str], wanted: str | None) -> str:
+    """The metric read of a task that has ``metrics``: the wanted one, with or without its only filter.
+
+    Raises:
+        ValueError: it has no such metric, or none is wanted and none of its metrics is preferred.
+    """
+    present = sorted(metrics)
+    preferred = [metric for metric in PREFERRED_METRICS if metric in present]
+    chosen = wanted or (present[0] if len(present) == 1 else next(iter(preferred), None))
+    filtered = [metric for metric in present if metric.partition(",")[0] == chosen]
+    if chosen not in present and len(filtered) == 1:
+        chosen = filtered[0]
+    if chosen is None or chosen not in present:
+        raise ValueError(
+            f"Task {task} has the metrics {', '.join(present)}; "
+            + (f"{chosen} is not one." if chosen else "name its primary one with primary.")
+        )
     return chosen
 
 

@@ -1,0 +1,87 @@
+"""What the YAML files of lm-eval's tasks say, read without their data and without running their functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+
+def leaves(manager: Any, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each task below a task, group or tag, once: its name and its definition."""
+    from lm_eval.tasks._index import Kind
+
+    index, seen, waiting = manager.task_index, set(), [name]
+    while waiting:
+        name = waiting.pop()
+        if name in seen or name not in index:
+            continue
+        seen.add(name)
+        kind = index[name].kind
+        if kind == Kind.TAG:
+            waiting += [other for other, found in index.items() if name in found.tags]
+        elif kind == Kind.GROUP:
+            members = definition(manager, name).get("task") or []
+            waiting += [m if isinstance(m, str) else m.get("task", "") for m in members]
+        else:
+            yield name, definition(manager, name)
+
+
+def definition(manager: Any, name: str) -> dict[str, Any]:
+    """The definition of a task or group, with those that it includes; functions are left as text."""
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    entry = manager.task_index[name]
+    if entry.yaml_path is None:
+        return entry.cfg or {}
+    return load_yaml(entry.yaml_path, resolve_func=False, recursive=True)
+
+
+def runs_code(manager: Any, name: str) -> bool:
+    """Whether a task, or any task below this group or tag, is marked as unsafe in its definition."""
+    return any(config.get("unsafe_code") for _, config in leaves(manager, name))
+
+
+def declared_metrics(manager: Any, name: str) -> set[str] | None:
+    """The metrics of a task or group as in ``Score``; None for a task that is written in Python.
+
+    Raises ``ValueError`` for a group or tag that lm-eval gives no score of its own.
+    """
+    from lm_eval.tasks._index import Kind
+
+    kind = manager.task_index[name].kind
+    if kind == Kind.PY_TASK:
+        return None
+    config = definition(manager, name)
+    if kind == Kind.TAG or (kind == Kind.GROUP and not config.get("aggregate_metric_list")):
+        members = sorted(leaf for leaf, _ in leaves(manager, name))
+        raise ValueError(
+            f"{name} is a group that has no score of its own. Name its tasks: {', '.join(members[:5])}"
+            f"{', ...' if len(members) > 5 else ''}."
+        )
+    if kind == Kind.GROUP:
+        listed = config["aggregate_metric_list"]
+        return _named(
+            (entry["metric"], filtered)
+            for entry in ([listed] if isinstance(listed, dict) else listed)
+            for filtered in _as_list(entry.get("filter_list", "none"))
+        )
+    filters = [entry["name"] for entry in config.get("filter_list") or [{"name": "none"}]]
+    return _named((metric, filtered) for metric in _task_metrics(config) for filtered in filters)
+
+
+def _task_metrics(config: dict[str, Any]) -> list[str]:
+    from lm_eval.api.registry import DEFAULT_METRIC_REGISTRY
+
+    listed = config.get("metric_list")
+    if listed:
+        return [str(entry["metric"]) for entry in listed]
+    return list(DEFAULT_METRIC_REGISTRY.get(config.get("output_type", "generate_until"), []))
+
+
+def _named(pairs: Any) -> set[str]:
+    """As in ``Score``: the filter after a comma, but for the filter ``none``."""
+    return {metric if filtered == "none" else f"{metric},{filtered}" for metric, filtered in pairs}
+
+
+def _as_list(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)

@@ -1,0 +1,177 @@
+"""What a rehearsal reads, made in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from edsel_assets.demo import DEMO, local_path
+from edsel_assets.pools import PoolError, PoolSource, read_pool
+from edsel_assets.rehearsal.definitions import Tasks, write_tasks
+from edsel_assets.rehearsal.made_up import problem, sums
+from edsel_assets.rehearsal.mistakes import mistakes
+from edsel_assets.rehearsal.pool import PoolFacts, far_away, few_prompts, read_facts
+from edsel_assets.rehearsal.scaled import Size, StandIns, rehearsed, sections
+from edsel_assets.store import write_table
+from edsel_assets.study import Study
+
+#: The rehearsal's study; a folder that holds it is one that a rehearsal may empty.
+STUDY_FILE = "rehearsal.yaml"
+_ANNOTATED = 4
+
+
+class CannotWork(ValueError):
+    """A study with mistakes: every one at once."""
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """A study that can be run now, and what is known of the full one.
+
+    Attributes:
+        full: the study that is rehearsed. ``study``: the rehearsal. ``folder``: its home.
+        pool: the full study's pool; None where it is not there, for the reason ``no_pool``.
+        tasks: what became of the full study's tasks.
+    """
+
+    full: Study
+    study: Study
+    folder: Path
+    pool: PoolFacts | None
+    no_pool: str
+    tasks: Tasks
+
+
+def set_up(study: Study, folder: Path, size: Size, data: Path | None, judge: str | None) -> Rehearsal:
+    """Make the stand-ins of ``study`` in ``folder``, which is emptied first.
+
+    Args:
+        data: folder of benchmark data laid out as the hub is; the study's own by default.
+        judge: address of the judge that stands in.
+
+    Raises:
+        CannotWork: for a study with mistakes; nothing is written then.
+        ValueError: where ``folder`` is another's, or its budgets do not fit the few prompts.
+    """
+    facts, no_pool = _facts(study)
+    wrong = mistakes(study, facts)
+    if wrong:
+        raise CannotWork(" ".join(f"({number}) {text}" for number, text in enumerate(wrong, start=1)))
+    _empty(folder)
+    data = data or _local_data(study)
+    tasks = write_tasks(study, size, data, folder / "tasks")
+    table = few_prompts(facts, size.prompts)
+    write_table(folder / "pool.parquet", table)
+    ids = read_pool(PoolSource(folder / "pool.parquet")).table["prompt_id"].to_pylist()
+    kinds = {type(section).__name__ for section in sections(study)}
+    stand_ins = StandIns(
+        pool=str(folder / "pool.parquet"),
+        prompts=len(ids),
+        columns=tuple(table.column_names),
+        annotations=_annotations(study, table, folder),
+        tasks=str(folder / "tasks") if tasks.names else None,
+        task_names=tasks.names,
+        # A folder here also keeps lm-eval off the network.
+        data=str((data if data is not None and tasks.own else folder / "tasks").absolute()),
+        instructions=_instructions(size, folder) if "JudgeSettings" in kinds else None,
+        problems=_problems(folder) if "HumanEvalSettings" in kinds and runs_programs() else None,
+        scores=_scores(study, ids, folder),
+        reward_model=_reward_model(folder) if "RewardSettings" in kinds else None,
+        judge=judge,
+        whole_pool=None if facts is None else facts.prompts,
+    )
+    small = rehearsed(study, size, stand_ins)
+    text = yaml.safe_dump(small.model_dump(mode="json", exclude_unset=True), sort_keys=False)
+    (folder / STUDY_FILE).write_text(text, encoding="utf-8")
+    return Rehearsal(study, small, folder, facts, no_pool, tasks)
+
+
+def _facts(study: Study) -> tuple[PoolFacts | None, str]:
+    """What is known of the pool, or why nothing is."""
+    try:
+        unread = far_away(study.pool)
+        if unread:
+            return None, f"{', '.join(unread)} cannot be looked at offline"
+        return read_facts(study.pool), ""
+    except (PoolError, OSError) as error:
+        return None, " ".join(str(error).split())
+
+
+def _local_data(study: Study) -> Path | None:
+    named = study.evaluation.data_directory
+    return Path(named) if named and Path(named).is_dir() else None
+
+
+def _empty(folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / STUDY_FILE).is_file():
+            raise ValueError(f"{folder} is not empty and holds no rehearsal. Name another folder.")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / STUDY_FILE).touch()
+
+
+def _annotations(study: Study, table: Any, folder: Path) -> str | None:
+    if study.pool.annotations is None:
+        return None
+    rows = table.select(["prompt", "response"]).slice(0, _ANNOTATED).to_pylist()
+    path = folder / "annotations.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def _instructions(size: Size, folder: Path) -> str:
+    path = folder / "instructions.json"
+    rows = [{"instruction": item.question} for item in sums(size.items)]
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    return str(path)
+
+
+def _problems(folder: Path) -> str:
+    import pyarrow as pa
+
+    path = folder / "problems" / "test.parquet"
+    path.parent.mkdir()
+    write_table(path, pa.Table.from_pylist([problem()]))
+    return str(path.parent)
+
+
+def runs_programs() -> bool:
+    """Whether this system gives the isolation in which programs may run."""
+    from edsel_assets.llm import sandbox_refusal
+
+    return sandbox_refusal() is None
+
+
+def _scores(study: Study, ids: list[str], folder: Path) -> str | None:
+    """A made-up quality for each prompt, in the columns that the study reads."""
+    import pyarrow as pa
+
+    quality = study.quality
+    if getattr(quality, "file", None) is None:
+        return None
+    names = [name for name in (quality.column, quality.complexity_column) if name]  # type: ignore[attr-defined]
+    values = [int(prompt_id[:4], 16) / 0xFFFF for prompt_id in ids]
+    path = folder / "scores.parquet"
+    write_table(path, pa.table({"prompt_id": ids, **dict.fromkeys(names, values)}))
+    return str(path)
+
+
+def _reward_model(folder: Path) -> str:
+    """A tiny Llama with random weights that gives a text one number, with the demo's tokenizer."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForSequenceClassification
+
+    path, demo = folder / "reward_model", local_path(DEMO, "model")
+    tokenizer = AutoTokenizer.from_pretrained(demo)
+    config = LlamaConfig.from_pretrained(demo, num_hidden_layers=1, num_labels=1)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        LlamaForSequenceClassification(config).save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return str(path)
