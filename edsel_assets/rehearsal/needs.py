@@ -20,6 +20,7 @@ from edsel_assets.rehearsal.stand_ins import Rehearsal
 from edsel_assets.study import Study
 
 _GPU_BYTES = 80e9  # of an A100 or H100
+_UNSET = "/unset/"  # where no file is
 _KEYS = {"openai": "OPENAI_API_KEY", "cohere": "COHERE_API_KEY"}
 
 
@@ -45,7 +46,7 @@ class Need:
 def load_with_gaps(name: str) -> tuple[Study, list[str]]:
     """A study, and the environment variables that it lacks, for each of which a place that is not there."""
     unset = Study.unset_variables(name)
-    return Study.load(name, {**os.environ, **{variable: f"/unset/{variable}" for variable in unset}}), unset
+    return Study.load(name, {**os.environ, **{variable: f"{_UNSET}{variable}" for variable in unset}}), unset
 
 
 def needs_of(study: Study, rehearsal: Rehearsal, unset: list[str]) -> list[Need]:
@@ -59,8 +60,9 @@ def needs_of(study: Study, rehearsal: Rehearsal, unset: list[str]) -> list[Need]
 def _pool(study: Study, rehearsal: Rehearsal) -> Iterator[Need]:
     facts = rehearsal.pool
     if facts is None:
-        state = State.UNKNOWN if "offline" in rehearsal.no_pool else State.MISSING
-        yield Need(state, "pool", f"{rehearsal.no_pool}; rehearsed on made-up prompts")
+        state = State.UNKNOWN if rehearsal.pool_is_far else State.MISSING
+        why = "its place is not known" if _UNSET in rehearsal.no_pool else rehearsal.no_pool
+        yield Need(state, "pool", f"{why.removesuffix('.')}; rehearsed on made-up prompts")
         return
     yield Need(State.HERE, "pool", f"{facts.prompts} prompts, {facts.answered} of them answered")
     if facts.answered < facts.prompts:

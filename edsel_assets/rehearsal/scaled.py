@@ -138,7 +138,12 @@ class _Numbers:
 
 
 def assumed_pool(study: Study) -> int:
-    """How many prompts a pool that is not there is taken to have: a tenth more than the study asks for."""
+    """How many prompts a pool that is not there is taken to have.
+
+    As many as ``pool.limit`` keeps; without a limit a tenth more than the study asks for.
+    """
+    if study.pool.limit is not None:
+        return study.pool.limit
     return max(round(1.1 * study.selection.every_budget[-1]), *study.clustering.counts)
 
 

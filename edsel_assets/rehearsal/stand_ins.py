@@ -35,7 +35,8 @@ class Rehearsal:
 
     Attributes:
         full: the study that is rehearsed. ``study``: the rehearsal. ``folder``: its home.
-        pool: the full study's pool; None where it is not there, for the reason ``no_pool``.
+        pool: the full study's pool; None where it is not there, for the reason ``no_pool``, or where only a
+            network would tell (``pool_is_far``).
         tasks: what became of the full study's tasks.
     """
 
@@ -44,6 +45,7 @@ class Rehearsal:
     folder: Path
     pool: PoolFacts | None
     no_pool: str
+    pool_is_far: bool
     tasks: Tasks
 
 
@@ -58,7 +60,7 @@ def set_up(study: Study, folder: Path, size: Size, data: Path | None, judge: str
         CannotWork: for a study with mistakes; nothing is written then.
         ValueError: where ``folder`` is another's, or its budgets do not fit the few prompts.
     """
-    facts, no_pool = _facts(study)
+    facts, no_pool, far = _facts(study)
     wrong = mistakes(study, facts)
     if wrong:
         raise CannotWork(" ".join(f"({number}) {text}" for number, text in enumerate(wrong, start=1)))
@@ -88,18 +90,18 @@ def set_up(study: Study, folder: Path, size: Size, data: Path | None, judge: str
     small = rehearsed(study, size, stand_ins)
     text = yaml.safe_dump(small.model_dump(mode="json", exclude_unset=True), sort_keys=False)
     (folder / STUDY_FILE).write_text(text, encoding="utf-8")
-    return Rehearsal(study, small, folder, facts, no_pool, tasks)
+    return Rehearsal(study, small, folder, facts, no_pool, far, tasks)
 
 
-def _facts(study: Study) -> tuple[PoolFacts | None, str]:
-    """What is known of the pool, or why nothing is."""
+def _facts(study: Study) -> tuple[PoolFacts | None, str, bool]:
+    """What is known of the pool, or why nothing is, and whether a network would tell."""
     try:
         unread = far_away(study.pool)
         if unread:
-            return None, f"{', '.join(unread)} cannot be looked at offline"
-        return read_facts(study.pool), ""
+            return None, f"{', '.join(unread)} cannot be looked at without a network", True
+        return read_facts(study.pool), "", False
     except (PoolError, OSError) as error:
-        return None, " ".join(str(error).split())
+        return None, " ".join(str(error).split()), False
 
 
 def _local_data(study: Study) -> Path | None:

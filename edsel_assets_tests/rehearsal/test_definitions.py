@@ -85,7 +85,7 @@ def test_definitions_are_the_tasks_own_but_for_data_and_length(papers) -> None:
     from lm_eval.tasks import TaskManager
     from lm_eval.tasks._yaml_loader import load_yaml
 
-    folder, found = papers
+    folder, _ = papers
     whole = TaskManager().task_index
     differs = {"dataset_kwargs", "custom_dataset", "generation_kwargs"}
     for file in folder.glob("*.yaml"):
@@ -148,7 +148,10 @@ def test_a_task_of_unknown_columns_reads_plain_items(tmp_path) -> None:
     assert found.made_up == ["mine"]
     task = loaded(tmp_path / "made", "mine", shots=3)["mine"]
     doc = next(iter(task.eval_docs))
-    assert (task.doc_to_text(doc), task.doc_to_choice(doc)) == ("What is 1 + 2?\nAnswer:", ["3", "4", "5", "6"])
+    assert (task.doc_to_text(doc), task.doc_to_choice(doc)) == (
+        "What is 1 + 2?\nAnswer:",
+        ["3", "4", "5", "6"],
+    )
     assert [entry["metric"] for entry in task.get_config("metric_list")] == ["acc", "acc_norm"]
 
 

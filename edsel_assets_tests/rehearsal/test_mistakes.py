@@ -51,7 +51,7 @@ def test_a_study_with_mistakes_is_not_rehearsed(tmp_path) -> None:
             "include_path": "builtin:demo",
         }
     )
-    with pytest.raises(CannotWork, match=r"\(1\) evaluation.tasks: Task edsel_demo_choice has the metrics acc"):
+    with pytest.raises(CannotWork, match=r"\(1\) evaluation.tasks: Task edsel_demo_choice has"):
         set_up(study, tmp_path / "home", Size(), None, None)
     assert not (tmp_path / "home").exists()
 
