@@ -20,6 +20,7 @@ from edsel_assets.rehearsal.stand_ins import Rehearsal
 from edsel_assets.study import Study
 
 _GPU_BYTES = 80e9  # of an A100 or H100
+_JUDGES = ("JudgeSettings", "JudgeModel")
 _UNSET = "/unset/"  # where no file is
 _KEYS = {"openai": "OPENAI_API_KEY", "cohere": "COHERE_API_KEY"}
 
@@ -222,6 +223,12 @@ def _replaced(study: Study, rehearsal: Rehearsal) -> Iterator[Need]:
         yield Need(State.REPLACED, "task", f"{name} ran on made-up items of its form")
     for name, reason in tasks.left_out.items():
         yield Need(State.REPLACED, "task", f"{name} was left out: {reason}")
+    if any(type(section).__name__ in _JUDGES for section in sections(study)):
+        yield Need(State.REPLACED, "judge", "a server of this machine stood in, which decides by a hash")
+    if getattr(study.evaluation, "humaneval", None) is not None:
+        left_out = getattr(rehearsal.study.evaluation, "humaneval", None) is None
+        how = "was left out: this system does not isolate programs" if left_out else "ran on one problem"
+        yield Need(State.REPLACED, "programs", f"HumanEval {how}")
     if any(e.source != "model" for e in (study.embeddings, *study.other_embeddings.values())):
         yield Need(State.REPLACED, "embeddings", "the tiny model's stood in for those of other models")
     if tuning.method == "qlora":

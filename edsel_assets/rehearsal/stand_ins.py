@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,8 +81,8 @@ def set_up(study: Study, folder: Path, size: Size, data: Path | None, judge: str
         task_names=tasks.names,
         # A folder here also keeps lm-eval off the network.
         data=str((data if data is not None and tasks.own else folder / "tasks").absolute()),
-        instructions=_instructions(size, folder) if "JudgeSettings" in kinds else None,
-        problems=_problems(folder) if "HumanEvalSettings" in kinds and runs_programs() else None,
+        instructions=_at_hand(study, "instructions") or _instructions(size, folder),
+        problems=_at_hand(study, "problems") or _problems(folder) if runs_programs(kinds) else None,
         scores=_scores(study, ids, folder),
         reward_model=_reward_model(folder) if "RewardSettings" in kinds else None,
         judge=judge,
@@ -143,11 +144,19 @@ def _problems(folder: Path) -> str:
     return str(path.parent)
 
 
-def runs_programs() -> bool:
-    """Whether this system gives the isolation in which programs may run."""
+def runs_programs(kinds: Collection[str]) -> bool:
+    """Whether a study with sections of these kinds runs programs, and this system isolates them."""
     from edsel_assets.llm import sandbox_refusal
 
-    return sandbox_refusal() is None
+    return "HumanEvalSettings" in kinds and sandbox_refusal() is None
+
+
+def _at_hand(study: Study, name: str) -> str | None:
+    """The file that the study names so, where it is on this machine."""
+    named = [
+        getattr(section, name) for section in sections(study) if isinstance(getattr(section, name, None), str)
+    ]
+    return next((each for each in named if Path(each).expanduser().exists()), None)
 
 
 def _scores(study: Study, ids: list[str], folder: Path) -> str | None:
