@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 # Nothing heavier of edsel is imported here: Ctrl-C is answered as soon as ``main`` begins.
 from edsel_assets.cli.diff import diff
 from edsel_assets.cli.options import HomeOption, StudyOption
+from edsel_assets.cli.rehearse import rehearse
 
 if TYPE_CHECKING:
     from edsel_assets.planning.cells import Scope
@@ -262,6 +263,9 @@ def answer(
     )
 
 
+app.command()(rehearse)
+
+
 @app.command()
 def studies() -> None:
     """List the shipped studies."""
@@ -342,23 +346,11 @@ def _scope(study: "Study", only: str, budgets: list[int] | None, strategies: lis
 
 
 def _make(study: "Study", scope: "Scope", typed: Path | None, workers: int, named: str) -> None:
-    from edsel_assets.defs.build import build_definitions
+    from edsel_assets.cli.making import make
     from edsel_assets.next_steps import Finished, show_end
-    from edsel_assets.planning.ledger import check_store
-    from edsel_assets.running.instance import fail_orphaned_runs, open_instance, prompts_read
-    from edsel_assets.running.local import materialize
-    from edsel_assets.running.workers import WorkerPool, greeting
-    from edsel_assets.terminal import progress
 
     start, home = time.perf_counter(), _home(typed)
-    check_store(home / "store" / study.name)
-    with open_instance(home, study.name) as instance:
-        fail_orphaned_runs(instance)
-        definitions = build_definitions(study, home=home)
-        with progress() as listener, WorkerPool(greeting(study, home), workers) as pool:
-            chosen = pool if workers > 1 else None
-            outcome = materialize(study, definitions, instance, home, scope, listener, pool=chosen)
-        read = prompts_read(instance, {cell.asset for cell in outcome.made})
+    outcome, read = make(study, scope, home, workers)
     seconds = time.perf_counter() - start
     show_end(Finished(study, outcome, home, typed is not None, named, read, seconds))
 

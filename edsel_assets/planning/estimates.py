@@ -28,7 +28,7 @@ def seconds_from_tokens(study: Study, root: Path, lineage: Lineage, cell: Cell) 
         root: the study's store, whose pool tells the mean length of a prompt.
     """
     tokens = _tokens(study, root, lineage, cell)
-    weights = _weights(model_path(study))
+    weights = model_weights(model_path(study))
     if tokens is None or weights is None:
         return None
     per_token = _TRAINING if cell.kind in _TRAINED else _FORWARD
@@ -70,7 +70,7 @@ def _mean_lengths(root: Path) -> tuple[int, float, float] | None:
     return pool.num_rows, prompt, response
 
 
-def _weights(path: str) -> float | None:
+def model_weights(path: str) -> float | None:
     """Number of weights of a local model, by its files' headers or sizes."""
     folder = Path(path)
     files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []

@@ -50,6 +50,7 @@ def problems(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
             yield from _scorer(study, place)
     if _TRAINED & set(kinds):
         yield from _training(study)
+        yield from training_mistakes(study)
     if _SCORED & set(kinds):
         yield from _tasks(study)
     judge = study.evaluation.judge
@@ -166,6 +167,11 @@ def _training(study: Study) -> Iterator[str]:
     tuning = study.finetuning
     if tuning.method == "qlora" and not has_gpu():
         yield "finetuning.method: qlora needs an NVIDIA GPU, and this machine shows none. Use lora."
+
+
+def training_mistakes(study: Study) -> Iterator[str]:
+    """Settings of finetuning that work on no machine."""
+    tuning = study.finetuning
     if tuning.launcher is None and (tuning.processes > 1 or tuning.fsdp):
         yield (
             f"finetuning.processes: {tuning.processes}, fsdp: {tuning.fsdp} need the setting "

@@ -11,7 +11,7 @@ import math
 import os
 import re
 import reprlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -43,15 +43,20 @@ class StudyError(ValueError):
     """A study that cannot be used: which rule, which value, what to do."""
 
 
-def load_study(model: type[Model], name_or_path: str | Path, shipped: Path) -> Model:
+def load_study(
+    model: type[Model], name_or_path: str | Path, shipped: Path, variables: Mapping[str, str] | None = None
+) -> Model:
     """The study of that name in the folder ``shipped``, or in that YAML file, as a ``model``.
+
+    Args:
+        variables: the environment; the process's own by default.
 
     Raises:
         StudyError: no such study, not YAML, an unknown setting, a value out of range, a secret.
     """
     path = _find(name_or_path, shipped)
     try:
-        text = _expand(_decoded(_bytes(path)))
+        text = _expand(_decoded(_bytes(path)), os.environ if variables is None else variables)
         content, lines = parse(text)
         _check_top(content, model)
         refuse_secrets(content, lines)
@@ -68,6 +73,22 @@ def load_study(model: type[Model], name_or_path: str | Path, shipped: Path) -> M
     if reasons:
         raise StudyError(_one_line(f"{path}: " + "; ".join(_first(reasons))))
     return study
+
+
+def unset_variables(name_or_path: str | Path, shipped: Path) -> list[str]:
+    """Environment variables that a study's file needs, which are not set.
+
+    Raises:
+        StudyError: no such study, or a file that is no text.
+    """
+    path = _find(name_or_path, shipped)
+    try:
+        text = _decoded(_bytes(path))
+    except SettingsError as error:
+        raise StudyError(_one_line(f"{path}: {error}.")) from None
+    used = [line for line in text.split("\n") if not line.lstrip().startswith("#")]
+    needed = [match[1] for line in used for match in _VARIABLE.finditer(line) if match[2] is None]
+    return [name for name in dict.fromkeys(needed) if name not in os.environ]
 
 
 def _find(name_or_path: str | Path, shipped: Path) -> Path:
@@ -111,14 +132,14 @@ def _decoded(data: bytes) -> str:
         raise SettingsError(reason, line) from error
 
 
-def _expand(text: str) -> str:
+def _expand(text: str, variables: Mapping[str, str]) -> str:
     """``text`` with ${VARIABLE} replaced outside comments; a missing one without default is an error."""
 
     lines = text.split("\n")
     for i, line in enumerate(lines):
 
         def value(match: re.Match[str], number: int = i + 1) -> str:
-            found = os.environ.get(match[1], match[2])
+            found = variables.get(match[1], match[2])
             if found is None:
                 reason = f"needs the environment variable {match[1]}; set it and run again"
                 raise SettingsError(reason, number)

@@ -6,6 +6,7 @@ the YAML may use ``${VARIABLE}`` or ``${VARIABLE:-default}`` from the environmen
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -17,7 +18,7 @@ from edsel_assets.selection.strategies import STRATEGIES
 from edsel_assets.selection.strategy import QUALITY, Strategy
 from edsel_assets.study.base import Name, PlainName, Settings
 from edsel_assets.study.choosing import AnnotationSettings, RoundsSettings, SelectionSettings, VariantSettings
-from edsel_assets.study.file import load_study
+from edsel_assets.study.file import load_study, unset_variables
 from edsel_assets.study.inputs import EmbeddingSettings, ForwardSettings, ModelSettings, PoolSettings
 from edsel_assets.study.scorers import QualitySettings
 from edsel_assets.study.signals import ClusteringSettings, UncertaintySettings
@@ -144,13 +145,21 @@ class Study(Settings):
         return f"{budget_key(self.selection.budgets_for(self.control)[-1])}|{trial_key(self.control, 0)}"
 
     @classmethod
-    def load(cls, name_or_path: str | Path) -> "Study":
+    def load(cls, name_or_path: str | Path, variables: Mapping[str, str] | None = None) -> "Study":
         """The study of that name shipped with edsel, or in that YAML file.
+
+        Args:
+            variables: the environment; the process's own by default.
 
         Raises:
             StudyError: no such study, not YAML, an unknown field, a value out of range.
         """
-        return load_study(cls, name_or_path, Path(str(resources.files("edsel_assets") / "studies")))
+        return load_study(cls, name_or_path, _shipped(), variables)
+
+    @staticmethod
+    def unset_variables(name_or_path: str | Path) -> list[str]:
+        """Environment variables that a study's file needs, which are not set."""
+        return unset_variables(name_or_path, _shipped())
 
     @classmethod
     def from_env(cls) -> "Study":
@@ -200,5 +209,8 @@ class Study(Settings):
 
 def shipped_studies() -> list[str]:
     """Names of the studies in the package."""
-    folder = resources.files("edsel_assets") / "studies"
-    return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    return sorted(path.stem for path in _shipped().glob("*.yaml"))
+
+
+def _shipped() -> Path:
+    return Path(str(resources.files("edsel_assets") / "studies"))

@@ -250,3 +250,8 @@ def in_directory(folder: str | Path | None) -> Iterator[None]:
         os.chdir(before)
         if not bars:
             datasets.enable_progress_bars()
+
+
+def task_index(tasks: Sequence[str], include_path: str | Path | None = None) -> Any:
+    """lm-eval's manager of the definitions in which all of ``tasks`` are found."""
+    return _manager_for(tuple(tasks), include_path)

@@ -1,0 +1,26 @@
+"""Make what is missing or stale of a study: what ``edsel run`` and ``edsel rehearse`` share."""
+
+from pathlib import Path
+
+from edsel_assets.planning.cells import Scope
+from edsel_assets.running.local import Outcome
+from edsel_assets.study import Study
+
+
+def make(study: Study, scope: Scope, home: Path, workers: int) -> tuple[Outcome, dict[str, tuple[int, int]]]:
+    """What was made, and the prompts that the model read, new and before, by asset."""
+    from edsel_assets.defs.build import build_definitions
+    from edsel_assets.planning.ledger import check_store
+    from edsel_assets.running.instance import fail_orphaned_runs, open_instance, prompts_read
+    from edsel_assets.running.local import materialize
+    from edsel_assets.running.workers import WorkerPool, greeting
+    from edsel_assets.terminal import progress
+
+    check_store(home / "store" / study.name)
+    with open_instance(home, study.name) as instance:
+        fail_orphaned_runs(instance)
+        definitions = build_definitions(study, home=home)
+        with progress() as listener, WorkerPool(greeting(study, home), workers) as pool:
+            chosen = pool if workers > 1 else None
+            outcome = materialize(study, definitions, instance, home, scope, listener, pool=chosen)
+        return outcome, prompts_read(instance, {cell.asset for cell in outcome.made})

@@ -1,0 +1,190 @@
+"""What a full study takes, by stated formulas: tokens, operations, memory. Coarse: it tells hours from weeks.
+
+Symbols: P weights of the base model, of which T are trained; h its width, L its layers, V its vocabulary.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edsel_assets.planning.estimates import GPU_RATE, model_weights
+from edsel_assets.planning.external import model_path
+from edsel_assets.rehearsal.pool import PoolFacts
+from edsel_assets.rehearsal.scaled import assumed_pool
+from edsel_assets.study import Study
+
+_CHARACTERS_PER_TOKEN = 4
+#: Tokens of a prompt and of a response where there is no pool to tell.
+_ASSUMED_PROMPT, _ASSUMED_RESPONSE = 200, 150
+_USUAL_LAYERS = 32
+_LINEAR_PER_LAYER = 7  # of a Llama
+_MICRO_BATCH = 16_384  # tokens, where the study does not say
+_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "auto": 2}
+#: A100-hours of a trial with its evaluation by budget, LoRA on 7B (Bhatt et al. 2024, Section 5).
+_PAPER_BUDGETS, _PAPER_HOURS = (30_000, 45_000, 90_000), (9.0, 15.0, 24.0)
+PAPER_EMBEDDING_HOURS = 12.0
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Prompts of the pool, mean tokens of a prompt and of a response; ``assumed`` where it is not here."""
+
+    prompts: int
+    prompt: float
+    response: float
+    assumed: bool
+
+    @classmethod
+    def of(cls, study: Study, pool: PoolFacts | None) -> Lengths:
+        if pool is None:
+            return cls(assumed_pool(study), _ASSUMED_PROMPT, _ASSUMED_RESPONSE, True)
+        prompt = pool.prompt_characters / _CHARACTERS_PER_TOKEN
+        return cls(pool.prompts, prompt, pool.response_characters / _CHARACTERS_PER_TOKEN, assumed=False)
+
+
+def trials(study: Study) -> list[tuple[str, int]]:
+    """(strategy, budget) of every trial of the study."""
+    selection = study.selection
+    return [
+        (name, budget)
+        for name in selection.names
+        for budget in selection.budgets_for(name)
+        for _ in study.seeds(name)
+    ]
+
+
+def read_tokens(study: Study, lengths: Lengths) -> float:
+    """Tokens that the base model reads and writes over the pool, for signals and embeddings of its own."""
+    prompt = min(lengths.prompt, study.forward.max_prompt_tokens)
+    passes = prompt + study.forward.max_new_tokens
+    for embeddings in (study.embeddings, *study.other_embeddings.values()):
+        if embeddings.source == "model" and embeddings.input == "prompt_response":
+            passes += min(lengths.prompt + lengths.response, study.forward.max_prompt_tokens)
+    return lengths.prompts * passes
+
+
+def trained_tokens(study: Study, lengths: Lengths) -> float:
+    """Tokens that trials and rounds are trained on, once for each epoch."""
+    tuning, rounds = study.finetuning, study.rounds
+    example = min(lengths.prompt + lengths.response, tuning.max_length)
+    total = 0.0
+    for name, budget in trials(study):
+        total += budget * tuning.epochs * example
+        if study.strategy(name).iterative:
+            shares = [1 if rounds.start == "continue" else number for number in range(1, rounds.rounds + 1)]
+            total += budget / rounds.rounds * sum(shares) * rounds.epochs * example
+    return total
+
+
+def embedded_tokens(study: Study, lengths: Lengths) -> float:
+    """Tokens that embedding models other than the base model read."""
+    return sum(
+        lengths.prompts * (lengths.prompt + lengths.response * (embeddings.input == "prompt_response"))
+        for embeddings in (study.embeddings, *study.other_embeddings.values())
+        if embeddings.source != "model"
+    )
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Of the base model; ``source`` says how it is known."""
+
+    weights: float
+    width: int
+    layers: int
+    vocabulary: int
+    source: str
+
+    @classmethod
+    def of(cls, study: Study) -> Shape | None:
+        """From the model's files, else from the size in its name (``7b``); None where neither tells."""
+        path = model_path(study)
+        weights, source = model_weights(path), "its files"
+        if weights is None:
+            weights, source = _size_in_name(study.model.path), "its name"
+        if weights is None:
+            return None
+        config = _config(Path(path))
+        layers = int(config.get("num_hidden_layers", _USUAL_LAYERS))
+        width = int(config.get("hidden_size", math.sqrt(weights / (12 * layers))))
+        return cls(weights, width, layers, int(config.get("vocab_size", 32_000)), source)
+
+
+def _config(folder: Path) -> dict[str, int]:
+    file = folder / "config.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def _size_in_name(name: str) -> float | None:
+    found = re.search(r"(?<![\d.])(\d+(?:\.\d+)?)([bm])(?![a-z])", name.lower())
+    return None if found is None else float(found[1]) * (1e9 if found[2] == "b" else 1e6)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of one GPU while training, and the words of the formula."""
+
+    weights: float
+    state: float
+    activations: float
+    formula: str
+
+    @property
+    def total(self) -> float:
+        return self.weights + self.state + self.activations
+
+
+def memory(study: Study, shape: Shape) -> Memory:
+    """Memory of the fullest GPU: base model, trained weights with their gradients and moments, activations.
+
+    Activations by Korthikanti et al. 2022: 34 h bytes per token and layer in 16 bits, without the attention
+    matrix; with checkpointing 2 h per layer and the whole of one layer; and float32 logits twice.
+    """
+    tuning = study.finetuning
+    trained = shape.weights if tuning.method == "full" else _adapter_weights(study, shape)
+    shards = tuning.processes if tuning.fsdp else 1
+    base = 0.5 if tuning.method == "qlora" else _BYTES[study.model.dtype]
+    tokens = tuning.micro_batch_tokens or _MICRO_BATCH
+    layer = 34 * shape.width
+    kept = 2 * shape.width * shape.layers + layer if tuning.gradient_checkpointing else layer * shape.layers
+    factor = 1 if tuning.dtype != "float32" else 2
+    activations = tokens * (factor * kept + 8 * shape.vocabulary)
+    per_token = "2 h L + 34 h" if tuning.gradient_checkpointing else "34 h L"
+    formula = (
+        f"{base:g} P + 16 T{f' / {shards} processes' if shards > 1 else ''} + {tokens} tokens x "
+        f"({f'{factor} x ' if factor > 1 else ''}({per_token}) + 8 V), P = {shape.weights:.3g} (by "
+        f"{shape.source}), T = {trained:.3g}, h = {shape.width}, L = {shape.layers}, V = {shape.vocabulary}"
+    )
+    return Memory(base * shape.weights, 16 * trained / shards, activations, formula)
+
+
+def _adapter_weights(study: Study, shape: Shape) -> float:
+    """r (in + out) over all linear layers, taken as square and equal: in + out = 2 sqrt(P / layers)."""
+    matrices = _LINEAR_PER_LAYER * shape.layers
+    return study.finetuning.rank * 2 * math.sqrt(shape.weights * matrices)
+
+
+def hours(study: Study, shape: Shape, lengths: Lengths) -> tuple[float, float]:
+    """GPU-hours of (the passes over the pool, all training): 2 P a token read, 6 P a token trained on."""
+    read = 2 * shape.weights * read_tokens(study, lengths) / GPU_RATE
+    # Frozen weights need no gradient of their own, but their inputs do.
+    per_token = 6 if study.finetuning.method == "full" else 4
+    again = 4 / 3 if study.finetuning.gradient_checkpointing else 1.0  # a second forward pass
+    trained = per_token * again * shape.weights * trained_tokens(study, lengths) / GPU_RATE
+    return read / 3600, trained / 3600
+
+
+def paper_hours(study: Study) -> float:
+    """A100-hours of all trials at Bhatt et al.'s rate by budget, straight lines between their three."""
+    budgets = np.array([budget for _, budget in trials(study)], dtype=float)
+    below = budgets / _PAPER_BUDGETS[0] * _PAPER_HOURS[0]
+    between = np.interp(budgets, _PAPER_BUDGETS, _PAPER_HOURS)
+    above = budgets / _PAPER_BUDGETS[-1] * _PAPER_HOURS[-1]
+    low, high = budgets < _PAPER_BUDGETS[0], budgets > _PAPER_BUDGETS[-1]
+    return float(np.where(low, below, np.where(high, above, between)).sum())

@@ -1,0 +1,82 @@
+"""Settings of a study that cannot work, wherever it runs: found without data and without a model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from edsel_assets.planning import preflight
+from edsel_assets.rehearsal.pool import PoolFacts
+from edsel_assets.study import Study
+from edsel_assets.study.trials import TaskSettings
+
+
+def mistakes(study: Study, pool: PoolFacts | None) -> list[str]:
+    """Every one of them, with its remedy.
+
+    Args:
+        pool: what is known of the study's pool; None where it is not there.
+    """
+    found = [*preflight.training_mistakes(study), *_warmup(study), *_tasks(study)]
+    if pool is not None:
+        found += _sizes(study, pool)
+    return list(dict.fromkeys(found))
+
+
+def _warmup(study: Study) -> Iterator[str]:
+    """A warm-up in steps that is not shorter than the shortest run."""
+    tuning = study.finetuning
+    least = min(study.selection.every_budget)
+    steps = tuning.epochs * math.ceil(least / tuning.batch_size)
+    if isinstance(tuning.warmup, int) and tuning.warmup >= steps:
+        yield (
+            f"finetuning.warmup: {tuning.warmup} steps are not shorter than the {steps} of a run at a budget "
+            f"of {least}. Give a share (0.03), or fewer steps."
+        )
+
+
+def _tasks(study: Study) -> Iterator[str]:
+    """Unknown tasks, and metrics, filters and shots that a task does not have."""
+    from edsel_assets.llm.scoring.tasks import check_shots, check_tasks, metrics_of
+    from edsel_assets.report.statistics.trials import primary_metric
+    from edsel_assets.stages.trials import tasks_folder
+
+    folder = tasks_folder(study)
+
+    def metric(task: TaskSettings) -> None:
+        metrics = metrics_of(task.name, folder)
+        if metrics is not None:
+            primary_metric(task.name, metrics, task.metric)
+
+    for task in study.evaluation.tasks:
+        unknown = _words(check_tasks, [task.name], folder)
+        yield from unknown
+        if not unknown:
+            yield from _words(check_shots, task.name, task.num_fewshot, folder)
+            yield from _words(metric, task)
+
+
+def _words(check: Callable[..., None], *arguments: Any) -> list[str]:
+    try:
+        check(*arguments)
+    except ValueError as error:
+        words = str(error).replace("name its primary one with primary", "name one in evaluation.tasks.metric")
+        return [f"evaluation.tasks: {' '.join(words.split())}"]
+    return []
+
+
+def _sizes(study: Study, pool: PoolFacts) -> Iterator[str]:
+    """Numbers that are larger than the pool."""
+    if study.evaluation.held_out >= pool.answered > 0:
+        yield (
+            f"evaluation.held_out: {study.evaluation.held_out} of {pool.answered} answered prompts leave "
+            "none to train on. Lower it."
+        )
+    room = pool.prompts - study.evaluation.held_out
+    for what, number in (
+        ("selection.budgets", study.selection.every_budget[-1]),
+        ("clustering.counts", max(study.clustering.counts)),
+    ):
+        if number > room:
+            yield f"{what}: {number} exceeds the {room} prompts that can be selected. Lower it."

@@ -1,0 +1,72 @@
+"""``edsel rehearse`` of the shipped studies, offline and from beginning to end."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from edsel_assets.keys import budget_key, trial_key
+from edsel_assets.rehearsal.stand_ins import STUDY_FILE
+from edsel_assets.store import read_table
+from edsel_assets.study import Study
+from edsel_assets_tests.defs.conftest import TINY
+from edsel_assets_tests.rehearsal.test_scaled import shipped
+
+#: The other two take as long, and their parts run in other tests.
+STUDIES = [
+    "yu2024",
+    "bhatt2024",
+    pytest.param("t0", marks=pytest.mark.slow),
+    pytest.param("demo", marks=pytest.mark.slow),
+]
+
+
+def rehearse(*words: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error, without a study's variables and without a network."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("EDSEL_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "edsel_assets.cli", "rehearse", *words],
+        capture_output=True,
+        text=True,
+        env={**environment, "HF_HUB_OFFLINE": "1"},
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_shipped_study_is_rehearsed_whole(name, tmp_path) -> None:
+    code, out, error = rehearse(name, "--prompts", "120", "--home", str(tmp_path))
+    assert code == 0, error[-2000:]
+    folder = tmp_path / "rehearsals" / name
+    small, full = Study.load(folder / STUDY_FILE), shipped(name)
+    store = folder / "store" / small.name
+    for strategy in full.selection.names:
+        for budget in small.selection.budgets_for(strategy):
+            for seed in small.seeds(strategy):
+                file = (
+                    store / "benchmark_scores" / budget_key(budget) / f"{trial_key(strategy, seed)}.parquet"
+                )
+                scored = set(read_table(file)["task"].to_pylist())
+                assert scored >= {task.name for task in full.evaluation.tasks}
+    assert (store / "label_efficiency.html").is_file()
+    assert "Rehearsed " + name in out
+    assert "takes    tokens: " in out
+    for variable in Study.unset_variables(name):
+        assert f"missing  variable: {variable} is not set" in out
+
+
+def test_mistakes_end_it_before_anything_runs(tmp_path) -> None:
+    wrong = {**TINY, "evaluation": {"tasks": [{"name": "edsel_demo_choice", "metric": "acc,none"}]}}
+    wrong["evaluation"]["include_path"] = "builtin:demo"
+    wrong["finetuning"] = {**TINY["finetuning"], "fsdp": True}
+    file = tmp_path / "wrong.yaml"
+    file.write_text(yaml.safe_dump(wrong), encoding="utf-8")
+    code, _, error = rehearse(str(file), "--home", str(tmp_path / "home"))
+    assert code == 1
+    assert "finetuning.launcher: accelerate" in error
+    assert "Task edsel_demo_choice has the metrics acc; acc,none is not one" in error
+    assert error.count("\n") == 1
+    assert not Path(tmp_path / "home" / "rehearsals").exists()
