@@ -110,10 +110,12 @@ def _name_points(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     if len(rows) > _TICKS:
         return
     for row in rows:
+        right = bool(row["spent"]) and row is rows[-1]  # the last one's name lies left of its point
         axes.annotate(
             row["order"] or "base model",
             (row["spent"], row["value"]),
-            xytext=(6, 6),
+            xytext=(-6 if right else 6, 6),
+            ha="right" if right else "left",
             textcoords="offset points",
             fontsize="small",
         )
