@@ -32,6 +32,7 @@ class Seen(BaseModel):
 
     Attributes:
         content: hash by name of what it watched, as of the last launch or, before that, the first look.
+        pool: hash of the prompts in the pool's files then; "" where it does not watch them.
         launches: how often it started a run; it makes the name of each one's request.
         judged: hash of a change that was looked into and did not lead to a run.
         message: why not.
@@ -40,6 +41,7 @@ class Seen(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     content: dict[str, str]
+    pool: str = ""
     launches: int = 0
     judged: str = ""
     message: str = ""
@@ -64,10 +66,11 @@ def look(trigger: TriggerSettings, freshness: Freshness, cursor: str | None) -> 
         content = watched(trigger, freshness)
         seen = _remembered(cursor)
         if seen is None:
-            message = f"Recorded {_count(len(content), 'name')} to compare with."
-            return Look(
-                False, f"{message} The first look starts nothing.", Seen(content=content).model_dump_json()
+            message = (
+                f"Recorded {_count(len(content), 'name')} to compare with. The first look starts nothing."
             )
+            pool = pool_change(freshness).content if "pool" in trigger.watch else ""
+            return Look(False, message, Seen(content=content, pool=pool).model_dump_json())
         return _compared(trigger, freshness, seen, content)
     except (ValueError, OSError) as error:
         return Look(False, " ".join(str(error).split()), cursor)
@@ -101,11 +104,16 @@ def watched(trigger: TriggerSettings, freshness: Freshness) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class PoolChange:
-    """How the prompts in the pool's files differ from the stored pool's; ``same``: in nothing at all."""
+    """How the prompts in the pool's files differ from the stored pool's.
+
+    Attributes:
+        joined, left: prompts that are in the files alone, and in the stored pool alone.
+        content: hash of the files' prompts with all that is known of them.
+    """
 
     joined: int
     left: int
-    same: bool
+    content: str
 
     def __str__(self) -> str:
         if not self.joined and not self.left:
@@ -131,8 +139,7 @@ def pool_change(freshness: Freshness) -> PoolChange:
     if ledger is not None:
         path = with_suffix(cell_path(freshness.root, Cell("pool")), ".parquet")
         before = set(read_table(path, ["prompt_id"])["prompt_id"].to_pylist())
-    same = ledger is not None and content_of(table).value == ledger.content
-    return PoolChange(len(now - before), len(before - now), same)
+    return PoolChange(len(now - before), len(before - now), content_of(table).value)
 
 
 def _compared(trigger: TriggerSettings, freshness: Freshness, seen: Seen, content: dict[str, str]) -> Look:
@@ -145,13 +152,20 @@ def _compared(trigger: TriggerSettings, freshness: Freshness, seen: Seen, conten
     mark = fingerprint(content=content, pool=stored.content if stored else None)
     if mark == seen.judged:
         return Look(False, seen.message, seen.model_dump_json())
-    decision, why = _decide(trigger, freshness, changes)
+    change = None
+    try:
+        if any(each.startswith(_POOL) for each in changes):
+            change = pool_change(freshness)
+        decision, why = _decide(trigger, freshness, changes, change, seen.pool)
+    except (ValueError, OSError) as error:
+        decision, why = Decision.WAIT, " ".join(str(error).split())
     message = f"{_listed(changes)}: {why}"
     if decision is Decision.WAIT:
         waits = seen.model_copy(update={"judged": mark, "message": message})
         return Look(False, message, waits.model_dump_json())
     launch = decision is Decision.LAUNCH
-    after = Seen(content=content, launches=seen.launches + launch)
+    pool = seen.pool if change is None else change.content
+    after = Seen(content=content, pool=pool, launches=seen.launches + launch)
     return Look(launch, message, after.model_dump_json(), f"{after.launches}-{mark}")
 
 
@@ -163,22 +177,22 @@ class Decision(Enum):
     WAIT = "wait"
 
 
-def _decide(trigger: TriggerSettings, freshness: Freshness, changes: list[str]) -> tuple[Decision, str]:
-    in_pool = [change for change in changes if change.startswith(_POOL)]
-    try:
-        why = "a target is stale"
-        if in_pool:
-            change = pool_change(freshness)
-            why = str(change)
-            if len(in_pool) == len(changes) and change.same:
-                return Decision.PASS, "the prompts are the same"
-            if len(in_pool) == len(changes) and change.joined < trigger.minimum_new:
-                return Decision.WAIT, f"{why}; it waits for {trigger.minimum_new} new ones"
-        if not plan(freshness, Scope(assets=trigger.assets)).certain:
-            return Decision.PASS, "every target is fresh"
-        return Decision.LAUNCH, why
-    except (ValueError, OSError) as error:
-        return Decision.WAIT, " ".join(str(error).split())
+def _decide(
+    trigger: TriggerSettings,
+    freshness: Freshness,
+    changes: list[str],
+    change: PoolChange | None,
+    before: str,
+) -> tuple[Decision, str]:
+    """What ``changes`` lead to, and why; ``before`` is the hash of the pool's prompts as remembered."""
+    if change is not None and all(each.startswith(_POOL) for each in changes):
+        if change.content == before:
+            return Decision.PASS, "the prompts are the same"
+        if change.joined < trigger.minimum_new:
+            return Decision.WAIT, f"{change}; it waits for {trigger.minimum_new} new ones"
+    if not plan(freshness, Scope(assets=trigger.assets)).certain:
+        return Decision.PASS, "every target is fresh"
+    return Decision.LAUNCH, "a target is stale" if change is None else str(change)
 
 
 def _remembered(cursor: str | None) -> Seen | None:

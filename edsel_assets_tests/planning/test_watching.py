@@ -139,6 +139,33 @@ def test_another_time_of_change_or_another_order_of_rows_starts_nothing(folder, 
     assert watched.tick().message == "Nothing that it watches changed."
 
 
+def test_a_pool_that_a_person_made_meanwhile_leaves_its_selections_to_the_trigger(folder, tmp_path) -> None:
+    watched = Watched(study_on(str(folder)), tmp_path / "home")
+    watched.tick()
+    (folder / "b.jsonl").write_text(lines("three"))
+    root, pool = tmp_path / "home" / "store" / "w", Cell("pool")
+    watched.make()
+    ledger = read_ledger(root, Cell("rankings", "random"))
+    assert ledger is not None
+    older = ledger.inputs["pool"].model_copy(update={"content": "0" * 32})
+    write_ledger(root, ledger.model_copy(update={"inputs": {**ledger.inputs, str(pool): older}}))
+    found = watched.tick()
+    assert (found.launch, found.message) == (
+        True,
+        "pool/b.jsonl appeared: no prompt joined or left the pool",
+    )
+
+
+def test_a_file_that_cannot_be_read_at_the_first_look_is_named(folder, tmp_path) -> None:
+    watched = Watched(study_on(str(folder)), tmp_path / "home")
+    (folder / "b.jsonl").write_text("{")
+    found = watched.tick()
+    assert (found.launch, found.cursor) == (False, None)
+    assert f"{folder}/b.jsonl, row 1" in found.message
+    (folder / "b.jsonl").unlink()
+    assert "Recorded 1 name" in watched.tick().message
+
+
 def test_it_waits_for_as_many_new_prompts_as_it_was_told_to(folder, tmp_path) -> None:
     trigger = TriggerSettings(name="grown", watch=["pool"], minimum_new=3)
     watched = Watched(study_on(str(folder)), tmp_path / "home", trigger)
