@@ -253,13 +253,10 @@ def _instructions(settings: JudgeSettings) -> Iterator[str]:
 def _judge(settings: JudgeSettings) -> Iterator[str]:
     """A judge that cannot be asked: no key for the server, or no folder of a local model."""
     if settings.by == "local":
-        folder = Path(external.model_folder(str(settings.model)))
-        if not folder.is_dir() and (
-            "/" not in str(settings.model) or str(folder).startswith((".", "/", "~"))
-        ):
+        name = external.model_folder(str(settings.model))
+        if not Path(name).is_dir() and ("/" not in name or name.startswith((".", "/", "~"))):
             yield (
-                f"evaluation.judge.model: there is no folder {folder}; a model of the hub is named "
-                "OWNER/NAME."
+                f"evaluation.judge.model: there is no folder {name}; a model of the hub is named OWNER/NAME."
             )
         return
     variable = settings.key_variable or ("OPENAI_API_KEY" if settings.base_url is None else None)

@@ -70,13 +70,14 @@ class HumanEval:
 
 
 def load_problems(folder: str | os.PathLike[str]) -> list[Problem]:
-    """The problems of a folder laid out as the hub's ``openai/openai_humaneval``, in their order.
+    """The problems of a Parquet file, or of a folder as the hub's ``openai/openai_humaneval``, in order.
 
     Raises ``ValueError`` where there is no Parquet file, or one without the columns.
     """
     import pyarrow.parquet as pq
 
-    files = sorted(Path(folder).rglob("*.parquet"))
+    path = Path(folder)
+    files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
     if not files:
         raise ValueError(f"HumanEval's problems are not in {folder}: no Parquet file. Give its folder.")
     problems = []
