@@ -1,0 +1,1 @@
+"""Evidence on real prompts: the study ``t0_heldout``, its table and its plot."""
