@@ -28,7 +28,12 @@ def show_plan(found: Plan, every: bool) -> None:
         time_ = f"{_duration(sum(known))}" if len(known) == len(steps) else "time unknown"
         word = first.state.value if first.certain else "perhaps"
         typer.echo(f"{word:8} {name}: {'; '.join(first.reasons)}  [{time_}]")
-    lacking = [f"{step.cell} lacks {step.lacking} answers" for step in found.waiting if step.lacking]
+    lacking = [
+        f"{step.cell} lacks {step.lacking} answers"
+        + ("" if step.cost is None else f", expected to cost {step.cost:g}")
+        for step in found.waiting
+        if step.lacking
+    ]
     for line in lacking if every else lacking[:_PROMPTS_SHOWN]:
         typer.echo(f"waits    {line}")
     if found.waiting:

@@ -80,8 +80,9 @@ class FolderAnnotator:
             return [self._set_aside(path, str(error).replace(str(copy), path.name))]
         entry.close(checked)
         moved = _move(path, self._folder / IMPORTED)
-        counts = ", ".join(f"{count} {kind}" for kind, count in checked.counts.items() if count)
-        return [f"{path.name}: {counts or 'no answers'}; it lies in {moved} now."]
+        new = {kind: count for kind, count in checked.counts.items() if count and kind != "open"}
+        counts = ", ".join(f"{count} {kind}" for kind, count in new.items())
+        return [f"{path.name}: {counts or 'nothing new'}; it lies in {moved} now."]
 
     def _settled(self, path: Path) -> bool:
         """Whether nobody wrote to the file for a while; waits for that while at most."""

@@ -1,10 +1,16 @@
 """Which cells wait for answers: what was selected and nobody has answered yet cannot be trained on."""
 
+import math
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from edsel_assets.annotation import AnnotationError, rule_prices
+from edsel_assets.annotation.pricing import PriceRule
 from edsel_assets.planning.cells import Cell, cell_path, with_suffix
-from edsel_assets.store import StoreError
+from edsel_assets.store import StoreError, read_table
 
 WAITING = {"training_sets", "round_training_set", "purchased_training_set"}
 """Kinds of cells that need answers to all that was selected."""
@@ -16,6 +22,7 @@ class Answers:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._answered: set[str] | None = None
+        self._pool: Any = None
 
     def lacking(self, cell: Cell, parents: tuple[Cell, ...]) -> int:
         """How many prompts of a training set have no answer; 0 for other cells, and where it cannot be told.
@@ -27,14 +34,34 @@ class Answers:
         """
         if cell.kind == "purchased_training_set":
             return self._unanswered_order(cell.partition or "")
+        return len(self._unanswered(cell, parents))
+
+    def cost(self, cell: Cell, parents: tuple[Cell, ...], rule: PriceRule) -> float | None:
+        """What those answers are expected to cost; None where nothing is lacking or a price is not known.
+
+        Prompts that are in an order already count too, as they are not paid before they are answered.
+        """
+        ids = set() if cell.kind == "purchased_training_set" else self._unanswered(cell, parents)
+        if not ids:
+            return None
+        if self._pool is None:
+            self._pool = read_table(with_suffix(cell_path(self._root, Cell("pool")), ".parquet"))
+        rows = self._pool.filter(pc.is_in(self._pool["prompt_id"], value_set=pa.array(sorted(ids))))
+        try:
+            return math.fsum(rule_prices(rule, rows.to_pylist(), self._pool))
+        except AnnotationError:
+            return None  # a price that the pool does not give; an order names the prompt
+
+    def _unanswered(self, cell: Cell, parents: tuple[Cell, ...]) -> set[str]:
+        """Ids that a training set of an experiment wants and nobody answered."""
         if cell.kind not in WAITING:
-            return 0
+            return set()
         chosen = [p for p in parents if p.asset.endswith("selection") or p.asset.endswith("selections")]
         tables = [self._column(p, "prompt_id") for p in chosen]
         answered = self._known()
         if answered is None or any(ids is None for ids in tables):
-            return 0
-        return len({p for ids in tables for p in ids or ()} - answered)
+            return set()
+        return {p for ids in tables for p in ids or ()} - answered
 
     def _unanswered_order(self, order: str) -> int:
         """Prompts of an order of which none is answered; 0 once one is."""
@@ -52,8 +79,6 @@ class Answers:
 
     def _column(self, cell: Cell, name: str, present: str | None = None) -> list[str] | None:
         """Values of a column, of rows whose column ``present`` is not null; None where nothing is stored."""
-        from edsel_assets.store import read_table
-
         path = with_suffix(cell_path(self._root, cell), ".parquet")
         try:
             table: Any = read_table(path, [name, present] if present else [name])

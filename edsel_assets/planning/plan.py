@@ -19,6 +19,7 @@ class Step:
         certain: False where it is made only if one of its inputs comes out with another content.
         seconds: what it is expected to take, from ledgers, else from tokens; None where neither tells.
         lacking: answers that it lacks itself.
+        cost: what these are expected to cost, in the study's money; None where it is not known.
         waits: whether it, or what it needs, lacks answers; it is not made now.
     """
 
@@ -29,6 +30,7 @@ class Step:
     seconds: float | None
     lacking: int = 0
     waits: bool = False
+    cost: float | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,9 @@ def plan(freshness: Freshness, scope: Scope | None = None) -> Plan:
         waits = bool(lacking) or blocked
         if waits:
             waiting_for_answers.add(cell)
-        steps.append(Step(cell, state, reasons, certain, times.of(cell), lacking, waits))
+        rule = freshness.study.annotation
+        cost = answers.cost(cell, lineage.parents(cell), rule) if lacking else None
+        steps.append(Step(cell, state, reasons, certain, times.of(cell), lacking, waits, cost))
     return Plan(tuple(steps), tuple(fresh))
 
 

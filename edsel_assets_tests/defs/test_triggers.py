@@ -9,6 +9,7 @@ import pytest
 from edsel_assets.annotation import AnnotationError, Ledger
 from edsel_assets.defs.build import build_definitions
 from edsel_assets.defs.jobs import PARTS, run_config
+from edsel_assets.planning.ledger import mark_store
 from edsel_assets.running.instance import fail_orphaned_runs, open_instance
 from edsel_assets.running.leases import hold, run_lease
 from edsel_assets.study import Study
@@ -143,6 +144,7 @@ def test_the_sensor_of_dropped_answers_starts_a_run_for_new_files_alone(tmp_path
         annotation={"annotator": {"kind": "folder", "folder": str(folder), "settle_seconds": 0}}
     )
     store = home / "store" / "tiny"
+    mark_store(store)
     definitions = build_definitions(study, home=home)
     sensor = definitions.get_sensor_def("dropped_answers")
 
@@ -165,6 +167,7 @@ def test_the_sensor_of_dropped_answers_starts_a_run_for_new_files_alone(tmp_path
 
 def test_the_answer_job_takes_an_order_and_names_what_is_missing(tmp_path, instance) -> None:
     home = tmp_path / "home"
+    mark_store(home / "store" / "tiny")
     placed(home / "store" / "tiny", 3)
     form = {"ops": {"ask_the_annotator": {"config": {"order": "order-0001"}}}}
     for settings, reason in (
