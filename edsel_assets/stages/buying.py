@@ -191,21 +191,25 @@ def next_order(
         selection: ``rank, prompt_id, gain`` of one replicate.
         cell: what the picks are taken from.
         manifest: ``ledger`` of that cell, and ``behind`` it those of all that it was made from.
-        replaces: rejected prompts that these take the place of.
+        replaces: rejected prompts that these take the place of: picks of picks, and prompts to validate of
+            those. Nothing else is bought to validate then.
 
     Raises:
         NothingToOrder, annotation.AnnotationError: nothing is left, or an earlier order has a pick.
     """
     asked = annotation.asked_prompts(store)
     rows = {row["prompt_id"]: row for row in pool.to_pylist()}
-    chosen = [row for row in selection.sort_by("rank").to_pylist() if row["prompt_id"] not in asked][:budget]
-    if not chosen:
+    spoiled = len({p for order in annotation.list_orders(store) for p in order.validation} & set(replaces))
+    count = budget - spoiled
+    chosen = [row for row in selection.sort_by("rank").to_pylist() if row["prompt_id"] not in asked][:count]
+    if not chosen and count:
         raise NothingToOrder(
             f"All {selection.num_rows} picks of {cell} are asked for already. Add prompts to the pool, or "
             "raise selection.budgets."
         )
     taken = {row["prompt_id"] for row in chosen} | set(asked)
-    validation = _validation_sample(study, [p for p in rows if p not in taken])
+    size = spoiled if replaces else study.annotation.validation
+    validation = _validation_sample(study, [p for p in rows if p not in taken], size)
     every = [*chosen, *({"prompt_id": p, "gain": None} for p in validation)]
     prices = prices_of(study, [rows[row["prompt_id"]] for row in every], pool)
     picks = pa.table(
@@ -273,10 +277,10 @@ def prices_of(study: Study, rows: Sequence[Mapping[str, Any]], pool: pa.Table) -
     )
 
 
-def _validation_sample(study: Study, free: Sequence[str]) -> list[str]:
-    """Prompts with the lowest hash among those that nobody asked for."""
+def _validation_sample(study: Study, free: Sequence[str], size: int) -> list[str]:
+    """The ``size`` prompts with the lowest hash among those that nobody asked for."""
     draws = keyed_uniforms(study.evaluation.held_out_seed, free, "validation")
-    return [free[i] for i in np.argsort(draws, kind="stable")[: study.annotation.validation]]
+    return [free[i] for i in np.argsort(draws, kind="stable")[:size]]
 
 
 def _why(strategy: str, rank: int, row: Mapping[str, Any], validates: bool) -> str:
