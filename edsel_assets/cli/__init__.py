@@ -196,7 +196,8 @@ def order(
     experiment = _study(study)
     with _desk(experiment, _home(home)) as desk, progress() as listener:
         placed = ordering.place(desk, strategy, budget, spend=spend, replace=replace, listener=listener)
-    typer.echo(f"Ordered {placed.prompts} prompts, expected to cost {placed.price:g}: {placed.file}")
+    sample = f" ({placed.validation} of them random, to validate)" if placed.validation else ""
+    typer.echo(f"Ordered {placed.prompts} prompts{sample}, expected to cost {placed.price:g}: {placed.file}")
     where = shlex.join(["--study", study, *(["--home", str(home)] if home else [])])
     typer.echo(f"Hand them out: edsel export {placed.name} {where} --format csv --out FILE")
     typer.echo(placed.name)

@@ -23,12 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Placed:
-    """An order that was placed: its name, number of prompts, expected price, and the file of its prompts."""
+    """An order that was placed: its name, number of prompts, expected price, and the file of its prompts.
+
+    ``validation`` of the prompts are bought to validate.
+    """
 
     name: str
     prompts: int
     price: float
     file: Path
+    validation: int = 0
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,13 @@ def place(
 
     placed = order_table(desk.store, order.name)
     price = sum(value or 0.0 for value in placed["price"].to_pylist())
-    return Placed(order.name, placed.num_rows, price, desk.store / "orders" / f"{order.name}.parquet")
+    return Placed(
+        order.name,
+        placed.num_rows,
+        price,
+        desk.store / "orders" / f"{order.name}.parquet",
+        len(order.validation),
+    )
 
 
 def export(desk: Desk, order: str, style: str, out: Path) -> list[Path]:

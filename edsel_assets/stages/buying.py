@@ -197,31 +197,40 @@ def next_order(
         selection: ``rank, prompt_id, gain`` of one replicate.
         cell: what the picks are taken from.
         manifest: ``ledger`` of that cell, and ``behind`` it those of all that it was made from.
-        replaces: rejected prompts that these take the place of.
+        replaces: rejected prompts that these take the place of: picks of picks, and prompts to validate of
+            those. Nothing else is bought to validate then.
 
     Raises:
         NothingToOrder, annotation.AnnotationError: nothing is left, or an earlier order has a pick.
     """
     asked = annotation.asked_prompts(store)
     rows = {row["prompt_id"]: row for row in pool.to_pylist()}
+    spoiled = len({p for order in annotation.list_orders(store) for p in order.validation} & set(replaces))
     left = [row for row in selection.sort_by("rank").to_pylist() if row["prompt_id"] not in asked]
-    chosen = left[: int(budget)] if unit == "prompts" else _affordable(study, left, rows, pool, budget)
-    if not left:
+    if unit == "prompts":
+        chosen = left[: int(budget) - spoiled]
+    else:
+        chosen = _affordable(study, left, rows, pool, budget)
+    if not left and not (spoiled and spoiled == budget):
         raise NothingToOrder(
             f"All {selection.num_rows} picks of {cell} are asked for already. Add prompts to the pool, or "
             "raise selection.budgets."
         )
     taken = {row["prompt_id"] for row in chosen} | set(asked)
-    validation = _validation_sample(study, [p for p in rows if p not in taken])
+    size = spoiled if replaces else study.annotation.validation
+    validation = _validation_sample(study, [p for p in rows if p not in taken], size)
     if unit == "money" and validation:
         rest = budget - sum(prices_of(study, [rows[p] for p in validation], pool))
         others = [row for row in left if row["prompt_id"] not in validation]
         chosen = _affordable(study, others, rows, pool, rest) if rest > 0 else []
-    if not chosen:
+    if not chosen and not validation:
         raise NothingToOrder(
-            f"No pick of {cell} that nobody asked for can be paid from {budget:g}"
-            + (f", of which {len(validation)} prompts to validate come first" if validation else "")
-            + ". Order for more."
+            f"No pick of {cell} that nobody asked for can be paid from {budget:g}. Order for more."
+        )
+    if not chosen and unit == "money":
+        raise NothingToOrder(
+            f"No pick of {cell} can be paid from {budget:g}, of which {len(validation)} prompts to validate "
+            "come first. Order for more."
         )
     every = [*chosen, *({"prompt_id": p, "gain": None} for p in validation)]
     prices = prices_of(study, [rows[row["prompt_id"]] for row in every], pool)
@@ -284,10 +293,10 @@ def _affordable(
     return [row for row, taken in zip(picks, fitting(prices, money), strict=True) if taken]
 
 
-def _validation_sample(study: Study, free: Sequence[str]) -> list[str]:
-    """Prompts with the lowest hash among those that nobody asked for."""
+def _validation_sample(study: Study, free: Sequence[str], size: int) -> list[str]:
+    """The ``size`` prompts with the lowest hash among those that nobody asked for."""
     draws = keyed_uniforms(study.evaluation.held_out_seed, free, "validation")
-    return [free[i] for i in np.argsort(draws, kind="stable")[: study.annotation.validation]]
+    return [free[i] for i in np.argsort(draws, kind="stable")[:size]]
 
 
 def _why(strategy: str, rank: int, row: Mapping[str, Any], validates: bool) -> str:

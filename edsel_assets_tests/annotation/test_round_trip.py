@@ -138,7 +138,7 @@ class Loop:
         return error if fails else out
 
     def order(self, *words: str) -> str:
-        return self("order", "--strategy", "fl_rbf", *words).splitlines()[-1]
+        return self("order", "--strategy", "random", *words).splitlines()[-1]
 
     def prompts(self, order: str) -> list[Told]:
         rows = order_table(self.store, order).to_pylist()
@@ -156,7 +156,7 @@ def placed(tmp_path_factory: pytest.TempPathFactory) -> Loop:
     folder = tmp_path_factory.mktemp("loop")
     settings = {
         **TINY,
-        "selection": {"strategies": ["fl_rbf"], "budgets": [ASKED], "gamma": 0.5},
+        "selection": {"strategies": ["random"], "budgets": [ASKED]},
         "pool": {"path": "builtin:demo", "limit": 160},
         "annotation": {"price": PRICE},
     }
@@ -232,7 +232,7 @@ def test_forty_prompts_go_out_and_come_back_in_parts(loop: Loop, tool: str) -> N
     )
     assert loop("import", str(gone)).startswith("0 answered, 3 rejected, 0 late, 0 open")
     third = loop.order("--replace")
-    loop("order", "--strategy", "fl_rbf", "--replace", fails=True)
+    loop("order", "--strategy", "random", "--replace", fails=True)
 
     tables = [loop.prompts(order.name) for order in list_orders(loop.store)]
     everything = [one.prompt_id for table in tables for one in table]
@@ -263,7 +263,7 @@ def test_argillas_to_json_has_no_status_and_takes_no_rejection_for_an_answer(loo
 
 def test_an_order_says_what_changed_since_and_why(loop: Loop) -> None:
     """A pool with fewer prompts gives other picks; the order knows what its own were made from."""
-    words = ("order-0001", "selections[00040|fl_rbf]", "--study", str(loop.study), "--home", str(loop.home))
+    words = ("order-0001", "selections[00040|random]", "--study", str(loop.study), "--home", str(loop.home))
     code, _, error = edsel("diff", *words)
     assert code == 2
     assert "is not in" in error
@@ -271,7 +271,7 @@ def test_an_order_says_what_changed_since_and_why(loop: Loop) -> None:
     code, out, _ = edsel("diff", *words)
     assert code == 1
     assert "40 only in A, 40 only in B, 0 in both" in out
-    assert "orders: order-0001 was placed, through rankings[fl_rbf]" in out
+    assert "orders: order-0001 was placed, through rankings[random]" in out
     code, out, _ = edsel("diff", words[1], words[1], *words[2:])
     assert (code, out.splitlines()[-1]) == (0, "The same 40 prompts in the same order.")
     assert edsel("diff", "tiny", "tiny", *words[2:])[0] == 0
@@ -283,9 +283,9 @@ def test_an_order_says_what_changed_since_and_why(loop: Loop) -> None:
     other = loop.home / "other.yaml"
     other.write_text(text.replace("limit: 160", "limit: 120").replace("name: tiny", "name: other"), "utf-8")
     edsel("run", "--only", "selections", "--study", str(other), "--home", str(loop.home))
-    code, out, error = edsel("diff", "tiny:rankings[fl_rbf]", "other:rankings[fl_rbf]", *words[2:])
+    code, out, error = edsel("diff", "tiny:rankings[random]", "other:rankings[random]", *words[2:])
     assert code == 1, error
-    assert "pool: pool.limit 160 -> 120, through rankings[fl_rbf]" in out
+    assert "pool: pool.limit 160 -> 120, through rankings[random]" in out
     code, out, _ = edsel("diff", "tiny", str(other), *words[2:])
     assert code == 1
     assert "pool: pool.limit 160 -> 120" in out

@@ -168,6 +168,22 @@ def test_what_is_rejected_is_replaced_by_the_next_best(tmp_path) -> None:
     assert ledger.state() == state, "recording again changes nothing"
 
 
+def test_what_is_replaced_is_replaced_in_kind(tmp_path) -> None:
+    study, ledger = tiny_study(annotation={"validation": 3}), annotation.Ledger(tmp_path)
+    first = order(tmp_path, study)
+    rejected = [IDS[0], IDS[2], first.validation[1]]
+    ledger.append(annotation.Event("rejected", first.name, key) for key in rejected)
+    second = order(tmp_path, study, budget=3, replaces=rejected)
+    table = annotation.order_table(tmp_path, second.name)
+    assert table.num_rows == 3
+    assert len(second.validation) == 1
+    left = [key for key in IDS if key not in {*IDS[:4], *first.validation}]
+    assert table["prompt_id"].to_pylist()[:2] == left[:2]
+    ledger.append([annotation.Event("rejected", second.name, second.validation[0])])
+    third = order(tmp_path, study, budget=1, replaces=second.validation)
+    assert annotation.order_table(tmp_path, third.name)["prompt_id"].to_pylist() == list(third.validation)
+
+
 def test_an_order_that_the_ledger_missed_is_entered_later(tmp_path) -> None:
     placed = order(tmp_path)
     annotation.Ledger(tmp_path).path.unlink()

@@ -144,7 +144,7 @@ def _inputs(
     """Each input that was read differently: its name, and its two ledgers or why there are none, in words."""
     for name_a, name_b in _pairs(a, b):
         if name_a is None or name_b is None:
-            if a.partition == b.partition:
+            if (a.asset, a.partition) == (b.asset, b.partition):
                 yield name_a or name_b or "", f"is an input of {'B' if name_a is None else 'A'} alone"
             continue
         read_a, read_b = a.inputs[name_a], b.inputs[name_b]

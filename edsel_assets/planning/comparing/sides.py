@@ -57,7 +57,7 @@ def explained(a: Side, b: Side) -> list[Cause]:
     is compared.
     """
     one, other = a.ledger, b.ledger
-    if one.asset != other.asset:
+    if _kind(one) != _kind(other):
         for letter, upper, lower, ledgers in (("A", one, other, a.ledgers), ("B", other, one, b.ledgers)):
             name = next((n for n in upper.inputs if Cell.parse(n).asset == lower.asset), None)
             if name is None:
@@ -67,6 +67,10 @@ def explained(a: Side, b: Side) -> list[Cause]:
                 return [Cause(name, f"changed; the ledger of what {letter} read was overwritten since")]
             one, other = (found, other) if letter == "A" else (one, found)
     return causes(one, other, a.ledgers, b.ledgers)
+
+
+def _kind(ledger: Ledger) -> str:
+    return Cell(ledger.asset).kind
 
 
 def _cell(store: Path, name: str) -> Side:

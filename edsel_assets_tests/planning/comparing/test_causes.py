@@ -196,6 +196,16 @@ def test_two_orders_of_one_ranking_have_nothing_to_explain(tmp_path) -> None:
     assert explained(open_side(tmp_path, first), open_side(tmp_path, second)) == []
 
 
+def test_two_rounds_are_not_taken_for_a_cut_of_each_other(tmp_path) -> None:
+    put(tmp_path, "pool", pool([1, 2, 3, 4]), {})
+    put(tmp_path, "round_1/selection[00004|perplexity]", picks([1, 2]), {"pool": None})
+    inputs = {"round_1/selection[00004|perplexity]": None}
+    put(tmp_path, "round_2/selection[00004|perplexity]", picks([3, 4]), inputs)
+    a, b = (open_side(tmp_path, f"round_{r}/selection[00004|perplexity]") for r in (1, 2))
+    name = "round_1/selection[00004|perplexity] -> round_2/selection[00004|perplexity]"
+    assert explained(a, b) == [Cause(name, "is another asset")]
+
+
 def test_an_order_without_a_manifest_is_refused_in_words(tmp_path) -> None:
     annotation.place_order(tmp_path, pool([1]).drop_columns(["response"]), study="s", strategy="x", budget=1)
     with pytest.raises(annotation.AnnotationError, match=r"order-0001 of .* has no manifest"):
