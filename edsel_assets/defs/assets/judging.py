@@ -62,7 +62,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         from edsel_assets.stages.evaluation.judged import itself, judge_answers, open_judge
 
         with timed() as time:
-            if reference == context.partition_key:
+            if reference is not None and reference == context.partition_key:
                 judged = itself(generations, reference)
             else:
                 load = _judge_model(study, settings).open
