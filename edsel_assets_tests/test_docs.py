@@ -126,7 +126,9 @@ def test_the_reference_has_every_setting() -> None:
             found |= below
         return found
 
-    study = tiny_study()  # with a task, so that its settings are among them
+    judge, programs = {"instructions": "some.json"}, {"problems": "some.parquet"}
+    # With a task, a judge and programs, so that their settings are among them.
+    study = tiny_study(evaluation={"judge": judge, "humaneval": programs})
     listed = {setting.name for section in study_reference.sections() for setting in section.settings}
     assert listed == names(study, "")
 

@@ -130,6 +130,7 @@ class StudyStore(dg.IOManager):
             items_file,
             mark_store,
             stored_files,
+            table_files,
             with_suffix,
             withdraw_ledger,
             write_ledger,
@@ -147,7 +148,7 @@ class StudyStore(dg.IOManager):
                 raise ValueError(f"{cell} must be written to {path}; got {obj}.")
         else:
             value = obj if isinstance(obj, TableWithFiles) else TableWithFiles(obj)
-            for old in artifact_files(path).values():
+            for old in table_files(path):
                 old.unlink()  # what the new value does not have must not stay as part of it
             if value.arrays:
                 write_arrays(with_suffix(path, ".safetensors"), value.arrays)

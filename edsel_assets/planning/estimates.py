@@ -27,6 +27,8 @@ def seconds_from_tokens(study: Study, root: Path, lineage: Lineage, cell: Cell) 
     Args:
         root: the study's store, whose pool tells the mean length of a prompt.
     """
+    if cell.kind == "win_rates":
+        return _asking_seconds(study)
     tokens = _tokens(study, root, lineage, cell)
     weights = model_weights(model_path(study))
     if tokens is None or weights is None:
@@ -41,6 +43,8 @@ _READ = {"embeddings", "token_probabilities"}
 
 
 def _tokens(study: Study, root: Path, lineage: Lineage, cell: Cell) -> float | None:
+    if cell.kind == "generations":
+        return _answer_tokens(study)
     if cell.kind not in _TRAINED | _READ:
         return None
     lengths = _mean_lengths(root)
@@ -54,6 +58,32 @@ def _tokens(study: Study, root: Path, lineage: Lineage, cell: Cell) -> float | N
     budget = int(lineage.dimensions(cell)["budget"])
     epochs = study.rounds.epochs if cell.kind == "round_checkpoint" else study.finetuning.epochs
     return budget * epochs * min((prompt + response) / _CHARACTERS_PER_TOKEN, study.finetuning.max_length)
+
+
+def _answer_tokens(study: Study) -> float | None:
+    """At the most: answers as long as they may be."""
+    judge, texts = study.evaluation.judge, _instructions(study)
+    if judge is None or texts is None:
+        return None
+    return sum(len(text) / _CHARACTERS_PER_TOKEN + judge.max_new_tokens for text in texts)
+
+
+def _asking_seconds(study: Study) -> float | None:
+    """Of the requests that a judge's limit of requests lets through; None where there is no limit."""
+    judge, texts = study.evaluation.judge, _instructions(study)
+    if judge is None or texts is None or judge.by != "openai" or judge.requests_per_minute is None:
+        return None
+    requests = len(texts) * (2 if judge.kind == "preference" else 1)
+    return 60 * requests / judge.requests_per_minute
+
+
+def _instructions(study: Study) -> list[str] | None:
+    from edsel_assets.stages.evaluation.answers import read_instructions
+
+    try:
+        return None if study.evaluation.judge is None else read_instructions(study.evaluation.judge)
+    except ValueError:
+        return None  # the plan says what is wrong with the file
 
 
 def _mean_lengths(root: Path) -> tuple[int, float, float] | None:

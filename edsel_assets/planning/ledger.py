@@ -133,8 +133,13 @@ def artifact_files(path: Path) -> dict[str, Path]:
     """The files of the artifact at ``path`` (without suffix), by their name beside the ledger."""
     if path.is_dir():
         return {f.relative_to(path.parent).as_posix(): f for f in sorted(path.rglob("*")) if f.is_file()}
+    return {f.relative_to(path.parent).as_posix(): f for f in table_files(path)}
+
+
+def table_files(path: Path) -> list[Path]:
+    """The files of a table at ``path``, with what belongs beside it; never those of a folder of its name."""
     candidates = [*(with_suffix(path, suffix) for suffix in _SUFFIXES), items_file(path)]
-    return {f.relative_to(path.parent).as_posix(): f for f in candidates if f.is_file()}
+    return [file for file in candidates if file.is_file()]
 
 
 def items_file(path: Path) -> Path:

@@ -467,9 +467,11 @@ def _judge_settings(study: Study, names: tuple[str, ...]) -> dict[str, Any]:
 def _evaluation_settings(study: Study) -> dict[str, Any]:
     """How tasks are scored; which metric the report reads is not among it."""
     settings = study.evaluation
-    names: tuple[str, ...] = ("max_length", "seed", "chat_template", "backend", "backend_arguments")
-    names += ("fewshot_as_multiturn",) if settings.chat_template else ()
-    names += ("share_seed",) if any(task.share for task in settings.tasks) else ()
+    names = ["max_length", "seed", "chat_template", "backend", "backend_arguments"]
+    if settings.chat_template:
+        names.append("fewshot_as_multiturn")
+    if any(task.share for task in settings.tasks):
+        names.append("share_seed")
     found = {f"evaluation.{name}": getattr(settings, name) for name in names}
     for task in settings.tasks:
         for name, value in task.model_dump(exclude={"metric", "label"}).items():

@@ -36,3 +36,24 @@ def test_seconds_are_operations_over_the_rate(tmp_path, monkeypatch) -> None:
     read = seconds_from_tokens(study, root, lineage, Cell("embeddings"))
     assert read == pytest.approx(10 * 14 * 2 * demo_weights() / rate)
     assert seconds_from_tokens(study, root, lineage, Cell("clusters", "00004")) is None
+
+
+def test_a_judge_takes_its_answers_and_its_limit_of_requests(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(estimates, "has_gpu", lambda: False)
+    file = tmp_path / "some.json"
+    file.write_text('[{"instruction": "12345678"}, {"instruction": "1234"}]')
+    judge = {"instructions": str(file), "model": "judge", "max_new_tokens": 10, "requests_per_minute": 8}
+
+    def seconds(asset: str, **changes) -> float | None:
+        study = tiny_study(evaluation={"judge": judge | changes})
+        return seconds_from_tokens(
+            study, tmp_path, lineage_for(study, tmp_path), Cell(asset, "00006|random.s0")
+        )
+
+    rate = CORE_RATE * (os.cpu_count() or 1)
+    # (2 + 10) + (1 + 10) tokens x 2 operations; 2 instructions x 2 orders at 8 a minute.
+    assert seconds("generations") == pytest.approx(23 * 2 * demo_weights() / rate)
+    assert seconds("win_rates") == 30
+    assert seconds("win_rates", kind="rating") == 15
+    assert seconds("win_rates", requests_per_minute=None) is None
+    assert seconds("generations", instructions="absent.json") is None
