@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from edsel_assets.keys import parse_budget_trial
 from edsel_assets.report.evidence import Evidence, gather
-from edsel_assets.report.sheets import Rows, rows_sheet, saved_sheet, score_sheet
+from edsel_assets.report.sheets import Rows, Sheet, rows_sheet, saved_sheet, score_sheet
 from edsel_assets.report.statistics.trials import primary_metrics
 from edsel_assets.report.tables import LabelEfficiency, label_efficiency
 from edsel_assets.selection import STRATEGIES
@@ -30,12 +30,14 @@ class Report:
     Attributes:
         table: one row per task, strategy and budget.
         plots: PNG files by name.
+        sheets: tables of text, scores and savings of each comparison first.
         texts: the report by the suffix of its file: .txt, .md, .tex, .csv, .html.
     """
 
     table: pa.Table
     plots: dict[str, bytes]
     texts: dict[str, str]
+    sheets: Sequence[Sheet] = ()
 
 
 @dataclass(frozen=True)
@@ -213,7 +215,7 @@ def _written(evidence: Evidence, text: str) -> Report:
         ".csv": to_csv(evidence),
         ".html": render_html(evidence),
     }
-    return Report(table, evidence.plots, texts)
+    return Report(table, evidence.plots, texts, evidence.sheets)
 
 
 def _without_comparison(
