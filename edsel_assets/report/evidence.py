@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from edsel_assets.report import score_plots
+from edsel_assets.report.heat_map import heat_map
 from edsel_assets.report.sheets import (
     Rows,
     Sheet,
@@ -138,8 +139,14 @@ def _judged_sheet(means: pd.DataFrame, name: str, title: str, text: str) -> Shee
 
 
 def _plots(efficiency: LabelEfficiency, task: str) -> tuple[dict[str, bytes], dict[str, str]]:
-    plots = {"score_by_budget": score_plots.score_by_budget(efficiency, task)}
-    captions = {"score_by_budget": f"Score by annotation budget ({task})"}
+    plots = {
+        "heat_map": heat_map(efficiency, task),
+        "score_by_budget": score_plots.score_by_budget(efficiency, task),
+    }
+    captions = {
+        "heat_map": f"Score by strategy and budget ({task})",
+        "score_by_budget": f"Score by annotation budget ({task})",
+    }
     if (efficiency.saved["task"] == task).any():
         plots["annotation_saved"] = score_plots.annotation_saved(efficiency, task)
         captions["annotation_saved"] = f"Annotation saved against {efficiency.control} ({task})"

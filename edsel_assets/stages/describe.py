@@ -14,14 +14,11 @@ from edsel_assets.stages.inputs import clusters_of, embedding_matrix
 
 
 def with_prompts(table: pa.Table, pool: pa.Table, rows: int = 10) -> pa.Table:
-    """The first ``rows`` of a ranking, prompt and task before the rest: a narrow page shows these."""
+    """The first ``rows`` of a ranking as a page has room for them: ``rank, prompt, task, gain``."""
     head = table.slice(0, rows)
     found = pc.index_in(head["prompt_id"].cast(pool["prompt_id"].type), value_set=pool["prompt_id"])
     shown = pool.select(["prompt", "task"]).take(found)
-    for place, name in enumerate(shown.column_names):
-        head = head.add_column(place, name, shown[name])
-    first = [name for name in ("rank", *shown.column_names) if name in head.column_names]
-    return head.select([*first, *(name for name in head.column_names if name not in first)])
+    return shown.add_column(0, "rank", head["rank"]).append_column("gain", head["gain"])
 
 
 def task_shares(selection: pa.Table, pool: pa.Table) -> pa.Table:

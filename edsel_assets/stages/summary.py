@@ -32,12 +32,14 @@ class Report:
     Attributes:
         table: one row per task, strategy and budget.
         plots: PNG files by name.
+        sheets: tables of text, scores and savings of each comparison first.
         texts: the report by the suffix of its file: .txt, .md, .tex, .csv, .html.
     """
 
     table: pa.Table
     plots: dict[str, bytes]
     texts: dict[str, str]
+    sheets: Sequence[Sheet] = ()
 
 
 @dataclass(frozen=True)
@@ -230,7 +232,7 @@ def _written(evidence: Evidence, text: str) -> Report:
         ".csv": to_csv(evidence),
         ".html": render_html(evidence),
     }
-    return Report(table, evidence.plots, texts)
+    return Report(table, evidence.plots, texts, evidence.sheets)
 
 
 def _without_comparison(

@@ -8,6 +8,7 @@ import pytest
 from matplotlib.image import imread
 
 from edsel_assets.report import plots
+from edsel_assets.report.heat_map import heat_map, shaded
 from edsel_assets.report.style import MAX_BYTES, line_style
 from edsel_assets.report.tables import label_efficiency
 from edsel_assets_tests.report.paper import cell, mmlu
@@ -29,6 +30,8 @@ PLOTS = {
     "score": lambda: plots.score_by_budget(label_efficiency(mmlu())),
     "score of 15": lambda: plots.score_by_budget(label_efficiency(many())),
     "score at one budget": lambda: plots.score_by_budget(label_efficiency(mmlu().query("budget <= 20000"))),
+    "heat map": lambda: heat_map(label_efficiency(mmlu())),
+    "heat map of 15": lambda: heat_map(label_efficiency(many())),
     "saved": lambda: plots.annotation_saved(label_efficiency(mmlu()), "mmlu"),
     "saved by 15": lambda: plots.annotation_saved(label_efficiency(many())),
     "differences": lambda: plots.differences(label_efficiency(mmlu())),
@@ -101,3 +104,14 @@ def test_what_cannot_be_drawn_is_refused():
         plots.differences(label_efficiency(mmlu().query("strategy == 'fl_rbf'")))
     with pytest.raises(ValueError, match="task must be one of average, mmlu; got 'bbh'"):
         plots.score_by_budget(label_efficiency(mmlu()), "bbh")
+
+
+def test_a_table_of_scores_reads_as_a_heat_map() -> None:
+    rows = [("random", "3", "0.5000 ± 0.01  "), ("fl_rbf", "3", "0.7000 ▲"), ("kmq", "1", "")]
+    # The lowest score has the lowest bar, the highest the highest; names and counts stay as they are.
+    assert shaded(rows, 2) == [
+        ("random", "3", "▁ 0.5000"),
+        ("fl_rbf", "3", "█ 0.7000 ▲"),
+        ("kmq", "1", ""),
+    ]
+    assert shaded([("a", "1", "")], 2) == [("a", "1", "")]

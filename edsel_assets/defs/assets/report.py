@@ -1,16 +1,25 @@
 """Group ``report``: what each strategy saves against the control."""
 
 from collections import Counter
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.io_managers import TableWithFiles, table_of
-from edsel_assets.defs.metadata import plot, versioned_output
+from edsel_assets.defs.metadata import plot, rows_table, versioned_output
 from edsel_assets.running.dagster_internals import ALLOW_MISSING
 
+if TYPE_CHECKING:
+    from edsel_assets.report.sheets import Sheet
+
 _ROWS_SHOWN = 40
+#: How a sheet's title begins, the name that the UI shows it under, and columns for which a page has no room.
+_SHOWN = (
+    ("Score by", "scores", {"seeds"}),
+    ("Annotation saved", "saved", {"95 % interval", "share"}),
+)
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
@@ -49,15 +58,35 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             "missing": sum(row["cells"] for row in missing),
             "stale": sum(row["cells"] for row in stale),
         }
-        shown = {name: plot(png) for name, png in report.plots.items()}
+        shown = {f"picture_{name}": plot(png) for name, png in report.plots.items()}
         tables = {
-            "report": dg.MetadataValue.md(report.texts[".md"]),
+            **_tables(report.sheets),
+            "whole_report": dg.MetadataValue.md(report.texts[".md"]),
             "page": dg.MetadataValue.path(f"store/{study.name}/label_efficiency.html"),
         }
         value = TableWithFiles(report.table, texts=report.texts)
         return versioned_output(context, value, {**tables, **figures, **shown})
 
     return [label_efficiency]
+
+
+def _tables(sheets: Sequence["Sheet"]) -> dict[str, dg.MetadataValue]:
+    """Scores by strategy and budget, then savings, each under a name that says so; differences are left out.
+
+    Scores stand behind bars of their height, so that a table reads as a heat map.
+    """
+    from edsel_assets.report.heat_map import shaded
+
+    found: dict[str, dg.MetadataValue] = {}
+    for start, name, left_out in _SHOWN:
+        for sheet in sheets:
+            if sheet.title.startswith(start):
+                task = sheet.title.rpartition(": ")[2].partition(" (")[0]
+                texts = shaded([*sheet.rows], 2) if name == "scores" else sheet.rows
+                rows = [dict(zip(sheet.header, row, strict=True)) for row in texts]
+                names = [column for column in sheet.header if column not in left_out]
+                found[f"{name}_{task}"] = rows_table([{n: row[n] for n in names} for row in rows], names)
+    return found
 
 
 def _unfinished(graph: Graph) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
