@@ -314,15 +314,17 @@ def spend_table(
 ) -> pa.Table:
     """``order, answered, spent, task, metric, value, stderr`` after each order; order "" is the base model.
 
-    Spent is the price of what was answered by then, paid or due.
+    Spent is the price of what was answered by then, paid or due, and what was paid for rejections.
     """
     rows: list[dict[str, Any]] = [
         {"order": "", "answered": 0, "spent": 0.0, **row} for row in base.to_pylist()
     ]
     bought = [row for row in purchases.to_pylist() if row["response"] is not None]
+    refused = [row for row in purchases.to_pylist() if row["response"] is None]
     for order in sorted(scores, key=_number):
         until = [row for row in bought if _number(row["order"]) <= _number(order)]
         spent = sum(row["paid"] if row["paid"] is not None else row["price"] or 0.0 for row in until)
+        spent += sum(row["paid"] or 0.0 for row in refused if _number(row["order"]) <= _number(order))
         rows += [
             {"order": order, "answered": len(until), "spent": spent, **row}
             for row in scores[order].to_pylist()

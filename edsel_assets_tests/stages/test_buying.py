@@ -215,6 +215,9 @@ def test_spend_adds_up_what_was_answered_by_each_order(tmp_path) -> None:
     study = tiny_study(annotation={"price": 2.0})
     first, second = order(tmp_path, study), order(tmp_path, study)
     answer(tmp_path, {IDS[0]: "a", IDS[1]: "b", IDS[4]: "c"})
+    refused = [annotation.Event("rejected", second.name, key) for key in IDS[5:7]]
+    paid = annotation.Event("paid", second.name, IDS[5], price=0.5)  # what a refusal did cost
+    annotation.Ledger(tmp_path).append([*refused, paid])
     table = spend_table(
         orders_table(tmp_path),
         purchases_table(tmp_path),
@@ -222,7 +225,7 @@ def test_spend_adds_up_what_was_answered_by_each_order(tmp_path) -> None:
         {second.name: scores(0.3), first.name: scores(0.2)},
     )
     rows = [(row["order"], row["answered"], row["spent"], row["value"]) for row in table.to_pylist()]
-    assert rows == [("", 0, 0.0, 0.1), (first.name, 2, 4.0, 0.2), (second.name, 3, 6.0, 0.3)]
+    assert rows == [("", 0, 0.0, 0.1), (first.name, 2, 4.0, 0.2), (second.name, 3, 6.5, 0.3)]
 
 
 def spend(answered: list[int], values: list[float], error: float) -> pa.Table:
