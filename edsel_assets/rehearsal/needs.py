@@ -57,7 +57,7 @@ def needs_of(study: Study, rehearsal: Rehearsal, unset: list[str]) -> list[Need]
     found = [Need(State.MISSING, "variable", f"{name} is not set") for name in unset]
     found += [*_pool(study, rehearsal), *_models(study), *_data(rehearsal), *_keys(study), *_packages(study)]
     found += [*_amounts(study, rehearsal.pool), *_money(study, rehearsal.pool), *_replaced(study, rehearsal)]
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _pool(study: Study, rehearsal: Rehearsal) -> Iterator[Need]:
