@@ -68,8 +68,9 @@ class BaseModel(dg.ConfigurableResource):
         logging.disable_progress_bar()  # it would cut through ours
         # Raised inside transformers whenever peft wraps a model; nothing of ours can answer it.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-        # Its new name is not in every version of transformers that we run with.
-        warnings.filterwarnings("ignore", "`gradient_checkpointing_enable` is deprecated", FutureWarning)
+        # The new names are not in every version of transformers that we run with.
+        renamed = "`gradient_checkpointing_(enable|disable)` is deprecated"
+        warnings.filterwarnings("ignore", renamed, FutureWarning)
         key = self.model_dump_json()
         if key not in _LOADED:
             if self.threads is not None:

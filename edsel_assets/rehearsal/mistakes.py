@@ -25,14 +25,21 @@ def mistakes(study: Study, pool: PoolFacts | None) -> list[str]:
 
 
 def _warmup(study: Study) -> Iterator[str]:
-    """A warm-up in steps that is not shorter than the shortest run."""
-    tuning = study.finetuning
-    least = min(study.selection.every_budget)
-    steps = tuning.epochs * math.ceil(least / tuning.batch_size)
-    if isinstance(tuning.warmup, int) and tuning.warmup >= steps:
+    """A warm-up in steps that is not shorter than the shortest run, of a trial or of a first round."""
+    tuning, rounds = study.finetuning, study.rounds
+    if not isinstance(tuning.warmup, int):
+        return
+    runs = {}
+    for name in study.selection.names:
+        least = study.selection.budgets_for(name)[0]
+        runs[tuning.epochs * math.ceil(least / tuning.batch_size)] = f"a trial of {name} at {least}"
+        if study.strategy(name).iterative:
+            steps = rounds.epochs * math.ceil(least // rounds.rounds / tuning.batch_size)
+            runs[steps] = f"the first round of {name} at {least}"
+    if tuning.warmup >= min(runs):
         yield (
-            f"finetuning.warmup: {tuning.warmup} steps are not shorter than the {steps} of a run at a budget "
-            f"of {least}. Give a share (0.03), or fewer steps."
+            f"finetuning.warmup: {tuning.warmup} steps are not shorter than the {min(runs)} of "
+            f"{runs[min(runs)]}. Give a share (0.03), or fewer steps."
         )
 
 

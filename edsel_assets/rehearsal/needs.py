@@ -21,6 +21,8 @@ from edsel_assets.study import Study
 
 _GPU_BYTES = 80e9  # of an A100 or H100
 _JUDGES = ("JudgeSettings", "JudgeModel")
+_INSTRUCTIONS = 805  # of AlpacaEval
+_TEMPLATE_TOKENS = 200
 _UNSET = "/unset/"  # where no file is
 _KEYS = {"openai": "OPENAI_API_KEY", "cohere": "COHERE_API_KEY"}
 
@@ -55,7 +57,7 @@ def needs_of(study: Study, rehearsal: Rehearsal, unset: list[str]) -> list[Need]
     found = [Need(State.MISSING, "variable", f"{name} is not set") for name in unset]
     found += [*_pool(study, rehearsal), *_models(study), *_data(rehearsal), *_keys(study), *_packages(study)]
     found += [*_amounts(study, rehearsal.pool), *_money(study, rehearsal.pool), *_replaced(study, rehearsal)]
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _pool(study: Study, rehearsal: Rehearsal) -> Iterator[Need]:
@@ -200,21 +202,38 @@ def _money(study: Study, pool: PoolFacts | None) -> Iterator[Need]:
         yield Need(
             State.TAKES, "embeddings", f"{embedded:.3g} tokens read by other models than the base model"
         )
-    for section in sections(study):
-        if type(section).__name__ == "JudgeSettings" and getattr(section, "model", None):
-            yield _judge_calls(section, len(amounts.trials(study)))
+    yield from _judged(study, lengths)
 
 
-def _judge_calls(judge: Any, trials: int) -> Need:
-    count, both = judge.limit or 805, 2 if judge.kind == "preference" else 1
-    calls = (trials - (both == 2)) * count * both
-    read = judge.max_new_tokens * both + 200
-    written = 1 if both == 2 else judge.reply_tokens
-    price = calls * (judge.price_prompt * read + judge.price_reply * written) / 1000
-    money = f", at most {price:.4g} at the study's prices" if price else "; the study names no price"
-    return Need(
-        State.TAKES, "judge", f"{calls} calls ({trials} trials, {count} instructions, {both} orders){money}"
-    )
+def _judged(study: Study, lengths: amounts.Lengths) -> Iterator[Need]:
+    """Requests to each judge that the study names, and what they cost at its prices."""
+    trials = amounts.trials(study)
+    judge = getattr(study.evaluation, "judge", None)
+    if judge is not None and judge.model is not None:
+        both = 2 if judge.kind == "preference" else 1
+        count = judge.limit or _INSTRUCTIONS
+        calls = (len(trials) - (both == 2)) * count * both  # the reference is not asked about
+        written = 1 if both == 2 else judge.reply_tokens
+        what = f"{calls} requests ({len(trials)} trials, {count} instructions, {both} orders)"
+        yield Need(State.TAKES, "judge", what + _price(judge, calls, both * judge.max_new_tokens, written))
+    pair = lengths.prompt + lengths.response
+    judge = getattr(study.quality, "judge", None)
+    if judge is not None:
+        price = _price(judge, lengths.prompts, pair, judge.reply_tokens)
+        yield Need(State.TAKES, "judge of quality", f"{lengths.prompts} requests{price}")
+    judge = getattr(study.rounds, "judge", None)
+    if judge is not None:
+        rated = sum(budget for name, budget in trials if study.strategy(name).scorer == "judge")
+        price = _price(judge, 2 * rated, pair, judge.reply_tokens)
+        yield Need(State.TAKES, "judge of rounds", f"at least {2 * rated} requests{price}")
+
+
+def _price(judge: Any, calls: int, read: float, written: int) -> str:
+    """What ``calls`` cost, each reading the judge's template and ``read`` tokens and writing ``written``."""
+    each = judge.price_prompt * (read + _TEMPLATE_TOKENS) + judge.price_reply * written
+    if not each:
+        return "; the study names no price"
+    return f", about {calls * each / 1000:.4g} at the study's prices, if replies are as long as they may be"
 
 
 def _replaced(study: Study, rehearsal: Rehearsal) -> Iterator[Need]:

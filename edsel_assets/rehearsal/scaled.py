@@ -46,7 +46,8 @@ class StandIns:
 
     Attributes:
         pool: file of prompts, all answered, with ``columns``; ``prompts``: how many.
-        annotations: file of answers that are there already; None where the study names none.
+        annotations: file of answers that are there already, to ``annotated`` of them; None where the study
+            names none.
         tasks: folder of definitions; ``task_names``: the study's tasks that are in it.
         data: folder of data sets, for the tasks that are run on their own.
         instructions: file of instructions for a judge. ``problems``: file of problems for programs.
@@ -59,6 +60,7 @@ class StandIns:
     prompts: int
     columns: tuple[str, ...] = ("prompt", "response", "task", "source")
     annotations: str | None = None
+    annotated: int = 0
     tasks: str | None = None
     task_names: frozenset[str] = frozenset()
     data: str | None = None
@@ -128,7 +130,7 @@ class _Numbers:
     def of(cls, study: Study, size: Size, stand_ins: StandIns) -> _Numbers:
         counts, every = study.clustering.counts, study.selection.every_budget
         whole = stand_ins.whole_pool or assumed_pool(study)
-        room = stand_ins.prompts - _held_out(study, size)
+        room = stand_ins.prompts - stand_ins.annotated - _held_out(study, size)
         share = room / whole
         largest = min(size.largest, room)
         least = min(max(study.rounds.rounds, 2), largest)

@@ -77,6 +77,7 @@ def set_up(study: Study, folder: Path, size: Size, data: Path | None, judge: str
         prompts=len(ids),
         columns=tuple(table.column_names),
         annotations=_annotations(study, table, folder),
+        annotated=_ANNOTATED if study.pool.annotations is not None else 0,
         tasks=str(folder / "tasks") if tasks.names else None,
         task_names=tasks.names,
         # A folder here also keeps lm-eval off the network.

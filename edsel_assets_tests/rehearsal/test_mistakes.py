@@ -44,6 +44,22 @@ def test_every_mistake_is_told() -> None:
         assert any(words in text for text in told), (words, told)
 
 
+def test_a_warm_up_is_shorter_than_a_first_round_too() -> None:
+    # 10 prompts in batches of 2 are 5 steps; a first round of 5 prompts is 3.
+    tuning = {"epochs": 1, "batch_size": 2}
+    sizes = {"strategies": ["random", "iterative_kmq_perplexity"], "budgets": [10]}
+
+    def warned(warmup: int, strategies: list[str]) -> list[str]:
+        selection = {**sizes, "strategies": strategies}
+        study = tiny_study(selection=selection, finetuning={**tuning, "warmup": warmup})
+        return [text for text in mistakes(study, None) if "finetuning.warmup" in text]
+
+    assert warned(4, ["random"]) == []
+    assert "the 5 of a trial of random at 10" in warned(5, ["random"])[0]
+    assert warned(2, sizes["strategies"]) == []
+    assert "the 3 of the first round of iterative_kmq_perplexity at 10" in warned(3, sizes["strategies"])[0]
+
+
 def test_a_study_with_mistakes_is_not_rehearsed(tmp_path) -> None:
     study = tiny_study(
         evaluation={

@@ -1,6 +1,7 @@
 """What the full study needs: figures by hand, and what is told to be here or missing."""
 
 import json
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -8,10 +9,11 @@ import pytest
 from edsel_assets.planning.estimates import GPU_RATE
 from edsel_assets.rehearsal import amounts
 from edsel_assets.rehearsal.definitions import Tasks
-from edsel_assets.rehearsal.needs import Need, State, needs_of
+from edsel_assets.rehearsal.needs import Need, State, _judged, needs_of
 from edsel_assets.rehearsal.pool import PoolFacts
 from edsel_assets.rehearsal.stand_ins import Rehearsal
 from edsel_assets.study import Study
+from edsel_assets.study.base import Settings
 from edsel_assets_tests.defs.conftest import tiny_study
 from edsel_assets_tests.rehearsal.test_scaled import shipped
 
@@ -156,3 +158,34 @@ def test_a_local_models_shape_is_read_from_its_files(tmp_path) -> None:
         "its files",
     )
     assert not [need for need in told(study, tmp_path) if need.what == "GPUs"]
+
+
+class Judge(Settings):
+    """As the judge of a study's evaluation."""
+
+    model: str | None = "gpt-4"
+    kind: str = "preference"
+    limit: int | None = 100
+    max_new_tokens: int = 400
+    reply_tokens: int = 50
+    price_prompt: float = 0.01
+    price_reply: float = 0.03
+
+
+def test_a_judge_costs_its_requests() -> None:
+    three = {"strategies": ["random"], "budgets": [6]}
+    study = tiny_study(selection=three, finetuning={"random_seeds": 3})
+
+    def text(**settings: Any) -> str:
+        evaluation = study.evaluation.model_copy(update={"judge": Judge(**settings)})
+        (need,) = _judged(study.model_copy(update={"evaluation": evaluation}), LENGTHS)
+        return need.text
+
+    # Two of three trials are compared with the third, in both orders: 400 requests, each of two answers of
+    # 400 tokens and a template of 200, and one token back: 0.01 + 0.00003.
+    assert text().startswith("400 requests (3 trials, 100 instructions, 2 orders), about 4.012 at")
+    # 300 ratings of one answer: 0.006 + 0.0015.
+    assert text(kind="rating").startswith(
+        "300 requests (3 trials, 100 instructions, 1 orders), about 2.25 at"
+    )
+    assert text(price_prompt=0, price_reply=0).endswith("the study names no price")
