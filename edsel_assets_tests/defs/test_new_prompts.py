@@ -127,7 +127,6 @@ def test_a_new_file_gives_new_selections_within_two_minutes(data: Path, tmp_path
     assert tags["edsel/cause"] == f"pool/new.jsonl appeared: {NEW} prompts joined the pool"
     assert tags["edsel/reason"] == REASON
     assert rows_new(instance, dropped) == NEW
-    assert taken < 120
     kept = Counter(row for file in (home / "rows").rglob("*.parquet") for row in ids(file))
     assert len(kept) == OLD + NEW
     assert set(kept.values()) == {1}, "no prompt went through the model twice"
@@ -141,6 +140,7 @@ def test_a_new_file_gives_new_selections_within_two_minutes(data: Path, tmp_path
             picks = ids(file.with_suffix(".parquet"))
             assert len(picks) == budget
             assert not asked & set(picks), "nothing asked is asked again"
+    assert taken < 120, f"{taken:.0f} s; the machine may have been busy"
 
 
 def ids(file: Path) -> list[str]:
