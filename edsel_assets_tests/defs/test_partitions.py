@@ -121,6 +121,8 @@ def test_every_asset_is_described_grouped_and_versioned(graph) -> None:
         "signals",
         "diagnostics",
         "selection",
+        "round_1",
+        "round_2",
         "rounds",
         "finetuning",
         "evaluation",
