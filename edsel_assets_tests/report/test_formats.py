@@ -140,5 +140,5 @@ def test_without_the_control_there_are_scores_alone():
     evidence = gather(label_efficiency(scores))
     assert [sheet.title.split(":")[0] for sheet in evidence.sheets] == ["Score by strategy and budget"]
     assert evidence.sheets[0].title.endswith("task_0 (acc)")  # one task needs no average
-    assert list(evidence.plots) == ["score_by_budget"]
+    assert list(evidence.plots) == ["heat_map", "score_by_budget"]
     assert "Score by strategy and budget" in render_html(evidence)

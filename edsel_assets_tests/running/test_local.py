@@ -314,3 +314,31 @@ def test_a_parent_made_anew_while_its_child_runs_leaves_the_child_stale(desk: De
     lineage = lineage_of(study, build_definitions(study, home=desk.home))
     verdict = Freshness(study, lineage, desk.home).verdict(Cell("selections", "00006|random"))
     assert verdict.reasons == ("rankings[random] changed (cut at 6)",)
+
+
+def test_a_failed_check_ends_the_run_before_anything_wrong_is_stored(desk: Desk, monkeypatch) -> None:
+    from edsel_assets.stages import rankings
+
+    whole = rankings.cut
+    monkeypatch.setattr(rankings, "cut", lambda table, budget: whole(table, budget - 1))
+    study = tiny_study(selection={"strategies": ["random"], "budgets": [6]})
+    with pytest.raises(RunFailed) as failed:
+        desk.run(study, assets=["selections"])
+    assert "selections[00006|random]: check budget_is_exact: Not 6 prompts: replicate 0 holds 5" in str(
+        failed.value
+    )
+    assert not ledger_file(desk.store(study), Cell("selections", "00006|random")).exists()
+    checks = desk.instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(dg.AssetKey("selections"), "budget_is_exact"), limit=1
+    )
+    assert checks[0].status.value == "FAILED", "the UI shows what failed"
+    monkeypatch.undo()
+    assert len(desk.run(study, assets=["selections"]).made) == 1, "it is made once the fault is gone"
+
+
+def test_a_cell_links_the_partitions_that_it_was_made_from(finished) -> None:
+    desk, _, _ = finished
+    links = desk.metadata("cluster_quality")["made_from"]
+    assert "[clusters\\[00004\\]](/assets/clusters?view=partitions&partition=00004)" in links
+    assert "(/assets/quality_scores?view=partitions&partition=likelihood)" in links
+    assert desk.metadata("pool")["file"] == "store/tiny/pool.parquet", "relative to the home"

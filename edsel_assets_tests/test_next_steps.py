@@ -1,0 +1,48 @@
+"""The end of a run: what a person reads, and commands that work as they stand there."""
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from edsel_assets_tests.defs.conftest import TINY
+
+SMALL = {
+    **TINY,
+    "selection": {"strategies": ["random", "k_center"], "budgets": [4, 6], "gammas": [1.0]},
+    "annotation": {"price": 0.5},
+}
+
+
+def _run(words: list[str], folder: Path) -> str:
+    done = subprocess.run(words, capture_output=True, text=True, cwd=folder, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_end_of_a_run_says_what_to_do_next(tmp_path: Path) -> None:
+    folder = tmp_path / "a folder"  # with a space, which a command has to quote
+    folder.mkdir()
+    (folder / "mine.yaml").write_text(yaml.safe_dump(SMALL), encoding="utf-8")
+    words = [sys.executable, "-m", "edsel_assets.cli", "run", "--study", "mine.yaml", "--home", "a home"]
+    said = _run([*words, "--only", "selections"], folder)
+    assert "Made 11 cells (0 fresh)" in said
+    assert "min of work on cpu; nothing was ordered or paid." in said
+    # 80 prompts of the pool without the 8 held out
+    assert "Read for embeddings: 72 prompts new, 0 reused." in said
+    file = folder / "a home" / "store" / "tiny" / "selections" / "00004" / "k_center.parquet"
+    assert f"4 selections, such as {file}" in said
+    assert file.exists()
+    assert "selections[00004|k_center]: 4 prompts, expected to cost 2 to annotate. The first:" in said
+    commands = {
+        line.partition(": ")[0]: shlex.split(line.partition(": ")[2])
+        for line in said.splitlines()
+        if line.startswith(("Order them: ", "Open the UI: "))
+    }
+    assert commands["Open the UI"][-5:] == ["ui", "--study", "mine.yaml", "--home", str(folder / "a home")]
+    _run([*commands["Open the UI"], "--help"], folder)
+    ordered = _run(commands["Order them"], folder)
+    assert "Ordered 4 prompts, expected to cost 2:" in ordered
+    assert ordered.splitlines()[-1] == "order-0001"
