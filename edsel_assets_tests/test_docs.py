@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import click
 import numpy as np
@@ -118,19 +118,17 @@ def test_the_reference_says_what_each_setting_is() -> None:
 
 
 def test_the_reference_has_every_setting() -> None:
-    def names(model: Any, place: str) -> set[str]:
+    def names(model: type[BaseModel], place: str) -> set[str]:
         found: set[str] = set()
-        for name, value in model:
-            inner = value[0] if isinstance(value, list) and value else value
-            below = names(inner, f"{place}{name}.") if isinstance(inner, BaseModel) else {f"{place}{name}"}
-            found |= below
+        for name, field in model.model_fields.items():
+            kinds = (field.annotation, *get_args(field.annotation))  # itself, in a list, or optional
+            inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+            named = get_origin(field.annotation) is dict
+            found |= names(inner[0], f"{place}{name}.") if inner and not named else {f"{place}{name}"}
         return found
 
-    judge, programs = {"instructions": "some.json"}, {"problems": "some.parquet"}
-    # With a task, a judge and programs, so that their settings are among them.
-    study = tiny_study(evaluation={"judge": judge, "humaneval": programs})
     listed = {setting.name for section in study_reference.sections() for setting in section.settings}
-    assert listed == names(study, "")
+    assert listed == names(Study, "")
 
 
 def test_no_words_are_kept_for_settings_that_are_gone_or_say_it_themselves() -> None:
@@ -241,6 +239,16 @@ def test_the_new_scorer_ranks_sure_answers_first() -> None:
     # Ranks of three: 1/6, 3/6, 5/6. b is the surest, a the longest.
     assert found["quality"] == pytest.approx([1 / 6, 5 / 6, 1 / 2])
     assert found["complexity"] == pytest.approx([5 / 6, 1 / 6, 1 / 2])
+
+
+def test_the_new_text_scorer_is_kept_by_content(tmp_path: Path) -> None:
+    scorer = example(2)["variety_scorer"]()
+    texts = ["a b a b", "a b c d"]
+    found = scorer.kept(tmp_path, ["1", "2"], texts, None)
+    assert found.values.tolist() == [0.5, 1.0]
+    again = scorer.kept(tmp_path, ["1", "2", "3"], [*texts, "a a a a"], None)
+    assert again.values.tolist() == [0.5, 1.0, 0.25]
+    assert (again.rows_new, again.rows_reused) == (1, 2)
 
 
 def test_the_new_task_loads_its_local_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -366,7 +366,7 @@ def advice(table: pa.Table, batch: int) -> str:
         most = part["answered"].max()
         step = np.log1p(most + batch) - np.log1p(most)
         gain, half = solution[1] * step, 1.96 * float(np.sqrt(covariance[1, 1])) * step
-        word = "flattened: " if gain - half <= 0 else ""
+        word = "flattened, or too noisy to tell: " if gain - half <= 0 else ""
         sentences.append(
             f"{task} {metric}: {word}the next {batch} answers are expected to bring {gain:+.4f} "
             f"({gain - half:+.4f} to {gain + half:+.4f})"

@@ -14,7 +14,7 @@ class ScorerModel(Settings):
     """A model that is loaded to score texts."""
 
     model: str = Field(description="Its folder, its name at the hub, or builtin:demo.")
-    revision: str | None = Field(None, description="Revision of a model of the hub.")
+    revision: str | None = Field(None, description="Revision of that model at the hub.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Number format of its weights."
     )

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
-from edsel_assets.report import plots
+from edsel_assets.report import plots, round_plots
 from edsel_assets.report.heat_map import heat_map, shaded
 from edsel_assets.report.style import MAX_BYTES, line_style
 from edsel_assets.report.tables import label_efficiency
@@ -39,6 +39,11 @@ PLOTS = {
     "gains": lambda: plots.gain_curves(
         {0.001: np.linspace(9, 8, 5000), 1.0: np.r_[np.linspace(9, 0, 4000), np.zeros(1000)]},
         budget=4500, usable=[0.001], chosen=0.001,
+    ),
+    "weights": lambda: round_plots.cluster_weights(np.full((1, 5), 0.2), evenness=0.5),
+    "weights of 2,048": lambda: round_plots.cluster_weights(
+        np.vstack([np.full(2048, 1 / 2048), np.eye(2048)[7], GENERATOR.dirichlet(np.ones(2048), 8)]),
+        evenness=0.5,
     ),
     "clusters": lambda: plots.cluster_counts([64, 8, 16], [0.1, 0.2, 0.3], [1.0, 3.0, 2.0], chosen=16),
     "gains, none usable": lambda: plots.gain_curves({1.0: np.array([3.0, 0.0])}, usable=[]),

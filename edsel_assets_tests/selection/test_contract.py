@@ -288,7 +288,8 @@ def test_the_table():
         "fl_rbf_min_margin": "min_margin",
     }
     assert {name for name, row in STRATEGIES.items() if not row.nested} == {
-        "km_random", "km_closest", "kmq", "iterative_kmq_perplexity",
+        "km_random", "km_closest", "kmq",
+        "iterative_kmq_perplexity", "iterative_kmq_reward", "iterative_kmq_judge",
     }  # fmt: skip
     for name, row in STRATEGIES.items():
         assert row.name == name

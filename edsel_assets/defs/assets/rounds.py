@@ -208,28 +208,28 @@ def _weights(graph: Graph, number: int) -> dg.AssetsDefinition:
     # A model that goes on from the last round's is that one's adapters and its own, in order.
     chain = range(1 if study.rounds.start == "continue" else number, number + 1)
 
+    declared = graph.declare(
+        _group(number),
+        "round_weights",
+        key=_key(number, "weights"),
+        partitions_def=cells.budget_rounds,
+        ins={
+            "clusters": partition_of(cells.clusters_of_rounds()),
+            **_training_set_of(number),
+            **{n: i for n, i in _checkpoints_to(number).items() if int(n.rpartition("_")[2]) in chain},
+            **previous,
+        },
+        kinds={"pytorch"},
+        device=True,
+    )
+    spread = dg.AssetCheckSpec(
+        _COLLAPSE,
+        asset=dg.AssetKey(_key(number, "weights")),
+        description="The weights' entropy is at least rounds.collapse of that of equal weights.",
+    )
+
     @dg.asset(
-        **graph.declare(
-            _group(number),
-            "round_weights",
-            key=_key(number, "weights"),
-            partitions_def=cells.budget_rounds,
-            ins={
-                "clusters": partition_of(cells.clusters_of_rounds()),
-                **_training_set_of(number),
-                **{n: i for n, i in _checkpoints_to(number).items() if int(n.rpartition("_")[2]) in chain},
-                **previous,
-            },
-            kinds={"pytorch"},
-            device=True,
-        ),
-        check_specs=[
-            dg.AssetCheckSpec(
-                _COLLAPSE,
-                asset=dg.AssetKey(_key(number, "weights")),
-                description="The weights' entropy is at least rounds.collapse of that of equal weights.",
-            )
-        ],
+        **{**declared, "check_specs": [spread]},
         description=f"Cluster weights after round {number}: what the model finds hard to learn counts more.",
     )
     def weights(
