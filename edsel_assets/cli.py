@@ -234,7 +234,7 @@ def rehearse(
     from edsel_assets.planning.cells import Scope
     from edsel_assets.rehearsal.judge_server import judge_server
     from edsel_assets.rehearsal.needs import load_with_gaps, needs_of
-    from edsel_assets.rehearsal.sizes import Size
+    from edsel_assets.rehearsal.scaled import Size
     from edsel_assets.rehearsal.stand_ins import set_up
     from edsel_assets.terminal import show_rehearsal
 

@@ -11,7 +11,7 @@ import typer
 
 from edsel_assets.planning.cells import Cell, cell_path, with_suffix
 from edsel_assets.planning.plan import Plan, Step
-from edsel_assets.rehearsal.need import Need, State
+from edsel_assets.rehearsal.needs import Need, State
 from edsel_assets.rehearsal.stand_ins import STUDY_FILE, Rehearsal
 from edsel_assets.running.local import Listener, Outcome
 from edsel_assets.running.progress import listening
