@@ -16,7 +16,7 @@ import numpy as np
 from edsel_assets.planning.estimates import GPU_RATE, model_weights
 from edsel_assets.planning.external import model_path
 from edsel_assets.rehearsal.pool import PoolFacts
-from edsel_assets.rehearsal.scaled import assumed_pool
+from edsel_assets.rehearsal.sizes import assumed_pool
 from edsel_assets.study import Study
 
 _CHARACTERS_PER_TOKEN = 4

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from edsel_assets.rehearsal.made_up import FORMS, PLAIN, write_items
-from edsel_assets.rehearsal.scaled import Size
+from edsel_assets.rehearsal.sizes import Size
 from edsel_assets.study import Study
 from edsel_assets.study.trials import TaskSettings
 

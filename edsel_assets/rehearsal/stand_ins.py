@@ -17,7 +17,8 @@ from edsel_assets.rehearsal.definitions import Tasks, write_tasks
 from edsel_assets.rehearsal.made_up import problem, sums
 from edsel_assets.rehearsal.mistakes import mistakes
 from edsel_assets.rehearsal.pool import PoolFacts, far_away, few_prompts, read_facts
-from edsel_assets.rehearsal.scaled import Size, StandIns, rehearsed, sections
+from edsel_assets.rehearsal.scaled import rehearsed, sections
+from edsel_assets.rehearsal.sizes import Size, StandIns
 from edsel_assets.store import write_table
 from edsel_assets.study import Study
 

@@ -8,7 +8,7 @@ import pytest
 
 from edsel_assets.llm.scoring.tasks import in_directory, load_tasks, quiet
 from edsel_assets.rehearsal.definitions import Tasks, write_tasks
-from edsel_assets.rehearsal.scaled import Size
+from edsel_assets.rehearsal.sizes import Size
 from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import tiny_study
 from edsel_assets_tests.rehearsal.test_scaled import shipped

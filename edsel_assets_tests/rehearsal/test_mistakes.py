@@ -5,7 +5,7 @@ import pytest
 
 from edsel_assets.rehearsal.mistakes import mistakes
 from edsel_assets.rehearsal.pool import PoolFacts
-from edsel_assets.rehearsal.scaled import Size
+from edsel_assets.rehearsal.sizes import Size
 from edsel_assets.rehearsal.stand_ins import CannotWork, set_up
 from edsel_assets_tests.defs.conftest import tiny_study
 from edsel_assets_tests.rehearsal.test_scaled import shipped

@@ -9,9 +9,11 @@ import pytest
 from edsel_assets.planning.estimates import GPU_RATE
 from edsel_assets.rehearsal import amounts
 from edsel_assets.rehearsal.definitions import Tasks
-from edsel_assets.rehearsal.needs import Need, State, _judged, needs_of
+from edsel_assets.rehearsal.need import Need, State
+from edsel_assets.rehearsal.needs import needs_of
 from edsel_assets.rehearsal.pool import PoolFacts
 from edsel_assets.rehearsal.stand_ins import Rehearsal
+from edsel_assets.rehearsal.takes import judged
 from edsel_assets.study import Study
 from edsel_assets.study.base import Settings
 from edsel_assets_tests.defs.conftest import tiny_study
@@ -178,7 +180,7 @@ def test_a_judge_costs_its_requests() -> None:
 
     def text(**settings: Any) -> str:
         evaluation = study.evaluation.model_copy(update={"judge": Judge(**settings)})
-        (need,) = _judged(study.model_copy(update={"evaluation": evaluation}), LENGTHS)
+        (need,) = judged(study.model_copy(update={"evaluation": evaluation}), LENGTHS)
         return need.text
 
     # Two of three trials are compared with the third, in both orders: 400 requests, each of two answers of

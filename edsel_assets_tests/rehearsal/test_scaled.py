@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from edsel_assets.demo import DEMO
-from edsel_assets.rehearsal import scaled
-from edsel_assets.rehearsal.scaled import Size, StandIns, rehearsed, scaled_down, sections
+from edsel_assets.rehearsal.scaled import changed, rehearsed, sections
+from edsel_assets.rehearsal.sizes import Numbers, Size, StandIns, scaled_down
 from edsel_assets.study import Study, shipped_studies
 from edsel_assets.study.base import Settings
 
@@ -131,11 +131,11 @@ class Anywhere(Settings):
 
 def test_judges_and_reward_models_are_replaced_wherever_they_stand() -> None:
     where = StandIns(**{**vars(STAND_INS), "reward_model": "/there/reward"})
-    numbers = scaled._Numbers.of(shipped("demo"), Size(), where)
-    changed = Anywhere.model_validate(scaled._changed(Anywhere(rewards={"one": RewardSettings()}), numbers))
-    assert changed.judge == JudgeModel(by="openai", base_url="http://here/v1", key_variable=None)
-    assert changed.rewards["one"].model == "/there/reward"
-    assert "{prompt}" in str(changed.rewards["one"].template)
+    numbers = Numbers.of(shipped("demo"), Size(), where)
+    small = Anywhere.model_validate(changed(Anywhere(rewards={"one": RewardSettings()}), numbers))
+    assert small.judge == JudgeModel(by="openai", base_url="http://here/v1", key_variable=None)
+    assert small.rewards["one"].model == "/there/reward"
+    assert "{prompt}" in str(small.rewards["one"].template)
 
 
 def test_every_section_is_found() -> None:

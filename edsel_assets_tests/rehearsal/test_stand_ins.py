@@ -9,7 +9,7 @@ from edsel_assets.llm import ChatClient, EndpointJudge, preferences, rate_respon
 from edsel_assets.pools import PoolError
 from edsel_assets.rehearsal.judge_server import judge_server
 from edsel_assets.rehearsal.pool import far_away, few_prompts, read_facts
-from edsel_assets.rehearsal.scaled import Size
+from edsel_assets.rehearsal.sizes import Size
 from edsel_assets.rehearsal.stand_ins import STUDY_FILE, _reward_model, set_up
 from edsel_assets.study import Study
 from edsel_assets.study.inputs import PoolSettings
