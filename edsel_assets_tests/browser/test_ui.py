@@ -17,7 +17,7 @@ from edsel_assets_tests.browser.conftest import Desk
 _PATIENCE = 120_000  # ms for a run to end on a busy machine
 _JOBS = "/locations/edsel_assets.definitions/jobs"
 _CELL = "00010|k_center"
-_GRAPH = {"x": 370, "y": 110, "width": 1080, "height": 760}  # the graph's own part of the page
+_GRAPH = {"x": 385, "y": 230, "width": 1110, "height": 500}  # the graph's own part of the page
 
 
 @pytest.fixture
