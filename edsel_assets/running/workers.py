@@ -171,5 +171,5 @@ class WorkerPool:
 
 
 def greeting(study: Study, home: Path) -> dict[str, Any]:
-    """What a worker of one study is told first."""
-    return {"study": study.model_dump(mode="json"), "home": str(home)}
+    """What a worker is told first: of the study what its file gives, as a variant takes the rest from it."""
+    return {"study": study.model_dump(mode="json", exclude_unset=True), "home": str(home)}

@@ -1,5 +1,6 @@
 """Worker processes: one is kept for the next request, a killed one is said and replaced, none outlives us."""
 
+import json
 import os
 import signal
 import time
@@ -13,6 +14,7 @@ from edsel_assets.planning.ledger import read_ledger
 from edsel_assets.running.instance import dagster_home
 from edsel_assets.running.local import RunFailed
 from edsel_assets.running.workers import Worker, WorkerDied, WorkerPool, greeting
+from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import tiny_study
 
 
@@ -65,3 +67,15 @@ def test_a_worker_ends_with_its_input(tmp_path) -> None:
     assert not worker.alive()
     with pytest.raises((WorkerDied, ValueError)):
         worker.ask({"cells": []})
+
+
+@pytest.mark.parametrize("name", ["bhatt2024", "yu2024", "demo"])
+def test_a_study_with_variants_reaches_a_worker_as_it_is(name, monkeypatch) -> None:
+    monkeypatch.setenv("EDSEL_POOL", "pool.jsonl")
+    study = Study.load(name)
+    said = json.loads(json.dumps(greeting(study, Path("home"))))
+    there = Study.model_validate(said["study"])
+    assert there == study
+    assert [there.selection.of(each) for each in there.selection.names] == [
+        study.selection.of(each) for each in study.selection.names
+    ]
