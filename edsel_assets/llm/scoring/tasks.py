@@ -176,7 +176,7 @@ def item_texts(
                 (name,),
                 path_text(include_path),
                 path_text(data_directory),
-                shots_by_task([name], num_fewshot),
+                ((num_fewshot or {}).get(name),),
             )
             for task in suite.tasks.values():
                 texts += [str(task.doc_to_text(document)) for document in task.eval_docs]
