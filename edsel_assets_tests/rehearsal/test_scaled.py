@@ -14,7 +14,14 @@ from edsel_assets.rehearsal.sizes import Numbers, Size, StandIns, scaled_down
 from edsel_assets.study import Study, shipped_studies
 from edsel_assets.study.base import Settings
 
-STAND_INS = StandIns(pool="/there/pool.parquet", prompts=230, tasks="/there/tasks", judge="http://here/v1")
+STAND_INS = StandIns(
+    pool="/there/pool.parquet",
+    prompts=230,
+    tasks="/there/tasks",
+    judge="http://here/v1",
+    instructions="/there/instructions.json",
+    reward_model="/there/reward",
+)
 
 
 def shipped(name: str) -> Study:

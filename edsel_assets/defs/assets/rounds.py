@@ -22,10 +22,7 @@ from edsel_assets.defs.partitions import dimensions
 from edsel_assets.defs.resources import BaseModel
 from edsel_assets.keys import parse_trial
 from edsel_assets.planning.cells import Cell, cell_path
-from edsel_assets.stages.checks import ADAPTER_LOADS, EXACT_BUDGET, NONE_BOUGHT_BEFORE
-
-#: Name of the check on the weights' entropy.
-_COLLAPSE = "weights_spread"
+from edsel_assets.stages.checks import ADAPTER_LOADS, EXACT_BUDGET, NONE_BOUGHT_BEFORE, SPREAD
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
@@ -208,28 +205,21 @@ def _weights(graph: Graph, number: int) -> dg.AssetsDefinition:
     # A model that goes on from the last round's is that one's adapters and its own, in order.
     chain = range(1 if study.rounds.start == "continue" else number, number + 1)
 
-    declared = graph.declare(
-        _group(number),
-        "round_weights",
-        key=_key(number, "weights"),
-        partitions_def=cells.budget_rounds,
-        ins={
-            "clusters": partition_of(cells.clusters_of_rounds()),
-            **_training_set_of(number),
-            **{n: i for n, i in _checkpoints_to(number).items() if int(n.rpartition("_")[2]) in chain},
-            **previous,
-        },
-        kinds={"pytorch"},
-        device=True,
-    )
-    spread = dg.AssetCheckSpec(
-        _COLLAPSE,
-        asset=dg.AssetKey(_key(number, "weights")),
-        description="The weights' entropy is at least rounds.collapse of that of equal weights.",
-    )
-
     @dg.asset(
-        **{**declared, "check_specs": [spread]},
+        **graph.declare(
+            _group(number),
+            "round_weights",
+            key=_key(number, "weights"),
+            partitions_def=cells.budget_rounds,
+            ins={
+                "clusters": partition_of(cells.clusters_of_rounds()),
+                **_training_set_of(number),
+                **{n: i for n, i in _checkpoints_to(number).items() if int(n.rpartition("_")[2]) in chain},
+                **previous,
+            },
+            kinds={"pytorch"},
+            device=True,
+        ),
         description=f"Cluster weights after round {number}: what the model finds hard to learn counts more.",
     )
     def weights(
@@ -243,6 +233,7 @@ def _weights(graph: Graph, number: int) -> dg.AssetsDefinition:
         import numpy as np
 
         from edsel_assets.report.plots import histogram
+        from edsel_assets.stages.checks.rounds import weights_spread
         from edsel_assets.stages.inputs import clusters_of, rows_of
         from edsel_assets.stages.rounds import next_weights, spread_of
         from edsel_assets.stages.scoring.answers import answer_scores
@@ -280,7 +271,7 @@ def _weights(graph: Graph, number: int) -> dg.AssetsDefinition:
             "preview": preview(table),
         }
         yield versioned_output(context, table, {**figures, **shown, **time})
-        yield _collapse_check(spread, study.rounds.collapse)
+        yield from checked(context, {SPREAD: weights_spread(spread, study.rounds.collapse)})
 
     return weights
 
@@ -291,21 +282,6 @@ def _weights_plot(table: Table, collapse: float) -> dg.MetadataValue:
     from edsel_assets.report.round_plots import cluster_weights
 
     return plot(cluster_weights(np.array(table["history"].to_pylist()).T, evenness=collapse))
-
-
-def _collapse_check(spread: Any, collapse: float) -> dg.AssetCheckResult:
-    passed = spread.evenness >= collapse
-    said = (
-        f"The weights' entropy is {spread.evenness:.2f} of that of equal weights, as of "
-        f"{spread.effective:.1f} clusters; rounds.collapse is {collapse:g}."
-    )
-    return dg.AssetCheckResult(
-        check_name=_COLLAPSE,
-        passed=passed,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=said if passed else f"{said} Raise rounds.temperature.",
-        metadata=asdict(spread),
-    )
 
 
 def _union(graph: Graph) -> dg.AssetsDefinition:

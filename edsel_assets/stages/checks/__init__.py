@@ -15,6 +15,7 @@ GAINS = "gains_do_not_rise"
 EXACT_BUDGET = "budget_is_exact"
 ADAPTER_LOADS = "adapter_loads"
 NO_BENCHMARK_ITEM = "no_benchmark_item_in_pool"
+SPREAD = "weights_spread"
 
 #: What each check says, in the UI.
 TEXTS = {
@@ -26,10 +27,11 @@ TEXTS = {
     EXACT_BUDGET: "As many different prompts as the budget says, ranked without a gap, in each replicate.",
     ADAPTER_LOADS: "The weights can be read back and are finite numbers.",
     NO_BENCHMARK_ITEM: "No prompt of the pool shares 13 words in a row with a benchmark item.",
+    SPREAD: "The weights' entropy is at least rounds.collapse of that of equal weights.",
 }
 
 #: Those that only warn: the numbers may mislead, yet no money goes the wrong way.
-WARNINGS = frozenset({NO_BENCHMARK_ITEM})
+WARNINGS = frozenset({NO_BENCHMARK_ITEM, SPREAD})
 
 #: The checks of each kind of asset.
 CHECKS: dict[str, tuple[str, ...]] = {
@@ -40,6 +42,7 @@ CHECKS: dict[str, tuple[str, ...]] = {
     "rankings": (NONE_BOUGHT_BEFORE, GAINS),
     "selections": (EXACT_BUDGET,),
     "round_selection": (NONE_BOUGHT_BEFORE,),
+    "round_weights": (SPREAD,),
     "iterative_selections": (EXACT_BUDGET,),
     "lora_adapters": (ADAPTER_LOADS,),
     "round_checkpoint": (ADAPTER_LOADS,),
