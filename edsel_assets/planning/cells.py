@@ -141,7 +141,7 @@ def is_read(study: Study, cell: Cell, parent: Cell) -> bool:
     strategy = strategy_of(study, cell)
     if strategy is None:
         return True
-    if parent.asset == "embeddings":
+    if parent.asset == "embeddings" and cell.asset == "rankings":
         own = study.embeddings_of(strategy) is None
         return own and EMBEDDINGS in study.strategy(strategy).needs
     if parent.asset == "clusters":

@@ -124,7 +124,8 @@ def test_declared_triggers_become_schedules_and_sensors(tmp_path) -> None:
     ]
     study = Study.model_validate({**TINY, "triggers": declared})
     repository = build_definitions(study, home=tmp_path).get_repository_def()
-    (schedule,), (sensor,) = repository.schedule_defs, repository.sensor_defs
+    (schedule,) = repository.schedule_defs
+    (sensor,) = [found for found in repository.sensor_defs if found.name != "dropped_answers"]
     assert (schedule.name, schedule.cron_schedule) == ("weekly", "30 6 * * 1")
     assert schedule.execution_timezone == "Asia/Tokyo"
     assert schedule.description == "For Monday. Makes what is stale of selections."

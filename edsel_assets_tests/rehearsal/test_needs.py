@@ -48,7 +48,10 @@ def test_tokens_by_hand() -> None:
     # Examples of 80 tokens are cut at 64; three trials of 60 twice; rounds on 20, 40 and 60.
     assert amounts.trained_tokens(study, LENGTHS) == (3 * 60 * 2 + 20 + 40 + 60) * 64
     going_on = tiny_study(
-        **{**study.model_dump(exclude={"name"}), "rounds": {"rounds": 3, "start": "continue"}}
+        **{
+            **study.model_dump(exclude={"name"}, exclude_unset=True),
+            "rounds": {"rounds": 3, "start": "continue"},
+        }
     )
     assert amounts.trained_tokens(going_on, LENGTHS) == (3 * 60 * 2 + 20 + 20 + 20) * 64
 

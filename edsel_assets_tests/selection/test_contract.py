@@ -246,7 +246,8 @@ def test_a_row_names_exactly_the_settings_that_change_its_ranking(name):
     from edsel_assets.study import SelectionSettings
 
     # by_price changes what a budget is: see test_spending.
-    assert set(SWITCHES) == set(SelectionSettings.model_fields) - {"strategies", "budgets", "by_price"}
+    others = {"strategies", "variants", "budgets", "budgets_of", "by_price"}
+    assert set(SWITCHES) == set(SelectionSettings.model_fields) - others
     rng = np.random.default_rng(4)
     points = rng.normal(size=(90, 5)) * rng.uniform(0.3, 3, size=(90, 1))
     signals = Signals(

@@ -59,7 +59,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
 
         Replies of a server are kept by content under the home, so that none is paid for twice.
         """
-        from edsel_assets.stages.evaluation.judged import itself, judge_answers, open_judge
+        from edsel_assets.stages.evaluation.judged import itself, judge_answers
+        from edsel_assets.stages.evaluation.judges import open_judge
 
         with timed() as time:
             if reference is not None and reference == context.partition_key:

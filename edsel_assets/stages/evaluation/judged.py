@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,52 +37,6 @@ class Judged:
     items: pa.Table
     why: str = ""
     spent: float = 0.0
-
-
-def judge_folder(home: Path) -> Path:
-    """Where every reply of a judge is kept by its content, for all studies of a home."""
-    return home / "judge"
-
-
-def open_judge(settings: JudgeSettings, home: Path, load: Callable[[], tuple[Any, Any]], batch: int) -> Any:
-    """The study's judge.
-
-    Args:
-        load: (model, tokenizer) of a local judge.
-        batch: tokens of a batch of a local judge.
-
-    Raises:
-        JudgeError, ValueError: no key, a wrong address, or a tokenizer without a chat template.
-    """
-    from edsel_assets.llm import ChatClient, EndpointJudge, LocalJudge, Prices
-
-    if settings.by == "local":
-        return LocalJudge(
-            *load(), template=settings.template, reply_tokens=settings.reply_tokens, batch_tokens=batch
-        )
-    assert settings.model is not None, "a study without a judge has no win rates"
-    actions: dict[str, Any] = {"stop": "raise", "leave_out": "skip"}
-    client = ChatClient(
-        settings.model,
-        judge_folder(home),
-        base_url=settings.base_url,
-        key_variable=settings.key_variable,
-        concurrency=settings.concurrency,
-        requests_per_minute=settings.requests_per_minute,
-        attempts=settings.attempts,
-        timeout=settings.timeout,
-        prices=Prices(settings.price_prompt, settings.price_reply),
-        max_cost=settings.max_cost,
-        on_failure=actions[settings.on_error],
-        on_invalid=actions[settings.on_invalid],
-        tokens_parameter=settings.tokens_parameter,
-    )
-    return EndpointJudge(
-        client,
-        logprobs=settings.logprobs,
-        top_logprobs=settings.top_logprobs,
-        reply_tokens=settings.reply_tokens,
-    )
 
 
 def judge_answers(

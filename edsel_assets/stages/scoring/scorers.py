@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edsel_assets.demo import model_folder
+from edsel_assets.stages.evaluation.judges import open_judge
 from edsel_assets.stages.scoring.kept import Kept, KeptScores, text_keys
 from edsel_assets.stages.signals import model_identity
 from edsel_assets.study import JudgeModel, RewardSettings, ScorerModel, Study
@@ -134,42 +135,6 @@ def judge_scorer(study: Study, settings: JudgeModel, home: Path) -> TextScorer:
     else:
         chosen |= {"name": settings.model, "base_url": settings.base_url}
     return TextScorer({"kind": "judge", **chosen}, score)
-
-
-def open_judge(settings: JudgeModel, home: Path, load: Callable[[], tuple[Any, Any]], batch: int) -> Any:
-    """The judge that the settings name.
-
-    Args:
-        home: under which replies are kept by content, for all studies.
-        load: (model, tokenizer) of a local judge.
-        batch: tokens of a batch of a local judge.
-
-    Raises:
-        JudgeError, ValueError: no key, a wrong address, or a tokenizer without a chat template.
-    """
-    from edsel_assets.llm import ChatClient, EndpointJudge, LocalJudge, Prices
-
-    if settings.by == "local":
-        return LocalJudge(
-            *load(), template=settings.template, reply_tokens=settings.reply_tokens, batch_tokens=batch
-        )
-    actions: dict[str, Any] = {"stop": "raise", "leave_out": "skip"}
-    client = ChatClient(
-        settings.model,
-        home / "judge",
-        base_url=settings.base_url,
-        key_variable=settings.key_variable,
-        concurrency=settings.concurrency,
-        requests_per_minute=settings.requests_per_minute,
-        attempts=settings.attempts,
-        timeout=settings.timeout,
-        prices=Prices(settings.price_prompt, settings.price_reply),
-        max_cost=settings.max_cost,
-        on_failure=actions[settings.on_error],
-        on_invalid=actions[settings.on_invalid],
-        tokens_parameter=settings.tokens_parameter,
-    )
-    return EndpointJudge(client, reply_tokens=settings.reply_tokens)
 
 
 def _opener(study: Study, settings: ScorerModel | JudgeModel, folder: str) -> Callable[[], tuple[Any, Any]]:

@@ -15,7 +15,8 @@ import pytest
 from edsel_assets.llm import CostStop, JudgeError
 from edsel_assets.llm.judging.ledger import FILE
 from edsel_assets.stages.evaluation.answers import ANSWERS
-from edsel_assets.stages.evaluation.judged import Judged, itself, judge_answers, judge_folder, open_judge
+from edsel_assets.stages.evaluation.judged import Judged, itself, judge_answers
+from edsel_assets.stages.evaluation.judges import judge_folder, open_judge
 from edsel_assets.study import JudgeSettings
 from edsel_assets_tests.llm.judging.server import ChatServer, completion, serving
 
