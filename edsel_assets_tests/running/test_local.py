@@ -67,7 +67,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
 
 def test_every_cell_of_every_asset_is_made(finished) -> None:
     desk, study, outcome = finished
-    nodes = lineage_of(build_definitions(study, home=desk.home)).nodes
+    nodes = lineage_of(study, build_definitions(study, home=desk.home)).nodes
     assert [name for name, node in nodes.items() if not node.cells()] == [
         "purchased_training_set",
         "purchased_adapter",
