@@ -69,3 +69,24 @@ def test_a_run_that_is_stopped_says_so_and_goes_on(number, code, workers, tmp_pa
     fresh = re.search(r"\((\d+) fresh\)", again.stdout)
     assert fresh, again.stdout
     assert int(fresh[1]) >= 1, "the pool was made before"
+
+
+def test_an_interrupt_inside_an_exec_leaves_the_exit_code_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "interrupted.py").write_text(
+        "from edsel_assets import cli\n"
+        "def app():\n"
+        "    exec('raise KeyboardInterrupt')\n"
+        "cli.app = app\n"
+        "cli.main()\n",
+        encoding="utf-8",
+    )
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    found = subprocess.run(
+        [sys.executable, "-m", "interrupted"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+        timeout=60,
+    )
+    assert found.returncode == 130, found.stderr
+    assert found.stderr.startswith("edsel: Interrupted.")

@@ -285,6 +285,9 @@ def main() -> None:
         app()
     except (KeyboardInterrupt, _Interrupted):
         stop = stopped()
+        # CPython notes an interrupt inside an ``exec`` (dataclasses are made by one), forgets it at the next
+        # one only, and would otherwise end this process by SIGINT, whatever its exit code.
+        exec("")
         _fail(str(stop), stop.code)
     except Exception as error:
         if os.environ.get("EDSEL_TRACEBACK"):
