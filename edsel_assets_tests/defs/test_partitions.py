@@ -123,7 +123,7 @@ def test_the_graph_has_no_cycle(graph) -> None:
 
 def test_dimensions_are_in_alphabetical_order_and_budgets_padded(graph) -> None:
     definition = graph.get(dg.AssetKey("lora_adapters")).partitions_def
-    assert definition.get_partition_keys()[0] == "00060|random.s0"
+    assert definition.get_partition_keys()[0] == "00030|random.s0"
     assert all(len(key.split("|")[0]) == 5 for key in definition.get_partition_keys())
 
 

@@ -224,7 +224,9 @@ def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path, Lineage]:
     home = tmp_path_factory.mktemp("home")
-    study = Study.load("demo")
+    demo = Study.load("demo")
+    # One list of budgets for all strategies, so that the tests can change it.
+    study = demo.model_copy(update={"selection": demo.selection.model_copy(update={"budgets_of": {}})})
     return study, home, fill(study, home)
 
 
