@@ -150,7 +150,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             "next_order": advice(table, last_batch(orders)),
             "scores_by_order": preview(table, rows=40),
         }
-        if purchased_scores:
+        if table.num_rows:
             shown["score_by_spend"] = plot(score_by_spend(table.to_pylist()))
         return versioned_output(context, table, shown)
 

@@ -97,8 +97,6 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         figures = {
             **training_figures(result, len(examples)),
             "tokens_per_second": result.tokens_per_second,
-            "truncated": result.truncated,
-            "dropped": result.dropped,
             "bytes": directory_size(path),
         }
         yield from checked(context, {ADAPTER_LOADS: adapter_loads(path)})
@@ -114,6 +112,8 @@ def training_figures(result: Any, examples: int) -> dict[str, Any]:
     steps, losses = zip(*((entry["step"], entry["loss"]) for entry in result.log), strict=True)
     return {
         "examples": examples,
+        "responses_cut": result.truncated,
+        "examples_left_out": result.dropped,
         "steps": result.steps,
         "final_loss": result.final_loss,
         "seconds": result.seconds,
