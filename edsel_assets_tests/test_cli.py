@@ -33,7 +33,7 @@ def study_file(tmp_path: Path) -> Path:
     ("words", "reason"),
     [
         (["run", "--study", "nowhere"], "No study 'nowhere': give a YAML file or one of bhatt2024, demo"),
-        (["run", "--study", "demo", "--budget", "7"], "The study has no budget 7; it has 180, 60"),
+        (["run", "--study", "demo", "--budget", "7"], "The study has no budget 7; it has 30, 60, 180, 360"),
         (["run", "--study", "demo", "--strategy", "best"], "The study has no strategy best; it has"),
         (["run", "--study", "demo", "--only", "nonsense"], "No asset nonsense; the assets are annotations"),
     ],

@@ -344,7 +344,7 @@ def _scope(study: "Study", only: str, budgets: list[int] | None, strategies: lis
         unknown = sorted(str(value) for value in asked - there)
         if unknown:
             _fail(
-                f"The study has no {what} {', '.join(unknown)}; it has {', '.join(sorted(map(str, there)))}."
+                f"The study has no {what} {', '.join(unknown)}; it has {', '.join(map(str, sorted(there)))}."
             )
     return scope
 
