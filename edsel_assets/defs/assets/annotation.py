@@ -92,6 +92,12 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         result = finetune(
             *base_model.open(), examples, finetune_settings(study.finetuning), seed=0, output_dir=path
         )
+        if 2 * result.dropped > len(examples):
+            raise ValueError(
+                f"{result.dropped} of {len(examples)} answers that were bought were not trained on: their "
+                "prompts leave no room for a response in finetuning.max_length = "
+                f"{study.finetuning.max_length} tokens. Raise it."
+            )
         yield from checked(context, {ADAPTER_LOADS: adapter_loads(path)})
         yield versioned_output(context, path, training_figures(result, len(examples)), seed=0)
 

@@ -40,12 +40,6 @@ def run_finetuning(
             f"no example fits: every prompt takes {length} tokens or more. "
             "Raise max_length (within the model's context), or shorten the prompts."
         )
-    if 2 * encoded.dropped > len(examples):
-        raise ValueError(
-            f"{encoded.dropped} of {len(examples)} examples would not be trained on: their prompts leave no "
-            f"room for a response in max_length = {length} tokens, and at most half may be left out. "
-            "Raise max_length (within the model's context), or shorten the prompts."
-        )
     checkpoint = folder.parent / f".{folder.name}.checkpoint"
     dtype = model.dtype
     with (
