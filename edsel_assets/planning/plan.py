@@ -69,14 +69,17 @@ def plan(freshness: Freshness, scope: Scope | None = None) -> Plan:
     for cell in cells:
         verdict = freshness.verdict(cell)
         waiting = [p for p in lineage.parents(cell) if p in remade and p not in waiting_for_answers]
-        blocked = any(p in waiting_for_answers for p in lineage.required(cell))
+        unanswered = [p for p in lineage.required(cell) if p in waiting_for_answers]
+        blocked = bool(unanswered)
         if verdict.state is State.FRESH and not waiting and not blocked:
             fresh.append(cell)
             continue
         verdict = _without_echo(verdict, waiting)
         certain = verdict.state is not State.FRESH
         # A parent that is not there yet is made with whatever content it then has.
-        reasons = verdict.reasons or (_waits_for(waiting),)
+        reasons = verdict.reasons or (
+            (_waits_for(waiting),) if waiting else (f"{unanswered[0]} waits for answers",)
+        )
         state = verdict.state if certain else State.STALE
         remade[cell] = certain
         lacking = answers.lacking(cell, lineage.parents(cell))
