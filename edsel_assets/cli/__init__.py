@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 from edsel_assets.cli.diff import diff
 from edsel_assets.cli.options import HomeOption, StudyOption
 from edsel_assets.cli.rehearse import rehearse
+from edsel_assets.cli.report import report
 
 if TYPE_CHECKING:
     from edsel_assets.planning.cells import Scope
@@ -264,6 +265,7 @@ def answer(
     )
 
 
+app.command()(report)
 app.command()(rehearse)
 
 

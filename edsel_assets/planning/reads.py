@@ -74,6 +74,7 @@ _POOL = (
     "pool.limit",
     "pool.seed",
     "pool.annotated_only",
+    "pool.max_characters",
     "evaluation.held_out",
     "evaluation.held_out_seed",
 )
@@ -138,7 +139,7 @@ READS: Mapping[str, Reads] = {
         code="2",  # the history of the weights lies in the table
     ),
     "iterative_selections": Reads(),
-    "label_efficiency": Reads(("report.control",)),
+    "label_efficiency": Reads(("report.control",), code="2"),  # what was bought is a section of it
 }
 
 

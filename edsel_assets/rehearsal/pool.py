@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from edsel_assets.demo import DEMO
 from edsel_assets.pools import PoolError, PoolSource, read_pool
 from edsel_assets.pools.files import open_source
-from edsel_assets.stages.pools import pool_source
+from edsel_assets.stages.pools import answered_prompts, pool_source, short_prompts
 from edsel_assets.study.inputs import PoolSettings
 
 _LONGEST = 200  # characters of a prompt and of a response: the tiny model's context is short
@@ -43,13 +43,14 @@ def read_facts(settings: PoolSettings) -> PoolFacts:
     Raises:
         PoolError, OSError: it is not there or cannot be read.
     """
-    table = read_pool(pool_source(settings)).table
-    if settings.annotated_only:
-        table = table.filter(table["response"].is_valid())
+    table = answered_prompts(settings, read_pool(pool_source(settings)).table)
     if not table.num_rows:
         raise PoolError(
             "no prompt of the pool has a response, and pool.annotated_only leaves out the others."
         )
+    table = short_prompts(settings, table)
+    if not table.num_rows:
+        raise PoolError(f"every prompt is longer than pool.max_characters, {settings.max_characters}.")
     prompt, response = (
         pc.mean(pc.utf8_length(table[name])).as_py() or 0.0 for name in ("prompt", "response")
     )

@@ -51,9 +51,6 @@ def gather(
     title: str = "Label efficiency",
     win_rates: pd.DataFrame | None = None,
     ratings: pd.DataFrame | None = None,
-    spend: Rows = (),
-    staleness: Rows = (),
-    missing: Rows = (),
     by_task: bool = True,
 ) -> Evidence:
     """The report of a comparison.
@@ -62,7 +59,6 @@ def gather(
         win_rates: one row per trial: ``strategy, budget, win_rate`` in [0, 1], and where known ``n`` and
             ``lost``: instructions with a value, and replies that gave none.
         ratings: the same with ``rating``, 1 to 10.
-        spend, staleness, missing: rows of plain data, each a section that is left out when empty.
         by_task: also show each task by itself where there are several.
     """
     judged = mean_of_trials(win_rates, "win_rate"), mean_of_trials(ratings, "rating")
@@ -70,12 +66,16 @@ def gather(
     scored = [task for task in tasks if (efficiency.scores["task"] == task).any()]
     sheets = [sheet for task in scored for sheet in _task_sheets(efficiency, task)]
     sheets += judged_sheets(win_rates, ratings)
-    named = {"Spend": spend, "Stale results": staleness, "Missing results": missing}
-    sheets += [rows_sheet(name, rows) for name, rows in named.items() if len(rows)]
     plots, captions = _plots(efficiency, scored[0])
     return Evidence(
         title, tuple(sheets), plots, captions, efficiency.unseen, whole_table(efficiency, *judged)
     )
+
+
+def section_sheets(spend: Rows, staleness: Rows, missing: Rows) -> list[Sheet]:
+    """What belongs to the study and not to a comparison: rows of plain data; what is empty is left out."""
+    named = {"Spend": spend, "Stale results": staleness, "Missing results": missing}
+    return [rows_sheet(name, rows) for name, rows in named.items() if len(rows)]
 
 
 def whole_table(efficiency: LabelEfficiency, *judged: pd.DataFrame) -> pd.DataFrame:

@@ -102,6 +102,32 @@ def purchases_table(store: Path) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=PURCHASES)
 
 
+def spend_by_order(orders: pa.Table, purchases: pa.Table) -> list[dict[str, Any]]:
+    """One row per order, oldest first: the cell it was taken from, prompts by state, and money.
+
+    ``expected`` is the price of all that was asked, as it is known now; ``paid`` what was paid by now.
+    """
+    cells = dict(zip(orders["order"].to_pylist(), orders["cell"].to_pylist(), strict=True))
+    rows = purchases.to_pylist()
+    found = []
+    for order, cell in cells.items():
+        mine = [row for row in rows if row["order"] == order]
+        states = [row["status"] for row in mine]
+        found.append(
+            {
+                "order": order,
+                "taken from": cell,
+                "asked": len(mine),
+                "answered": sum(row["response"] is not None for row in mine),
+                "rejected": states.count("rejected") + states.count("replaced"),
+                "open": states.count("asked"),
+                "expected": float(sum(row["price"] or 0.0 for row in mine)),
+                "paid": float(sum(row["paid"] or 0.0 for row in mine)),
+            }
+        )
+    return found
+
+
 def answered_table(file: pa.Table, purchases: pa.Table) -> pa.Table:
     """Answers from a file and from orders, ascending by prompt_id; a bought answer counts before the file's.
 

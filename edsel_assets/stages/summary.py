@@ -11,9 +11,9 @@ import pandas as pd
 import pyarrow as pa
 
 from edsel_assets.keys import parse_budget_trial
-from edsel_assets.report.evidence import Evidence, gather, judged_sheets
+from edsel_assets.report.evidence import Evidence, gather, judged_sheets, section_sheets
 from edsel_assets.report.sheets import Rows, Sheet, rows_sheet, saved_sheet, score_sheet
-from edsel_assets.report.statistics.trials import primary_metrics
+from edsel_assets.report.statistics.trials import AVERAGE, primary_metrics
 from edsel_assets.report.tables import LabelEfficiency, label_efficiency
 from edsel_assets.stages import held_out
 from edsel_assets.stages.evaluation.items import HUMANEVAL, NLL, TOKENS
@@ -56,6 +56,7 @@ def summarise(
     trials: Mapping[str, Scores],
     win_rates: Mapping[str, pa.Table],
     *,
+    spend: Rows = (),
     staleness: Rows = (),
     missing: Rows = (),
 ) -> Report:
@@ -66,7 +67,7 @@ def summarise(
 
     Args:
         trials, win_rates: by partition key, ``00100|k_center.s0``.
-        staleness, missing: rows of the report's sections of these names.
+        spend, staleness, missing: rows of the report's sections of these names.
     """
     title = f"Label efficiency: {study.name}"
     compared = [
@@ -74,14 +75,15 @@ def summarise(
         for of_tasks in (True, False)
         if (efficiency := _compare(study, base, trials, of_tasks)) is not None
     ]
+    sections = section_sheets(spend, staleness, missing)
     if not compared:
-        return _without_comparison(study, base, trials, win_rates, [*missing])
+        return _without_comparison(study, base, trials, win_rates, sections)
     rates, ratings = (_judged_frame(win_rates, wins) for wins in (True, False))
-    first = gather(
-        compared[0], title=title, win_rates=rates, ratings=ratings, staleness=staleness, missing=missing
-    )
-    parts = [first, *(gather(efficiency, title=title) for efficiency in compared[1:])]
-    return _written(_joined(parts), _text(compared, judged_sheets(rates, ratings)))
+    parts = [
+        gather(compared[0], title=title, win_rates=rates, ratings=ratings),
+        *(gather(efficiency, title=title) for efficiency in compared[1:]),
+    ]
+    return _written(_joined(parts, sections), _text(compared, judged_sheets(rates, ratings)))
 
 
 def _compare(
@@ -187,20 +189,24 @@ def _judged_frame(judged: Mapping[str, pa.Table], wins: bool) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["strategy", "budget", "seed", name, "n", "lost"])
 
 
-def _joined(parts: Sequence[Evidence]) -> Evidence:
-    """Several comparisons as one report; the plots of each further one carry its task's name."""
+def _joined(parts: Sequence[Evidence], sections: Sequence[Sheet]) -> Evidence:
+    """Several comparisons as one report; the plots of each further one carry its task's name.
+
+    ``sections`` come last. AVERAGE is that of the first comparison: a further one has one task.
+    """
     first = parts[0]
+    tables = [first.table, *(part.table[part.table["task"] != AVERAGE] for part in parts[1:])]
     plots, captions = dict(first.plots), dict(first.captions)
     for part in parts[1:]:
         plots |= {f"{name}_{held_out.TASK}": png for name, png in part.plots.items()}
         captions |= {f"{name}_{held_out.TASK}": text for name, text in part.captions.items()}
     return replace(
         first,
-        sheets=tuple(sheet for part in parts for sheet in part.sheets),
+        sheets=(*(sheet for part in parts for sheet in part.sheets), *sections),
         plots=plots,
         captions=captions,
         unseen=tuple(dict.fromkeys(sentence for part in parts for sentence in part.unseen)),
-        table=pd.concat([part.table for part in parts], ignore_index=True),
+        table=pd.concat(tables, ignore_index=True),
     )
 
 
@@ -240,7 +246,7 @@ def _without_comparison(
     base: Scores,
     trials: Mapping[str, Scores],
     win_rates: Mapping[str, pa.Table],
-    missing: list[Mapping[str, Any]],
+    sections: Sequence[Sheet],
 ) -> Report:
     """Means over seeds, and why nothing is compared."""
     frame = _frame(study, base, trials, "base model").rename(columns={"value": "score"})
@@ -253,7 +259,7 @@ def _without_comparison(
     )
     sheets = [rows_sheet("Scores", table.to_dict("records"))] if len(table) else []
     sheets += judged_sheets(*(_judged_frame(win_rates, wins) for wins in (True, False)))
-    sheets += [rows_sheet("Missing results", missing)] if missing else []
+    sheets += sections
     evidence = Evidence(f"Scores: {study.name}", tuple(sheets), {}, {}, (why,), table)
     from edsel_assets.report.formats import render_text
 

@@ -26,6 +26,10 @@ class PoolSettings(Settings):
     annotated_only: bool = Field(
         False, description="Leave out prompts without a response: for studies on data annotated already."
     )
+    max_characters: Positive | None = Field(
+        None,
+        description="Leave out longer prompts, such as those that finetuning.max_length has no room for.",
+    )
 
 
 class ModelSettings(Settings):

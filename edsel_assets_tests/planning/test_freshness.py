@@ -42,6 +42,7 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
     ("pool.limit", 900, POOL),
     ("pool.seed", 1, POOL),
     ("pool.annotated_only", True, POOL),
+    ("pool.max_characters", 200, POOL),
     ("model.revision", "main", READ_MODEL),
     ("model.dtype", "float32", READ_MODEL),
     ("model.device", "cpu", NOTHING),

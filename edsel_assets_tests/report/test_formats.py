@@ -3,12 +3,13 @@
 import csv
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
 
-from edsel_assets.report.evidence import gather
+from edsel_assets.report.evidence import gather, section_sheets
 from edsel_assets.report.formats import (
     render_latex,
     render_markdown,
@@ -33,10 +34,9 @@ def efficiency():
 @pytest.fixture(scope="module")
 def evidence(efficiency):
     rates = pd.DataFrame({"strategy": [ODD, ODD], "budget": [100, 100], "win_rate": [0.5, 0.6]})
-    return gather(
-        efficiency, title=f"Study {ODD}", win_rates=rates, spend=[{"order": ODD, "cost": 12.5}],
-        missing=[{"partition": "00400|k_center.s2"}],
-    )  # fmt: skip
+    found = gather(efficiency, title=f"Study {ODD}", win_rates=rates)
+    sections = section_sheets([{"order": ODD, "cost": 12.5}], [], [{"partition": "00400|k_center.s2"}])
+    return replace(found, sheets=(*found.sheets, *sections))
 
 
 class Page(HTMLParser):
@@ -121,10 +121,10 @@ def test_csv_gives_back_every_figure(evidence, efficiency):
     assert [(r["task"], r["strategy"], float(r["win_rate"])) for r in rated] == [(AVERAGE, ODD, 0.55)]
 
 
-def test_the_terminal_shows_names_literally(evidence, efficiency):
+def test_the_terminal_shows_names_literally(evidence):
     text = render_text(evidence.sheets, evidence.unseen, width=200)
     assert '<script>alert("1")' in text
-    assert "[bold]x" in render_text(gather(efficiency, missing=[{"what": "[bold]x"}]).sheets, width=200)
+    assert "[bold]x" in render_text(section_sheets([], [], [{"what": "[bold]x"}]), width=200)
     assert "One subset, whatever the seed: k_center." in text
 
 

@@ -19,6 +19,7 @@ from edsel_assets.stages.buying import (
     prices_of,
     purchases_table,
     record_orders,
+    spend_by_order,
     spend_table,
     validation_answers,
 )
@@ -78,6 +79,31 @@ def test_an_order_is_the_next_picks_and_no_prompt_is_asked_for_twice(tmp_path) -
     assert len(annotation.asked_prompts(tmp_path)) == 8
     why = annotation.order_table(tmp_path, first.name)["why"].to_pylist()
     assert why[0] == "fl_rbf, pick 1, gain 20"
+
+
+def test_the_money_of_each_order_is_added_up(tmp_path) -> None:
+    order(tmp_path, by_column(), ids=[IDS[i] for i in (3, 5, 7)], budget=3)
+    order(tmp_path, by_column(), ids=[IDS[i] for i in (1, 2)], budget=2)
+    answer(tmp_path, {IDS[3]: "three"})
+    ledger = annotation.Ledger(tmp_path)
+    ledger.append(
+        [
+            annotation.Event("paid", "order-0001", IDS[3], price=4.0),
+            annotation.Event("rejected", "order-0001", IDS[5]),
+        ]
+    )
+    first, second = spend_by_order(orders_table(tmp_path), purchases_table(tmp_path))
+    assert first == {
+        "order": "order-0001",
+        "taken from": "rankings[fl_rbf]",
+        "asked": 3,
+        "answered": 1,
+        "rejected": 1,
+        "open": 1,
+        "expected": 4.0 + 5.0 + 7.0,
+        "paid": 4.0,
+    }
+    assert (second["asked"], second["open"], second["expected"], second["paid"]) == (2, 2, 3.0, 0.0)
 
 
 def by_column(**rule) -> Study:

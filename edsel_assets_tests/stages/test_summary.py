@@ -55,7 +55,12 @@ def one(values: dict[str, np.ndarray]) -> Scores:
 
 def test_the_report_of_a_study(results):
     study, base, trials, wins = results
-    report = summarise(study, base, trials, wins, missing=[{"asset": "lora_adapters", "cells": 3}])
+    sections = {
+        "spend": [{"order": "order-0001", "paid": 12.5}],
+        "staleness": [{"asset": "win_rates", "cells": 2, "why": "selection.gamma 0.5 -> 0.2"}],
+        "missing": [{"asset": "lora_adapters", "cells": 3}],
+    }
+    report = summarise(study, base, trials, wins, **sections)
     rows = {(r["task"], r["strategy"], r["budget"]): r for r in report.table.to_pylist()}
     cell = rows["average", "k_center", 100]
     assert cell["win_rate"] == pytest.approx(0.65)
@@ -67,6 +72,8 @@ def test_the_report_of_a_study(results):
     assert cell["saved_low"] < 100 < cell["saved_high"]
     assert set(report.texts) == {".txt", ".md", ".tex", ".csv", ".html"}
     assert "Annotation saved against random: average" in report.texts[".txt"]
+    for text in ("Win rate", "Spend", "order-0001", "selection.gamma 0.5", "Missing results"):
+        assert text in report.texts[".html"]
     assert "lora_adapters" in report.texts[".html"]
     assert "http" not in report.texts[".html"].replace("http-equiv", "")
 
@@ -121,6 +128,7 @@ def test_held_out_losses_are_compared_apart_and_by_token(results):
     values = [-s.items["held_out/nll"].sum() / s.items["held_out/tokens"].sum() for s in mine]
     assert rows["held_out", "k_center", 100]["mean"] == pytest.approx(np.mean(values))
     assert ("average", "k_center", 100) in rows
+    assert len(rows) == report.table.num_rows, "each cell has one row a task"
     assert "Annotation saved against random: held_out" in report.texts[".txt"]
 
 

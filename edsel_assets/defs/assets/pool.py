@@ -40,6 +40,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
                 "rows_read": report.rows_read,
                 "duplicates": report.duplicates,
                 "left_out_unanswered": found.unanswered,
+                "left_out_too_long": found.too_long,
                 "held_out": int(found.held_out.sum()),
                 "conflicting_responses": report.conflicts,
                 "skipped": report.rows_skipped,

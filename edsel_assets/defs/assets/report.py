@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from edsel_assets.defs.graph import Graph
-from edsel_assets.defs.io_managers import TableWithFiles, table_of
+from edsel_assets.defs.io_managers import Table, TableWithFiles, table_of
 from edsel_assets.defs.metadata import plot, rows_table, versioned_output
 from edsel_assets.running.dagster_internals import ALLOW_MISSING
 
@@ -32,12 +32,15 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext,
         base_scores: Any,
         benchmark_scores: dict[str, Any],
+        orders: Table,
+        purchases: Table,
         **win_rates: dict[str, Any],
     ) -> dg.Output:
         """Scores by strategy and budget, and the annotation each strategy saves against the control.
 
         Of the trials there are: those missing or stale are listed in the report.
         """
+        from edsel_assets.stages.buying import spend_by_order
         from edsel_assets.stages.evaluation.items import item_values
         from edsel_assets.stages.summary import Scores, summarise
 
@@ -50,6 +53,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             scores(base_scores),
             {key: scores(value) for key, value in benchmark_scores.items()},
             {key: table_of(value) for key, value in win_rates.get("win_rates", {}).items()},
+            spend=spend_by_order(orders, purchases),
             staleness=stale[:_ROWS_SHOWN],
             missing=missing[:_ROWS_SHOWN],
         )
