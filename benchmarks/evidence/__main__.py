@@ -1,6 +1,7 @@
 """Run the study ``t0_heldout`` and keep its table: ``EDSEL_DATA=path/to/data python -m benchmarks.evidence``.
 
-Killed, it goes on where it was. Writes ``results.md``, ``results.csv`` and the plots beside this file.
+Killed, it goes on where it was. Writes beside this file ``results.md``, ``results.csv``, the plots, and
+``items.parquet``: the loss of every held-out prompt in every trial, which all figures come from.
 """
 
 from __future__ import annotations
@@ -11,13 +12,33 @@ import platform
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
 from edsel_assets.cli.making import make
-from edsel_assets.planning.cells import Scope
-from edsel_assets.planning.ledger import read_ledger
-from edsel_assets.store import edsel_home
+from edsel_assets.keys import parse_budget_trial
+from edsel_assets.planning.cells import Cell, Scope, cell_path, with_suffix
+from edsel_assets.planning.ledger import items_file, read_ledger
+from edsel_assets.running.local import Outcome
+from edsel_assets.stages.evaluation.items import NLL, TOKENS, item_values
+from edsel_assets.stages.held_out import TASK
+from edsel_assets.stages.summary import Scores, summarise
+from edsel_assets.store import edsel_home, read_table, write_table
 from edsel_assets.study import Study
 
 HERE = Path(__file__).parent
+ITEMS = pa.schema(
+    {
+        "strategy": pa.string(),
+        "budget": pa.int32(),
+        "seed": pa.int32(),
+        "item": pa.int32(),
+        "nll": pa.float32(),
+        "tokens": pa.int32(),
+    }
+)
+_PLOTS = ("score_by_budget", "annotation_saved", "differences", "heat_map")
 
 
 def main() -> None:
@@ -32,22 +53,51 @@ def main() -> None:
     outcome, _ = make(study, Scope(), home, options.workers)
     took = (time.perf_counter() - start) / 60
     store = home / "store" / study.name
-    ledgers = [read_ledger(store, cell) for cell in (*outcome.made, *outcome.fresh)]
-    work = sum(ledger.seconds for ledger in ledgers if ledger is not None) / 60
     options.out.mkdir(parents=True, exist_ok=True)
     head = (
         f"# Evidence: `{study.name}`\n\n"
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} processors, "
-        f"{options.workers} workers. This run made {len(outcome.made)} cells in {took:.1f} minutes; all "
-        f"cells together are {work:.0f} minutes of work.\n\n"
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} processors, {options.workers} "
+        f"workers. {_cost(store, outcome, took)}\n\n"
     )
-    report = (store / "label_efficiency.md").read_text(encoding="utf-8")
-    (options.out / "results.md").write_text(head + report, encoding="utf-8")
-    (options.out / "results.csv").write_text(
-        (store / "label_efficiency.csv").read_text(encoding="utf-8"), encoding="utf-8"
-    )
+    text = {suffix: (store / f"label_efficiency.{suffix}").read_text("utf-8") for suffix in ("md", "csv")}
+    (options.out / "results.md").write_text(head + text["md"], encoding="utf-8")
+    (options.out / "results.csv").write_text(text["csv"], encoding="utf-8")
+    trials = {
+        cell.partition: _scores(store, cell)
+        for cell in (*outcome.made, *outcome.fresh)
+        if cell.asset == "benchmark_scores" and cell.partition
+    }
+    write_table(options.out / "items.parquet", _items(trials))
+    plots = summarise(study, _scores(store, Cell("base_scores")), trials, {}).plots
+    for name in _PLOTS:
+        (options.out / f"{name}.png").write_bytes(plots[name])
     print((store / "label_efficiency.txt").read_text(encoding="utf-8"))
     print(f"{took:.1f} minutes; {options.out / 'results.md'}")
+
+
+def _cost(store: Path, outcome: Outcome, took: float) -> str:
+    ledgers = [read_ledger(store, cell) for cell in (*outcome.made, *outcome.fresh)]
+    work = sum(ledger.seconds for ledger in ledgers if ledger is not None) / 60
+    return (
+        f"The last run made {len(outcome.made)} cells in {took:.1f} minutes; all {len(ledgers)} cells "
+        f"together are {work:.0f} minutes of work of one process."
+    )
+
+
+def _scores(store: Path, cell: Cell) -> Scores:
+    path = cell_path(store, cell)
+    return Scores(read_table(with_suffix(path, ".parquet")), item_values(read_table(items_file(path))))
+
+
+def _items(trials: dict[str, Scores]) -> pa.Table:
+    """``strategy, budget, seed, item, nll, tokens``: a row per held-out prompt of each trial."""
+    parts = []
+    for key, scores in trials.items():
+        budget, strategy, seed = parse_budget_trial(key)
+        nll, tokens = (scores.items[f"{TASK}/{name}"] for name in (NLL, TOKENS))
+        row = {"strategy": strategy, "budget": budget, "seed": seed}
+        parts.append(pd.DataFrame({**row, "item": np.arange(len(nll)), "nll": nll, "tokens": tokens}))
+    return pa.Table.from_pandas(pd.concat(parts), schema=ITEMS, preserve_index=False)
 
 
 if __name__ == "__main__":

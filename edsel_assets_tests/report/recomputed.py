@@ -106,7 +106,8 @@ def check(items: pd.DataFrame, table: pd.DataFrame, control: str = "random") -> 
 def bootstrap_errors(items: pd.DataFrame, control: str, draws: int = 400) -> pd.Series:
     """Standard errors of held-out differences by a bootstrap over seeds and prompts.
 
-    Both are drawn for all cells alike. Seeds are drawn with replacement from J, so their variance is (J - 1) / J of what it is to be.
+    Both are drawn for all cells alike. Seeds are drawn with replacement from J, so their variance is
+    (J - 1) / J of what it is to be.
     """
     held = items[items["task"] == HELD_OUT]
     wide = held.pivot(index=["strategy", "budget", "seed"], columns=["metric", "item"], values="value")

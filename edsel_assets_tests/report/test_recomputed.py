@@ -25,14 +25,16 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("recomputed")
     study = tiny_study(
         selection={
-            "strategies": ["random", "k_center"], "budgets": [6, 12], "budgets_of": {"random": [3, 6, 12, 24]},
+            "strategies": ["random", "k_center"],
+            "budgets": [6, 12],
+            "budgets_of": {"random": [3, 6, 12, 24]},
         },
         finetuning={"seeds": 2, "random_seeds": 2, "learning_rate": 0.01},
         evaluation={
             "tasks": [{"name": name, "limit": 20} for name in ("edsel_demo_choice", "edsel_demo_generate")],
             "held_out": 16,
         },
-    )  # fmt: skip
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", str(home / "dagster"))
         with open_instance(home, study.name) as instance:
