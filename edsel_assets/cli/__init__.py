@@ -2,8 +2,6 @@
 
 import os
 import shlex
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -141,39 +139,45 @@ def ui(
     host: Annotated[
         str, typer.Option(help="Address to listen on; loopback unless you say otherwise.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port of the web page.")] = 3000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the web page.")] = 3000,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-host",
+            metavar="NAME",
+            help="A further name that browsers reach the page by, such as that of a proxy; repeatable.",
+        ),
+    ] = None,
     home: HomeOption = None,
 ) -> None:
-    """Start the Dagster UI and daemon on a study; Ctrl-C stops both."""
+    """Start the Dagster UI and daemon on a study; Ctrl-C stops both. Runs under way go on to their end."""
     name = _study(study).name
     from edsel_assets.planning.ledger import check_store
-    from edsel_assets.running.instance import dagster_home, fail_orphaned_runs, open_instance
+    from edsel_assets.running import services
+    from edsel_assets.running.instance import dagster_home, fail_orphaned_runs, going_on, open_instance
 
-    root = _home(home)
+    names, root = allow_host or [], _home(home)
+    services.check_address(host, port, names)
     check_store(root / "store" / name)
     with open_instance(root, name) as instance:
         fail_orphaned_runs(instance)
-    command = [
-        sys.executable,
-        "-m",
-        "dagster",
-        "dev",
-        "-m",
-        "edsel_assets.definitions",
-        "-h",
-        host,
-        "-p",
-        str(port),
-    ]
-    environment = {
-        **os.environ,
-        "EDSEL_STUDY": str(Path(study).absolute()) if Path(study).is_file() else study,
-        "EDSEL_HOME": str(root),
-        "DAGSTER_HOME": str(dagster_home(root, name)),
-        "DAGSTER_DISABLE_TELEMETRY": "yes",
-    }
-    typer.echo(f"Dagster UI on http://{host}:{port} for study {study!r}; Ctrl-C to stop.")
-    raise typer.Exit(_in_own_session(command, environment))
+        environment = {
+            **os.environ,
+            "EDSEL_STUDY": str(Path(study).absolute()) if Path(study).is_file() else study,
+            "EDSEL_HOME": str(root),
+            "DAGSTER_HOME": str(dagster_home(root, name)),
+            "DAGSTER_DISABLE_TELEMETRY": "yes",
+        }
+        typer.echo(f"Starting the UI of study {study!r}.")
+        services.serve(
+            environment,
+            host,
+            port,
+            names,
+            lambda: typer.echo(f"Dagster UI on http://{host}:{port} for study {study!r}; Ctrl-C to stop."),
+        )
+        for run_id, process in going_on(instance).items():
+            typer.echo(f"Run {run_id[:8]} goes on to its end. To stop it now: kill {process}")
 
 
 @app.command()
@@ -359,26 +363,3 @@ def _make(study: "Study", scope: "Scope", typed: Path | None, workers: int, name
     outcome, read = make(study, scope, home, workers)
     seconds = time.perf_counter() - start
     show_end(Finished(study, outcome, home, typed is not None, named, read, seconds))
-
-
-def _in_own_session(command: list[str], environment: dict[str, str]) -> int:
-    """Run to the end, or until Ctrl-C or a TERM, then end the whole group: dagster dev has children."""
-    process = subprocess.Popen(command, env=environment, start_new_session=True)
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        return process.wait()
-    except KeyboardInterrupt:
-        for ending, patience in ((signal.SIGINT, 20), (signal.SIGKILL, 5)):
-            try:
-                os.killpg(process.pid, ending)
-                process.wait(timeout=patience)
-                break
-            except subprocess.TimeoutExpired:
-                continue
-            except ProcessLookupError:
-                break
-        return 0

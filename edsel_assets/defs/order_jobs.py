@@ -59,8 +59,7 @@ def build(graph: Graph) -> list[dg.JobDefinition]:
                 "prompts": placed.prompts,
                 "price": placed.price,
                 "file": dg.MetadataValue.path(str(placed.file.relative_to(graph.home))),
-                "next": "Hand it out by the job export_order. After the first order press Reload definitions "
-                "in the graph: it then holds what is made from answers.",
+                "next": "Hand it out by the job export_order.",
             }
         )
 

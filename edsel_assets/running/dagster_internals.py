@@ -11,14 +11,17 @@
 - ``asset_layer`` of a job: which assets a step makes.
 - ``DynamicPartitionsStore``: where Dagster asks for the names of orders. It exports no base class for one
   that reads them from files.
+- ``WorkspaceProcessContext`` and ``dagster_webserver``'s application: the command that starts the web server
+  takes no middleware. The code server and the daemon are started by Dagster's own commands.
 - ``get_parents_partitions`` and other methods of the asset graph: the lineage of a single cell has no
   public form. The class is not imported; ``Definitions.resolve_asset_graph`` gives the object.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from dagster._core.instance.types import DynamicPartitionsStore
@@ -38,8 +41,14 @@ from edsel_assets.planning.external import order_names
 from edsel_assets.store import fingerprint
 from edsel_assets.study import Study
 
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
 __all__ = [
     "ALLOW_MISSING",
+    "CODE_SERVER",
+    "DAEMON",
+    "LOCATION",
     "ORDERS",
     "STORE",
     "CheckRunHealthResult",
@@ -58,7 +67,16 @@ __all__ = [
     "pass_over",
     "quicken_backfills",
     "unfinished_runs",
+    "web_application",
 ]
+
+#: The module that holds the definitions, which is also the name of their code location.
+LOCATION = "edsel_assets.definitions"
+
+#: Modules and words that start Dagster's own processes.
+CODE_SERVER = ("dagster", "code-server", "start", "-m", LOCATION, "--log-level", "warning")
+DAEMON = ("dagster._daemon", "run")
+_POLL = 2000  # ms between two looks of a page at what changed
 
 #: The event log keeps everything; the terminal is for progress.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -194,7 +212,7 @@ def new_run(
     tags: Mapping[str, str],
 ) -> dg.DagsterRun:
     """A run of assets that the UI takes for one of its own, not started yet."""
-    location = RegisteredCodeLocationOrigin("edsel_assets.definitions")
+    location = RegisteredCodeLocationOrigin(LOCATION)
     origin = RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), job.name)
     keys = frozenset(job.asset_layer.executable_asset_keys)
     partitioned = dict(job.get_tags_for_partition_key(partition, keys)) if partition else {}
@@ -243,3 +261,19 @@ def unfinished_runs(instance: dg.DagsterInstance) -> Iterator[dg.DagsterRun]:
     running = dg.DagsterRunStatus
     statuses = [running.STARTING, running.STARTED, running.CANCELING]
     yield from instance.get_runs(filters=dg.RunsFilter(statuses=statuses))
+
+
+@contextmanager
+def web_application(workspace: Path) -> Iterator["ASGIApp"]:
+    """Dagster's web application, on the instance of DAGSTER_HOME and the locations of a workspace file."""
+    from dagster._core.workspace.context import WorkspaceProcessContext
+    from dagster._core.workspace.load_target import WorkspaceFileTarget
+    from dagster_webserver.app import create_app_from_workspace_process_context
+    from dagster_webserver.version import __version__
+
+    target = WorkspaceFileTarget([str(workspace)])
+    with (
+        dg.DagsterInstance.get() as instance,
+        WorkspaceProcessContext(instance, target, version=__version__) as context,
+    ):
+        yield create_app_from_workspace_process_context(context, live_data_poll_rate=_POLL)

@@ -5,6 +5,7 @@ Its log shows history and lineage; it decides nothing.
 
 import os
 import shutil
+import socket
 from collections.abc import Collection
 from pathlib import Path
 
@@ -20,6 +21,9 @@ _LEAST_FREE = 64 << 20  # bytes: SQLite's own words for a full disk help nobody
 
 #: Tag that says why a run makes its cells, as the planner found it.
 REASON_TAG = "edsel/reason"
+
+#: Tag that says where a run of the UI is carried out: "HOST PROCESS".
+WORKER_TAG = "edsel/worker"
 
 #: What the UI shows under "Launched by", of runs that a command asked for.
 BY_COMMAND = {"user": "edsel run"}
@@ -134,6 +138,16 @@ def fail_orphaned_runs(instance: dg.DagsterInstance) -> int:
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
         ended += 1
     return ended
+
+
+def going_on(instance: dg.DagsterInstance) -> dict[str, int]:
+    """Runs that the UI started and that are being carried out on this machine now, with their processes."""
+    folder, found = Path(instance.root_directory), {}
+    for run in unfinished_runs(instance):
+        host, _, process = run.tags.get(WORKER_TAG, "").rpartition(" ")
+        if host == socket.gethostname() and is_held(run_lease(folder, run.run_id)):
+            found[run.run_id] = int(process)
+    return found
 
 
 def prompts_read(instance: dg.DagsterInstance, assets: Collection[str]) -> dict[str, tuple[int, int]]:

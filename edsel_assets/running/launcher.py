@@ -22,10 +22,10 @@ from edsel_assets.running.dagster_internals import (
     WorkerStatus,
     quicken_backfills,
 )
+from edsel_assets.running.instance import WORKER_TAG
 from edsel_assets.running.leases import is_held, run_lease
 from edsel_assets.running.workers import Worker, WorkerDied, WorkerPool
 
-_WORKER_TAG = "edsel/worker"
 _BACKFILL_SECONDS = 2
 _MOST = 64  # workers; the run coordinator's limit is the one that counts
 
@@ -67,7 +67,7 @@ class WorkerLauncher(RunLauncher, ConfigurableClass):
             self._pool = WorkerPool({"study": None, "home": str(home)}, _MOST)
 
         def began(worker: Worker) -> None:
-            instance.add_run_tags(run.run_id, {_WORKER_TAG: f"{socket.gethostname()} {worker.pid}"})
+            instance.add_run_tags(run.run_id, {WORKER_TAG: f"{socket.gethostname()} {worker.pid}"})
 
         def done(answer: dict[str, Any] | WorkerDied) -> None:
             reason = str(answer) if isinstance(answer, WorkerDied) else answer.get("failed")
@@ -79,9 +79,9 @@ class WorkerLauncher(RunLauncher, ConfigurableClass):
 
     def terminate(self, run_id: str) -> bool:
         run = self._instance.get_run_by_id(run_id)
-        if run is None or run.is_finished or _WORKER_TAG not in run.tags:
+        if run is None or run.is_finished or WORKER_TAG not in run.tags:
             return False
-        host, _, process = run.tags[_WORKER_TAG].rpartition(" ")
+        host, _, process = run.tags[WORKER_TAG].rpartition(" ")
         if host != socket.gethostname() or not self._lives(run):
             return False
         self._instance.report_run_canceling(run)
@@ -98,8 +98,9 @@ class WorkerLauncher(RunLauncher, ConfigurableClass):
         return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "The process that ran it is gone.")
 
     def dispose(self) -> None:
+        """Leave the workers: each ends with the run at hand, which may have taken hours by now."""
         if self._pool is not None:
-            self._pool.close(at_once=True)
+            self._pool.leave()
             self._pool = None
 
     def _lives(self, run: dg.DagsterRun) -> bool:

@@ -110,14 +110,18 @@ class WorkerPool:
         self.close(at_once=kind is not None)
 
     def close(self, *, at_once: bool) -> None:
-        """End every worker."""
+        """End every worker, and wait for it."""
+        for worker in self.leave(at_once=at_once):
+            worker.gone(patience=_PATIENCE if at_once else None)
+
+    def leave(self, *, at_once: bool = False) -> list[Worker]:
+        """Tell every worker to end, now or after the request at hand; those told."""
         with self._guard:
             workers = [*self._idle, *self._busy]
             self._idle = []
         for worker in workers:
             worker.end(at_once=at_once)
-        for worker in workers:
-            worker.gone(patience=_PATIENCE if at_once else None)
+        return workers
 
     def submit(
         self,

@@ -47,11 +47,11 @@ def test_a_user_selects_orders_imports_and_sees_the_curve_move(
     picture("lineage")
 
     launch(desk, page, "order_prompts", {"place_order": {"strategy": "k_center", "budget": 6}}, picture)
+    look_at_the_order(desk, page)
     answers = answer(desk, "order-0001")
     launch(desk, page, "import_answers", {"take_answers_back": {"file": str(answers)}}, picture)
     launch(desk, page, "train_on_answers", {}, picture)
 
-    reload_definitions(desk, page)
     look_at_the_curve(desk, page)
     picture("spend-curve")
     look_at_the_runs(desk, page)
@@ -127,6 +127,12 @@ def launch(desk: Desk, page: Page, job: str, ops: dict, picture) -> None:
     succeeded(page)
 
 
+def look_at_the_order(desk: Desk, page: Page) -> None:
+    """The first order of all is there without the definitions being loaded anew."""
+    page.goto(f"{desk.url}/assets/purchased_training_set?view=partitions")
+    expect(page.get_by_text("order-0001").first).to_be_visible()
+
+
 def answer(desk: Desk, order: str) -> Path:
     """What an annotator sends back: the demo's own responses to the prompts of an order."""
     asked = pq.read_table(desk.store / "orders" / f"{order}.parquet")["prompt_id"].to_pylist()
@@ -137,13 +143,6 @@ def answer(desk: Desk, order: str) -> Path:
     lines = [json.dumps({"order": order, "prompt_id": p, "response": pool[p]}) for p in asked]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return file
-
-
-def reload_definitions(desk: Desk, page: Page) -> None:
-    """The first order adds assets to the graph."""
-    page.goto(f"{desk.url}/asset-groups")
-    page.get_by_role("button", name="Reload definitions").click()
-    expect(page.get_by_text("Definitions reloaded")).to_be_visible(timeout=_PATIENCE)
 
 
 def look_at_the_curve(desk: Desk, page: Page) -> None:

@@ -15,9 +15,11 @@ from typing import Any
 
 
 class Server:
-    """A running ``dagster dev`` on loopback."""
+    """A running ``edsel ui`` on loopback."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, process: "subprocess.Popen[bytes]") -> None:
+        self.port = port
+        self.process = process
         self.url = f"http://127.0.0.1:{port}/graphql"
 
     def ask(self, query: str, **variables: Any) -> dict[str, Any]:
@@ -35,20 +37,21 @@ class Server:
                 self.ask("{ version }")
                 return
             except OSError:
-                assert time.monotonic() < deadline, "dagster dev did not come up"
+                assert time.monotonic() < deadline, "edsel ui did not come up"
                 time.sleep(1)
 
 
 @contextmanager
-def serving(study: Path, home: Path) -> Iterator[Server]:
-    """``edsel ui`` on a free port until the end of the block."""
+def serving(study: Path, home: Path, *words: str) -> Iterator[Server]:
+    """``edsel ui`` with further ``words`` on a free port until the end of the block."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "edsel_assets.cli", "ui", "--study", str(study), "--port", str(port)]
-    process = subprocess.Popen([*command, "--home", str(home)], env={**os.environ, "OMP_NUM_THREADS": "1"})
+    command += ["--home", str(home), *words]
+    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
     try:
-        running = Server(port)
+        running = Server(port, process)
         running.wait(120)
         yield running
     finally:
