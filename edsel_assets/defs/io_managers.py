@@ -157,6 +157,7 @@ class StudyStore(dg.IOManager):
             for suffix, text in value.texts.items():
                 write_text(with_suffix(path, suffix), text)
             write_table(with_suffix(path, ".parquet"), value.table)
+        _store_pictures(self._home, record.pictures)
         files = stored_files(artifact_files(path))
         hashes = self._hashes.get(cell)
         if hashes is None:
@@ -309,3 +310,18 @@ def _wanted(context: InputContext) -> tuple[Any, ...]:
     """The type that an input is annotated with, and the parts of it where it is a union."""
     wanted = context.dagster_type.typing_type
     return (wanted, *get_args(wanted))
+
+
+def _store_pictures(home: Path, pictures: dict[str, bytes]) -> None:
+    """Write what a step drew into the home; named by content, so what is there already stays."""
+    from edsel_assets.running.pages import pictures_folder
+    from edsel_assets.store import atomic_path
+
+    folder = pictures_folder(home)
+    while pictures:
+        digest, png = pictures.popitem()
+        file = folder / f"{digest}.png"
+        if not file.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            with atomic_path(file) as temporary:
+                temporary.write_bytes(png)

@@ -1,16 +1,17 @@
 """What an asset hands to Dagster: its value, its version, and metadata a person wants to see."""
 
-import base64
+import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-_MAX_PLOT_BYTES = 100_000
+from edsel_assets.running.pages import PICTURES
+
 _ID_WIDTH = 13  # characters of an id: as the terminal shows it, and a sign that it is cut
 
 
@@ -47,19 +48,38 @@ def versioned_output(
         record.seeds[asset] = seed
     record.data_sets.update(data_sets or {})
     rows = {} if content.rows is None else {"rows": content.rows}
+    shown = {name: _keep(name, value, record.pictures) for name, value in (metadata or {}).items()}
     return dg.Output(
         value,
         output_name=output_name,
-        metadata={**rows, **(metadata or {})},
+        metadata={**rows, **shown},
         data_version=dg.DataVersion(content.value),
     )
 
 
-def plot(png: bytes) -> dg.MetadataValue:
-    """A picture that the UI shows in place."""
-    if len(png) > _MAX_PLOT_BYTES:
-        raise ValueError(f"A plot in metadata stays under {_MAX_PLOT_BYTES} bytes; got {len(png)}.")
-    return dg.MetadataValue.md(f"![](data:image/png;base64,{base64.b64encode(png).decode()})")
+@dataclass(frozen=True)
+class Picture:
+    """A PNG file that the UI shows in place."""
+
+    png: bytes
+
+
+def plot(png: bytes) -> Picture:
+    """A picture for the metadata of ``versioned_output``.
+
+    The UI shows Markdown in place up to 1,000 characters only, which no picture has. So the file is kept in
+    the home's ``pictures`` under the hash of its content, and the Markdown holds its address, which
+    ``edsel ui`` serves (``running.pages``).
+    """
+    return Picture(png)
+
+
+def _keep(name: str, value: Any, pictures: dict[str, bytes]) -> Any:
+    if not isinstance(value, Picture):
+        return value
+    digest = hashlib.blake2b(value.png, digest_size=16).hexdigest()
+    pictures[digest] = value.png
+    return dg.MetadataValue.md(f"![{name}, which edsel ui shows]({PICTURES}{digest}.png)")
 
 
 def preview(table: Any, rows: int = 10, width: int = 100) -> dg.MetadataValue:

@@ -36,6 +36,7 @@ class StepRecord:
     contents: dict[str, Content] = field(default_factory=dict)
     seeds: dict[str, int] = field(default_factory=dict)
     data_sets: dict[str, str] = field(default_factory=dict)
+    pictures: dict[str, bytes] = field(default_factory=dict)  # PNG files to store, by hash
     begun: float = field(default_factory=time.perf_counter)
 
 

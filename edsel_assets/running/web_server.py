@@ -7,11 +7,13 @@ _OPEN_SECONDS = 1  # that open pages have when the server ends: a web socket wou
 
 
 def main() -> None:
-    """Serve Dagster's own pages, behind ``running.gate``, until a signal."""
+    """Serve Dagster's pages and our own, behind ``running.gate``, until a signal."""
     import uvicorn
 
     from edsel_assets.running.dagster_internals import web_application
     from edsel_assets.running.gate import guarded
+    from edsel_assets.running.pages import OwnFiles
+    from edsel_assets.store import edsel_home
 
     parser = argparse.ArgumentParser()
     parser.add_argument("--host", required=True)
@@ -21,7 +23,7 @@ def main() -> None:
     words = parser.parse_args()
     with web_application(words.workspace) as application:
         uvicorn.run(
-            guarded(application, words.host, words.allow_host),
+            guarded(OwnFiles(application, edsel_home()), words.host, words.allow_host),
             host=words.host,
             port=words.port,
             log_level="warning",

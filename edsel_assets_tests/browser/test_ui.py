@@ -155,6 +155,14 @@ def look_at_the_curve(desk: Desk, page: Page) -> None:
     assert bought[0]["answered"] == 6, rows
     assert any(b["value"] != a["value"] for a, b in zip(base, bought, strict=True)), rows
     expect(page.get_by_text("order-0001").first).to_be_visible()
+    see_a_picture(page)
+
+
+def see_a_picture(page: Page) -> None:
+    """A plot stands on the page itself, without a click."""
+    plot = page.locator("img[src*='/edsel/pictures/']").first
+    expect(plot).to_be_visible()
+    assert plot.evaluate("image => image.complete && image.naturalWidth") > 300
 
 
 def look_at_the_runs(desk: Desk, page: Page) -> None:

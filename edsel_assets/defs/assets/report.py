@@ -10,6 +10,7 @@ from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.io_managers import Table, TableWithFiles, table_of
 from edsel_assets.defs.metadata import plot, rows_table, versioned_output
 from edsel_assets.running.dagster_internals import ALLOW_MISSING
+from edsel_assets.running.pages import REPORTS
 
 if TYPE_CHECKING:
     from edsel_assets.report.sheets import Sheet
@@ -66,7 +67,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         tables = {
             **_tables(report.sheets),
             "whole_report": dg.MetadataValue.md(report.texts[".md"]),
-            "page": dg.MetadataValue.path(f"store/{study.name}/label_efficiency.html"),
+            "page": dg.MetadataValue.url(f"{REPORTS}{study.name}"),
+            "page_file": dg.MetadataValue.path(f"store/{study.name}/label_efficiency.html"),
         }
         value = TableWithFiles(report.table, texts=report.texts)
         return versioned_output(context, value, {**tables, **figures, **shown})

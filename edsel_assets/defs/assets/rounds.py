@@ -17,7 +17,7 @@ from edsel_assets.defs.assets.finetuning import training_figures
 from edsel_assets.defs.checks import checked
 from edsel_assets.defs.graph import Graph, partition_of
 from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles
-from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
+from edsel_assets.defs.metadata import Picture, plot, preview, timed, versioned_output
 from edsel_assets.defs.partitions import dimensions
 from edsel_assets.defs.resources import BaseModel
 from edsel_assets.keys import parse_trial
@@ -276,7 +276,7 @@ def _weights(graph: Graph, number: int) -> dg.AssetsDefinition:
     return weights
 
 
-def _weights_plot(table: Table, collapse: float) -> dg.MetadataValue:
+def _weights_plot(table: Table, collapse: float) -> Picture:
     import numpy as np
 
     from edsel_assets.report.round_plots import cluster_weights

@@ -1,0 +1,52 @@
+"""Pages of edsel's own beside Dagster's: pictures of the metadata, and reports; files of the home, read only."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+#: Addresses begin with these. Paths without a host, so that they hold wherever the server listens.
+PICTURES, REPORTS = "/edsel/pictures/", "/edsel/report/"
+_PICTURE = re.compile(rf"{PICTURES}([0-9a-f]{{32}})\.png")
+_REPORT = re.compile(rf"{REPORTS}([A-Za-z0-9][A-Za-z0-9_.-]*)")
+_YEAR = 365 * 86_400
+
+
+def pictures_folder(home: Path) -> Path:
+    """Where pictures lie, each under the hash of its content."""
+    return home / "pictures"
+
+
+class OwnFiles:
+    """Answers for pictures and reports of ``home``; everything else is ``app``'s."""
+
+    def __init__(self, app: "ASGIApp", home: Path) -> None:
+        self._app, self._home = app, home
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        from starlette.responses import FileResponse, PlainTextResponse
+
+        if scope["type"] != "http" or not scope["path"].startswith((PICTURES, REPORTS)):
+            await self._app(scope, receive, send)
+            return
+        found = self._file(scope["path"])
+        if found is None or scope["method"] not in ("GET", "HEAD"):
+            await PlainTextResponse("There is no such file.\n", status_code=404)(scope, receive, send)
+            return
+        file, headers = found
+        await FileResponse(file, headers=headers)(scope, receive, send)
+
+    def _file(self, path: str) -> tuple[Path, dict[str, str]] | None:
+        """The file of an address and the headers it is sent with; None where there is none."""
+        headers = {"X-Content-Type-Options": "nosniff"}
+        if picture := _PICTURE.fullmatch(path):
+            file = pictures_folder(self._home) / f"{picture[1]}.png"
+            headers["Cache-Control"] = f"max-age={_YEAR}, immutable"
+        elif report := _REPORT.fullmatch(path):
+            file = self._home / "store" / report[1] / "label_efficiency.html"
+            headers["Cache-Control"] = "no-cache"
+        else:
+            return None
+        return (file, headers) if file.is_file() else None

@@ -1,0 +1,99 @@
+"""Pictures and reports that the UI's server serves from the home, and nothing else of it."""
+
+import asyncio
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from edsel_assets.running.pages import PICTURES, REPORTS, OwnFiles, pictures_folder
+
+NAME = "0123456789abcdef" * 2
+
+
+async def _dagster(scope, receive, send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"Dagster's"})
+
+
+async def _nothing_more() -> dict:
+    """A client that stays: the answer waits for its leaving beside sending."""
+    return await asyncio.Event().wait()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    for file, text in (
+        (pictures_folder(tmp_path) / f"{NAME}.png", b"a picture"),
+        (tmp_path / "store" / "demo" / "label_efficiency.html", b"a report"),
+        (tmp_path / "secret.txt", b"a secret"),
+    ):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text)
+    return tmp_path
+
+
+def ask(home: Path, path: str, method: str = "GET") -> tuple[int, bytes, dict[bytes, bytes]]:
+    """Status, text and headers of the answer."""
+    sent: list[dict] = []
+
+    async def send(message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": []}
+    asyncio.run(OwnFiles(_dagster, home)(scope, _nothing_more, send))
+    body = b"".join(message.get("body", b"") for message in sent[1:])
+    return sent[0]["status"], body, dict(sent[0]["headers"])
+
+
+def test_pictures_and_reports_are_served(home: Path) -> None:
+    status, body, headers = ask(home, f"{PICTURES}{NAME}.png")
+    assert (status, body, headers[b"content-type"]) == (200, b"a picture", b"image/png")
+    status, body, headers = ask(home, f"{REPORTS}demo")
+    assert (status, body) == (200, b"a report")
+    assert headers[b"content-type"].startswith(b"text/html")
+
+
+def test_everything_else_is_dagsters(home: Path) -> None:
+    for path in ("/", "/graphql", "/edsel", "/assets/edsel/report"):
+        assert ask(home, path)[:2] == (200, b"Dagster's")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"{PICTURES}{'f' * 32}.png",
+        f"{PICTURES}../secret.txt",
+        f"{PICTURES}../../secret.txt",
+        f"{PICTURES}{NAME}",
+        f"{PICTURES}{NAME}.png/",
+        f"{PICTURES}{NAME.upper()}.png",
+        f"{REPORTS}other",
+        f"{REPORTS}..",
+        f"{REPORTS}../../secret.txt",
+        f"{REPORTS}demo/../../secret.txt",
+        f"{REPORTS}demo%2f..",
+        f"{REPORTS}",
+    ],
+)
+def test_no_other_file_is(home: Path, path: str) -> None:
+    assert ask(home, path)[0] == 404
+
+
+def test_files_are_only_read(home: Path) -> None:
+    assert ask(home, f"{REPORTS}demo", method="POST")[0] == 404
+
+
+def test_a_picture_of_the_metadata_is_short_and_kept_once(tmp_path: Path) -> None:
+    from edsel_assets.defs.io_managers import _store_pictures
+    from edsel_assets.defs.metadata import _keep, plot
+
+    kept: dict[str, bytes] = {}
+    shown = [_keep(name, plot(b"png" * 9_000), kept) for name in ("first", "second")]
+    assert all(isinstance(value, dg.MarkdownMetadataValue) for value in shown)
+    assert all(len(value.value) < 1000 for value in shown), "the UI shows no longer text in place"
+    _store_pictures(tmp_path, kept)
+    (file,) = pictures_folder(tmp_path).iterdir()
+    assert file.read_bytes() == b"png" * 9_000
+    assert f"{PICTURES}{file.name}" in shown[0].value
+    assert not kept
