@@ -11,6 +11,7 @@
 - ``asset_layer`` of a job: which assets a step makes.
 - ``DynamicPartitionsStore``: where Dagster asks for the names of orders. It exports no base class for one
   that reads them from files.
+- ``SqliteEventLogStorage``: whether the log is SQLite's, and which file is a run's.
 - ``get_parents_partitions`` and other methods of the asset graph: the lineage of a single cell has no
   public form. The class is not imported; ``Definitions.resolve_asset_graph`` gives the object.
 """
@@ -30,6 +31,7 @@ from dagster._core.launcher.base import (
 )
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.run_coordinator import QueuedRunCoordinator
+from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.types.pagination import PaginatedResults
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
@@ -48,6 +50,7 @@ __all__ = [
     "LaunchRunContext",
     "QueuedRunCoordinator",
     "RunLauncher",
+    "SqliteEventLogStorage",
     "WorkerStatus",
     "asset_key",
     "carry_out",
