@@ -6,18 +6,18 @@ import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from edsel_assets.planning.external import model_path
+from edsel_assets.rehearsal.amounts import trials
 from edsel_assets.rehearsal.need import Need, State
 from edsel_assets.rehearsal.scaled import sections
 from edsel_assets.rehearsal.stand_ins import Rehearsal
 from edsel_assets.rehearsal.takes import takes
 from edsel_assets.study import Study
+from edsel_assets.study.secrets import variable_of_key
 
 _JUDGES = ("JudgeSettings", "JudgeModel")
 _UNSET = "/unset/"  # where no file is
-_KEYS = {"openai": "OPENAI_API_KEY", "cohere": "COHERE_API_KEY"}
 
 
 def load_with_gaps(name: str) -> tuple[Study, list[str]]:
@@ -91,20 +91,10 @@ def _files(rehearsal: Rehearsal) -> Iterator[tuple[str, str]]:
 
 
 def _keys(study: Study) -> Iterator[Need]:
-    for variable in dict.fromkeys(key for section in sections(study) if (key := _key(section))):
+    served = [each for each in sections(study) if "key_variable" in type(each).model_fields]
+    for variable in dict.fromkeys(filter(None, map(variable_of_key, served))):
         state = State.HERE if os.environ.get(variable) else State.MISSING
         yield Need(state, "key", f"{variable} in the environment")
-
-
-def _key(section: Any) -> str | None:
-    """Variable that holds the key of a section's server; None where it asks none."""
-    if "key_variable" not in type(section).model_fields:
-        return None
-    kind = getattr(section, "source", None) or getattr(section, "by", None)
-    if section.key_variable or kind not in _KEYS or section.base_url is not None:
-        return section.key_variable
-    asks_nobody = "model" in type(section).model_fields and section.model is None
-    return None if asks_nobody else _KEYS[kind]
 
 
 def _packages(study: Study) -> Iterator[Need]:
@@ -122,6 +112,10 @@ def _packages(study: Study) -> Iterator[Need]:
 
 def _replaced(study: Study, rehearsal: Rehearsal) -> Iterator[Need]:
     tasks, tuning = rehearsal.tasks, study.finetuning
+    full, few = len(trials(study)), len(trials(rehearsal.study))
+    if few < full:
+        why = "fewer seeds, and of more than three budgets the two smallest and the largest"
+        yield Need(State.REPLACED, "trials", f"{few} of {full} ran: {why}")
     for name in tasks.made_up:
         yield Need(State.REPLACED, "task", f"{name} ran on made-up items of its form")
     for name, reason in tasks.left_out.items():

@@ -45,7 +45,7 @@ def kinds(instance: dg.DagsterInstance, run_id: str) -> list[str]:
 
 
 def waits(path: Path) -> int:
-    """SQLite's ``synchronous`` of a connection that is opened as Dagster opens them: 0 off, 1 normal, 2 full."""
+    """SQLite's ``synchronous`` of a connection as Dagster opens it: 0 off, 1 normal, 2 full."""
     with create_engine(f"sqlite:///{path}").connect() as connection:
         return int(connection.execute(text("PRAGMA synchronous")).scalar_one())
 
@@ -63,7 +63,8 @@ def test_what_a_killed_process_has_logged_is_read_by_dagster_alone(tmp_path: Pat
         assert found.count("ASSET_MATERIALIZATION") == 1
         assert plain.get_latest_materialization_event(dg.AssetKey("number")).run_id == run_id
         run = plain.get_run_by_id(run_id)
-        assert run is not None and run.is_success
+        assert run is not None
+        assert run.is_success
 
 
 def test_a_log_that_began_as_a_copy_is_as_dagster_makes_it(tmp_path: Path) -> None:
