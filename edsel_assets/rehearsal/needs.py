@@ -28,7 +28,10 @@ def load_with_gaps(name: str) -> tuple[Study, list[str]]:
 
 def needs_of(study: Study, rehearsal: Rehearsal, unset: list[str]) -> list[Need]:
     """Everything, grouped by kind."""
-    found = [Need(State.MISSING, "variable", f"{name} is not set") for name in unset]
+    found = [
+        Need(State.MISSING, "variable", f"{name} is not set; the study's file says what for")
+        for name in unset
+    ]
     found += [*_pool(study, rehearsal), *_models(study), *_data(rehearsal), *_keys(study), *_packages(study)]
     found += [*takes(study, rehearsal.pool), *_replaced(study, rehearsal)]
     return list(dict.fromkeys(found))
@@ -38,7 +41,8 @@ def _pool(study: Study, rehearsal: Rehearsal) -> Iterator[Need]:
     facts = rehearsal.pool
     if facts is None:
         state = State.UNKNOWN if rehearsal.pool_is_far else State.MISSING
-        why = "its place is not known" if _UNSET in rehearsal.no_pool else rehearsal.no_pool
+        unknown = "its place is in a variable that is not set"
+        why = unknown if _UNSET in rehearsal.no_pool else rehearsal.no_pool
         yield Need(state, "pool", f"{why.removesuffix('.')}; rehearsed on made-up prompts")
         return
     yield Need(State.HERE, "pool", f"{facts.prompts} prompts, {facts.answered} of them answered")
@@ -68,7 +72,9 @@ def _model(what: str, name: str, revision: str | None) -> Need:
         return Need(State.HERE, what, f"{name}, in the local cache of the hub")
     if name.startswith((".", "/", "~")) or "/" not in name:
         return Need(State.MISSING, what, f"there is no folder {name}")
-    return Need(State.UNKNOWN, what, f"{name} of the hub, not in the local cache; not checked offline")
+    return Need(
+        State.UNKNOWN, what, f"{name} of the hub is not in the local cache; the run loads it from there"
+    )
 
 
 def _data(rehearsal: Rehearsal) -> Iterator[Need]:
@@ -79,8 +85,10 @@ def _data(rehearsal: Rehearsal) -> Iterator[Need]:
             text = f"{name} of the hub; name a folder with evaluation.data_directory, or have a network"
             yield Need(State.UNKNOWN, "data set", text)
     for name, section in _files(rehearsal):
-        state = State.HERE if Path(section).expanduser().exists() else State.MISSING
-        yield Need(state, name, section)
+        if Path(section).expanduser().exists():
+            yield Need(State.HERE, name, section)
+        else:
+            yield Need(State.MISSING, name, f"there is no {section}; name the file in the setting {name}")
 
 
 def _files(rehearsal: Rehearsal) -> Iterator[tuple[str, str]]:
@@ -93,8 +101,10 @@ def _files(rehearsal: Rehearsal) -> Iterator[tuple[str, str]]:
 def _keys(study: Study) -> Iterator[Need]:
     served = [each for each in sections(study) if "key_variable" in type(each).model_fields]
     for variable in dict.fromkeys(filter(None, map(variable_of_key, served))):
-        state = State.HERE if os.environ.get(variable) else State.MISSING
-        yield Need(state, "key", f"{variable} in the environment")
+        if os.environ.get(variable):
+            yield Need(State.HERE, "key", f"{variable} in the environment")
+        else:
+            yield Need(State.MISSING, "key", f"{variable} is not in the environment; set it")
 
 
 def _packages(study: Study) -> Iterator[Need]:
@@ -107,7 +117,10 @@ def _packages(study: Study) -> Iterator[Need]:
     if backend not in ("edsel", "hf"):
         wanted.append(backend)
     for name in wanted:
-        yield Need(State.HERE if find_spec(name) else State.MISSING, "package", name)
+        if find_spec(name):
+            yield Need(State.HERE, "package", name)
+        else:
+            yield Need(State.MISSING, "package", f"{name} is not installed; install it with pip")
 
 
 def _replaced(study: Study, rehearsal: Rehearsal) -> Iterator[Need]:
