@@ -15,8 +15,8 @@ from edsel_assets.annotation import AnswerRow
 from edsel_assets.annotators.protocol import Asked, Enter
 from edsel_assets.llm import ChatClient, Prices
 from edsel_assets.study.annotators import AnnotatorSettings
+from edsel_assets.study.secrets import variable_of_key
 
-_OPENAI_KEY = "OPENAI_API_KEY"
 _BATCHES = 4  # requests of a batch, for each under way at a time
 
 
@@ -35,8 +35,7 @@ class ChatAnnotator:
         self._settings, self._folder = settings, folder
 
     def problems(self) -> list[str]:
-        settings = self._settings
-        variable = settings.key_variable or (_OPENAI_KEY if settings.base_url is None else None)
+        variable = variable_of_key(self._settings)
         if variable and not os.environ.get(variable):
             return [f"annotation.annotator: kind openai needs a key in the environment: set {variable}."]
         return []

@@ -1,17 +1,18 @@
 """What can be known before the first model is loaded: settings against each other, the machine, and files."""
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from edsel_assets.planning import external
 from edsel_assets.planning.cells import Cell
 from edsel_assets.planning.ledger import read_ledger
 from edsel_assets.study import HumanEvalSettings, JudgeSettings, Study, TaskSettings
+from edsel_assets.study.secrets import variable_of_key
 
 _TRAINED = {"lora_adapters", "round_checkpoint", "purchased_adapter"}
 _SCORED = {"base_scores", "benchmark_scores", "purchased_scores"}
-_ENDPOINT_KEYS = {"openai": "OPENAI_API_KEY", "cohere": "COHERE_API_KEY"}
 
 
 class NotReady(ValueError):
@@ -109,7 +110,7 @@ def _model(study: Study) -> Iterator[str]:
 
 def _key(study: Study) -> Iterator[str]:
     settings = study.embeddings
-    variable = settings.key_variable or _ENDPOINT_KEYS.get(settings.source)
+    variable = variable_of_key(settings)
     if variable and settings.base_url is None and not os.environ.get(variable):
         yield f"embeddings.source: {settings.source} needs a key in the environment: set {variable}."
 
@@ -151,7 +152,7 @@ def _scorer(study: Study, place: str) -> Iterator[str]:
     """A reward model, a scorer or a judge that cannot be loaded or asked."""
     chosen = external.reads.setting(study, place)
     if not external.reads.is_local(study, place):
-        variable = chosen.key_variable or ("OPENAI_API_KEY" if chosen.base_url is None else None)
+        variable = variable_of_key(chosen)
         if variable and not os.environ.get(variable):
             yield f"{place}: the server needs a key in the environment: set {variable}."
         return
@@ -190,33 +191,40 @@ def _tasks(study: Study) -> Iterator[str]:
     yield from _backend(study)
     if settings.humaneval is not None:
         yield from _programs(settings.humaneval)
-    if not settings.tasks:
+    yield from task_mistakes(study)
+
+
+def task_mistakes(study: Study) -> Iterator[str]:
+    """Unknown tasks, and metrics, filters and shots that a task does not have; needs no data."""
+    if not study.evaluation.tasks:
         return
-    from edsel_assets.llm.scoring.tasks import check_tasks
+    from edsel_assets.llm.scoring.tasks import check_shots, check_tasks, metrics_of
+    from edsel_assets.report.statistics.trials import primary_metric
     from edsel_assets.stages.trials import tasks_folder
 
-    try:
-        check_tasks([task.name for task in settings.tasks], tasks_folder(study))
-    except ValueError as error:
-        yield f"evaluation.tasks: {' '.join(str(error).split())}"
-        return
-    for task in settings.tasks:
-        yield from _task(task, tasks_folder(study))
+    folder = tasks_folder(study)
 
-
-def _task(task: TaskSettings, folder: Path | None) -> Iterator[str]:
-    """A task's metric, filter and shots against its definition."""
-    from edsel_assets.llm.scoring.tasks import check_shots, metrics_of
-    from edsel_assets.report.statistics.trials import primary_metric
-
-    try:
-        check_shots(task.name, task.num_fewshot, folder)
+    def check_metric(task: TaskSettings) -> None:
         metrics = metrics_of(task.name, folder)
         if metrics is not None:
             primary_metric(task.shown, metrics, task.metric)
+
+    for task in study.evaluation.tasks:
+        unknown = _words(check_tasks, [task.name], folder)
+        yield from unknown
+        if not unknown:
+            yield from _words(check_shots, task.name, task.num_fewshot, folder)
+            yield from _words(check_metric, task)
+
+
+def _words(check: Callable[..., None], *arguments: Any) -> list[str]:
+    """What a check of tasks has to say."""
+    try:
+        check(*arguments)
     except ValueError as error:
         words = str(error).replace("name its primary one with primary", "name one in evaluation.tasks.metric")
-        yield f"evaluation.tasks: {' '.join(words.split())}"
+        return [f"evaluation.tasks: {' '.join(words.split())}"]
+    return []
 
 
 def _backend(study: Study) -> Iterator[str]:
@@ -259,7 +267,7 @@ def _judge(settings: JudgeSettings) -> Iterator[str]:
                 f"evaluation.judge.model: there is no folder {name}; a model of the hub is named OWNER/NAME."
             )
         return
-    variable = settings.key_variable or ("OPENAI_API_KEY" if settings.base_url is None else None)
+    variable = variable_of_key(settings)
     if variable and not os.environ.get(variable):
         yield f"evaluation.judge: the server needs a key in the environment: set {variable}."
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from edsel_assets.demo import DEMO
 from edsel_assets.llm.models.templates import DEFAULT_TEMPLATE
-from edsel_assets.rehearsal.sizes import Numbers
+from edsel_assets.rehearsal.sizes import Numbers, few_budgets
 
 
 def _pool(pool: Any, numbers: Numbers) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def _variant(variant: Any, numbers: Numbers) -> dict[str, Any]:
 
 def _selection(selection: Any, numbers: Numbers) -> dict[str, Any]:
     def small(budgets: Collection[int]) -> list[int]:
-        return [numbers.budgets.get(budget, budget) for budget in budgets]
+        return [numbers.budgets.get(budget, budget) for budget in few_budgets(numbers.study, budgets)]
 
     own = {name: small(budgets) for name, budgets in selection.budgets_of.items()}
     # Where every strategy has budgets of its own, those of the study are read by none.

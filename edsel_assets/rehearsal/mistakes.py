@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 from edsel_assets.planning import preflight
 from edsel_assets.rehearsal.pool import PoolFacts
 from edsel_assets.study import Study
-from edsel_assets.study.trials import TaskSettings
 
 
 def mistakes(study: Study, pool: PoolFacts | None) -> list[str]:
@@ -18,7 +16,7 @@ def mistakes(study: Study, pool: PoolFacts | None) -> list[str]:
     Args:
         pool: what is known of the study's pool; None where it is not there.
     """
-    found = [*preflight.training_mistakes(study), *_warmup(study), *_tasks(study)]
+    found = [*preflight.training_mistakes(study), *_warmup(study), *preflight.task_mistakes(study)]
     if pool is not None:
         found += _sizes(study, pool)
     return list(dict.fromkeys(found))
@@ -41,36 +39,6 @@ def _warmup(study: Study) -> Iterator[str]:
             f"finetuning.warmup: {tuning.warmup} steps are not shorter than the {min(runs)} of "
             f"{runs[min(runs)]}. Give a share (0.03), or fewer steps."
         )
-
-
-def _tasks(study: Study) -> Iterator[str]:
-    """Unknown tasks, and metrics, filters and shots that a task does not have."""
-    from edsel_assets.llm.scoring.tasks import check_shots, check_tasks, metrics_of
-    from edsel_assets.report.statistics.trials import primary_metric
-    from edsel_assets.stages.trials import tasks_folder
-
-    folder = tasks_folder(study)
-
-    def metric(task: TaskSettings) -> None:
-        metrics = metrics_of(task.name, folder)
-        if metrics is not None:
-            primary_metric(task.name, metrics, task.metric)
-
-    for task in study.evaluation.tasks:
-        unknown = _words(check_tasks, [task.name], folder)
-        yield from unknown
-        if not unknown:
-            yield from _words(check_shots, task.name, task.num_fewshot, folder)
-            yield from _words(metric, task)
-
-
-def _words(check: Callable[..., None], *arguments: Any) -> list[str]:
-    try:
-        check(*arguments)
-    except ValueError as error:
-        words = str(error).replace("name its primary one with primary", "name one in evaluation.tasks.metric")
-        return [f"evaluation.tasks: {' '.join(words.split())}"]
-    return []
 
 
 def _sizes(study: Study, pool: PoolFacts) -> Iterator[str]:

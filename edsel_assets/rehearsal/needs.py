@@ -6,18 +6,18 @@ import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from edsel_assets.planning.external import model_path
+from edsel_assets.rehearsal.amounts import trials
 from edsel_assets.rehearsal.need import Need, State
 from edsel_assets.rehearsal.scaled import sections
 from edsel_assets.rehearsal.stand_ins import Rehearsal
 from edsel_assets.rehearsal.takes import takes
 from edsel_assets.study import Study
+from edsel_assets.study.secrets import variable_of_key
 
 _JUDGES = ("JudgeSettings", "JudgeModel")
 _UNSET = "/unset/"  # where no file is
-_KEYS = {"openai": "OPENAI_API_KEY", "cohere": "COHERE_API_KEY"}
 
 
 def load_with_gaps(name: str) -> tuple[Study, list[str]]:
@@ -28,7 +28,10 @@ def load_with_gaps(name: str) -> tuple[Study, list[str]]:
 
 def needs_of(study: Study, rehearsal: Rehearsal, unset: list[str]) -> list[Need]:
     """Everything, grouped by kind."""
-    found = [Need(State.MISSING, "variable", f"{name} is not set") for name in unset]
+    found = [
+        Need(State.MISSING, "variable", f"{name} is not set; the study's file says what for")
+        for name in unset
+    ]
     found += [*_pool(study, rehearsal), *_models(study), *_data(rehearsal), *_keys(study), *_packages(study)]
     found += [*takes(study, rehearsal.pool), *_replaced(study, rehearsal)]
     return list(dict.fromkeys(found))
@@ -38,7 +41,8 @@ def _pool(study: Study, rehearsal: Rehearsal) -> Iterator[Need]:
     facts = rehearsal.pool
     if facts is None:
         state = State.UNKNOWN if rehearsal.pool_is_far else State.MISSING
-        why = "its place is not known" if _UNSET in rehearsal.no_pool else rehearsal.no_pool
+        unknown = "its place is in a variable that is not set"
+        why = unknown if _UNSET in rehearsal.no_pool else rehearsal.no_pool
         yield Need(state, "pool", f"{why.removesuffix('.')}; rehearsed on made-up prompts")
         return
     yield Need(State.HERE, "pool", f"{facts.prompts} prompts, {facts.answered} of them answered")
@@ -68,7 +72,9 @@ def _model(what: str, name: str, revision: str | None) -> Need:
         return Need(State.HERE, what, f"{name}, in the local cache of the hub")
     if name.startswith((".", "/", "~")) or "/" not in name:
         return Need(State.MISSING, what, f"there is no folder {name}")
-    return Need(State.UNKNOWN, what, f"{name} of the hub, not in the local cache; not checked offline")
+    return Need(
+        State.UNKNOWN, what, f"{name} of the hub is not in the local cache; the run loads it from there"
+    )
 
 
 def _data(rehearsal: Rehearsal) -> Iterator[Need]:
@@ -79,8 +85,10 @@ def _data(rehearsal: Rehearsal) -> Iterator[Need]:
             text = f"{name} of the hub; name a folder with evaluation.data_directory, or have a network"
             yield Need(State.UNKNOWN, "data set", text)
     for name, section in _files(rehearsal):
-        state = State.HERE if Path(section).expanduser().exists() else State.MISSING
-        yield Need(state, name, section)
+        if Path(section).expanduser().exists():
+            yield Need(State.HERE, name, section)
+        else:
+            yield Need(State.MISSING, name, f"there is no {section}; name the file in the setting {name}")
 
 
 def _files(rehearsal: Rehearsal) -> Iterator[tuple[str, str]]:
@@ -91,20 +99,12 @@ def _files(rehearsal: Rehearsal) -> Iterator[tuple[str, str]]:
 
 
 def _keys(study: Study) -> Iterator[Need]:
-    for variable in dict.fromkeys(key for section in sections(study) if (key := _key(section))):
-        state = State.HERE if os.environ.get(variable) else State.MISSING
-        yield Need(state, "key", f"{variable} in the environment")
-
-
-def _key(section: Any) -> str | None:
-    """Variable that holds the key of a section's server; None where it asks none."""
-    if "key_variable" not in type(section).model_fields:
-        return None
-    kind = getattr(section, "source", None) or getattr(section, "by", None)
-    if section.key_variable or kind not in _KEYS or section.base_url is not None:
-        return section.key_variable
-    asks_nobody = "model" in type(section).model_fields and section.model is None
-    return None if asks_nobody else _KEYS[kind]
+    served = [each for each in sections(study) if "key_variable" in type(each).model_fields]
+    for variable in dict.fromkeys(filter(None, map(variable_of_key, served))):
+        if os.environ.get(variable):
+            yield Need(State.HERE, "key", f"{variable} in the environment")
+        else:
+            yield Need(State.MISSING, "key", f"{variable} is not in the environment; set it")
 
 
 def _packages(study: Study) -> Iterator[Need]:
@@ -117,11 +117,18 @@ def _packages(study: Study) -> Iterator[Need]:
     if backend not in ("edsel", "hf"):
         wanted.append(backend)
     for name in wanted:
-        yield Need(State.HERE if find_spec(name) else State.MISSING, "package", name)
+        if find_spec(name):
+            yield Need(State.HERE, "package", name)
+        else:
+            yield Need(State.MISSING, "package", f"{name} is not installed; install it with pip")
 
 
 def _replaced(study: Study, rehearsal: Rehearsal) -> Iterator[Need]:
     tasks, tuning = rehearsal.tasks, study.finetuning
+    full, few = len(trials(study)), len(trials(rehearsal.study))
+    if few < full:
+        why = "fewer seeds, and of more than three budgets the two smallest and the largest"
+        yield Need(State.REPLACED, "trials", f"{few} of {full} ran: {why}")
     for name in tasks.made_up:
         yield Need(State.REPLACED, "task", f"{name} ran on made-up items of its form")
     for name, reason in tasks.left_out.items():

@@ -14,9 +14,9 @@ from edsel_assets.study.base import Settings
 def rehearsed(study: Study, size: Size, stand_ins: StandIns) -> Study:
     """The rehearsal of ``study``, whose name is the study's with ``-rehearsal``.
 
-    It has the same strategies, variants, rounds, tasks and metrics, and as many budgets and cluster counts as
-    the study, in the same order; budgets and counts keep their share of the pool as far as they stay distinct
-    and no smaller than the rounds.
+    It has the same strategies, variants, rounds, tasks and metrics, as many cluster counts as the study, and
+    of each strategy's budgets the two smallest and the largest, in the same order; budgets and counts keep
+    their share of the pool as far as they stay distinct and no smaller than the rounds.
 
     Raises:
         ValueError: where so few prompts have no room for so many budgets.

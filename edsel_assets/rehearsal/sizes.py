@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from edsel_assets.study import Study
 
@@ -84,10 +85,20 @@ def scaled_down(values: Iterable[int], factor: float, least: int, most: int) -> 
     return dict(zip(ordered, small, strict=True))
 
 
+def few_budgets(study: Study, budgets: Collection[int]) -> list[int]:
+    """The two smallest of ``budgets`` and the largest, and that of the trial that a judge compares with."""
+    ordered = sorted(budgets)
+    kept = {*ordered[:2], ordered[-1]}
+    if study.reference is not None:
+        kept.add(int(study.reference.partition("|")[0]))
+    return [budget for budget in ordered if budget in kept]
+
+
 @dataclass(frozen=True)
 class Numbers:
-    """What the changes go by. ``budgets``, ``clusters``: of the study to the rehearsal's."""
+    """What the changes go by. ``budgets``, ``clusters``: of ``study`` to the rehearsal's."""
 
+    study: Study
     size: Size
     stand_ins: StandIns
     budgets: Mapping[int, int]
@@ -95,7 +106,9 @@ class Numbers:
 
     @classmethod
     def of(cls, study: Study, size: Size, stand_ins: StandIns) -> Numbers:
-        counts, every = study.clustering.counts, study.selection.every_budget
+        counts, selection = study.clustering.counts, study.selection
+        kept = (few_budgets(study, selection.budgets_for(name)) for name in selection.names)
+        every = sorted(set(chain.from_iterable(kept)))
         whole = stand_ins.whole_pool or assumed_pool(study)
         room = stand_ins.prompts - stand_ins.annotated - _held_out(study, size)
         share = room / whole
@@ -103,7 +116,7 @@ class Numbers:
         least = min(max(study.rounds.rounds, 2), largest)
         budgets = scaled_down(every, min(share, largest / every[-1]), least, largest)
         clusters = scaled_down(counts, share, 2, max(2, room // 4))
-        return cls(size, stand_ins, budgets, clusters)
+        return cls(study, size, stand_ins, budgets, clusters)
 
 
 def assumed_pool(study: Study) -> int:

@@ -27,11 +27,12 @@ def _amounts(study: Study, pool: PoolFacts | None) -> Iterator[Need]:
     lengths, shape = amounts.Lengths.of(study, pool), amounts.Shape.of(study)
     count = len(amounts.trials(study))
     said = "assumed, as the pool is not here" if lengths.assumed else "by the pool, 4 characters a token"
+    read, trained = amounts.read_tokens(study, lengths), amounts.trained_tokens(study, lengths)
     yield Need(
         State.TAKES,
         "tokens",
-        f"{amounts.read_tokens(study, lengths):.3g} through the base model over {lengths.prompts} prompts, "
-        f"{amounts.trained_tokens(study, lengths):.3g} trained on in {count} trials and their rounds "
+        f"{_large(read)} through the base model over {lengths.prompts} prompts, "
+        f"{_large(trained)} trained on in {count} trials and their rounds "
         f"(prompt {lengths.prompt:.0f} + response {lengths.response:.0f} tokens, {said})",
     )
     if shape is None:
@@ -64,7 +65,8 @@ def _hardware(study: Study, memory: amounts.Memory) -> Iterator[Need]:
     if memory.total > 4e9:
         processes = study.finetuning.processes
         state = State.HERE if has_gpu() else State.MISSING
-        yield Need(state, "GPUs", f"{processes}, an NVIDIA GPU each")
+        there = "this machine has one or more" if has_gpu() else "this machine shows none"
+        yield Need(state, "GPUs", f"{processes} of NVIDIA; {there}")
 
 
 def _money(study: Study, pool: PoolFacts | None) -> Iterator[Need]:
@@ -77,7 +79,7 @@ def _money(study: Study, pool: PoolFacts | None) -> Iterator[Need]:
     embedded = amounts.embedded_tokens(study, lengths)
     if embedded:
         yield Need(
-            State.TAKES, "embeddings", f"{embedded:.3g} tokens read by other models than the base model"
+            State.TAKES, "embeddings", f"{_large(embedded)} tokens read by other models than the base model"
         )
     yield from judged(study, lengths)
 
@@ -110,4 +112,15 @@ def _price(judge: Any, calls: int, read: float, written: int) -> str:
     each = judge.price_prompt * (read + _TEMPLATE_TOKENS) + judge.price_reply * written
     if not each:
         return "; the study names no price"
-    return f", about {calls * each / 1000:.4g} at the study's prices, if replies are as long as they may be"
+    cost = calls * each / 1000
+    stop = judge.max_cost is not None and judge.max_cost < cost
+    words = f", up to {cost:.4g} at the study's prices, where every text is as long as it may be"
+    return f"{words}; the study stops at max_cost: {judge.max_cost:g}" if stop else words
+
+
+def _large(number: float) -> str:
+    """A number of tokens in words: 32.5 million."""
+    for size, word in ((1e12, " trillion"), (1e9, " billion"), (1e6, " million"), (1e3, " thousand")):
+        if number >= size:
+            return f"{number / size:.3g}{word}"
+    return f"{number:.0f}"

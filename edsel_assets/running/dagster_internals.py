@@ -13,6 +13,7 @@
   that reads them from files.
 - ``WorkspaceProcessContext`` and ``dagster_webserver``'s application: the command that starts the web server
   takes no middleware. The code server and the daemon are started by Dagster's own commands.
+- ``SqliteEventLogStorage``: whether the log is SQLite's, and which file is a run's.
 - ``get_parents_partitions`` and other methods of the asset graph: the lineage of a single cell has no
   public form. The class is not imported; ``Definitions.resolve_asset_graph`` gives the object.
 """
@@ -33,6 +34,7 @@ from dagster._core.launcher.base import (
 )
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.run_coordinator import QueuedRunCoordinator
+from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.types.pagination import PaginatedResults
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
@@ -57,6 +59,7 @@ __all__ = [
     "LaunchRunContext",
     "QueuedRunCoordinator",
     "RunLauncher",
+    "SqliteEventLogStorage",
     "WorkerStatus",
     "asset_key",
     "carry_out",

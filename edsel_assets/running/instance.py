@@ -15,6 +15,7 @@ from edsel_assets.planning.external import order_names
 from edsel_assets.planning.preflight import has_gpu
 from edsel_assets.running.dagster_internals import ORDERS, unfinished_runs
 from edsel_assets.running.leases import is_held, run_lease
+from edsel_assets.running.quick_log import quicken_log
 
 _RUNS = 2  # of the UI at the same time
 _LEAST_FREE = 64 << 20  # bytes: SQLite's own words for a full disk help nobody
@@ -103,6 +104,7 @@ def open_instance(home: Path, study: str) -> dg.DagsterInstance:
     os.environ["DAGSTER_HOME"] = str(folder)
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
     instance = dg.DagsterInstance.from_config(str(folder))
+    quicken_log(instance)
     show_orders(instance, home / "store" / study)
     return instance
 

@@ -29,6 +29,7 @@ from edsel_assets.running.dagster_internals import (
 )
 from edsel_assets.running.instance import BY_COMMAND, REASON_TAG
 from edsel_assets.running.leases import hold, hold_cells, run_lease
+from edsel_assets.running.quick_log import begin_log
 from edsel_assets.study import Study
 
 _TAG_LENGTH = 250  # characters that the UI still shows
@@ -264,6 +265,7 @@ class Runner:
         job, run_id = self._parts[keys], str(uuid.uuid4())
         tags = {**self._tags, REASON_TAG: reason[:_TAG_LENGTH]}
         with hold(run_lease(Path(self._instance.root_directory), run_id), f"run {run_id} is alive"):
+            begin_log(self._instance, run_id)
             run = new_run(self._instance, job, run_id, cells[0].partition, tags)
             try:
                 events = carry_out(self._definitions, self._instance, run, job)

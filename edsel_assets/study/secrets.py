@@ -18,6 +18,8 @@ _KEY = re.compile(
     r"(?<![A-Za-z0-9])(?:sk-|sk_|rk_|pk_|hf_|gsk_|xai-|nvapi-|r8_|gh[opsu]_|github_pat_|glpat-|xox[abp]-|AKIA|ASIA|AIza)"
     r"([A-Za-z0-9_-]{16,})"
 )
+#: The variable of a service's key, where a study names no other.
+_SERVICES = {"openai": "OPENAI_API_KEY", "cohere": "COHERE_API_KEY"}
 _VARIABLE_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 
 
@@ -47,6 +49,20 @@ def refuse_secrets(content: Any, lines: dict[Place, int]) -> None:
                 f"{where} looks like a key. Put it into an environment variable and name it in key_variable",
                 line,
             )
+
+
+def variable_of_key(section: Any) -> str | None:
+    """The environment variable that holds the key of a section's server; None where it needs none.
+
+    Args:
+        section: settings with ``base_url`` and ``key_variable``: of embeddings, a judge, or an annotator.
+    """
+    served = next((getattr(section, name) for name in ("source", "by", "kind") if hasattr(section, name)), "")
+    if served == "local" or getattr(section, "model", "") is None:
+        return None
+    if section.key_variable is not None or section.base_url is not None:
+        return section.key_variable
+    return _SERVICES.get(served)
 
 
 def _texts(value: Any, place: Place) -> Iterator[tuple[Place, str]]:

@@ -175,6 +175,7 @@ class Judge(Settings):
     reply_tokens: int = 50
     price_prompt: float = 0.01
     price_reply: float = 0.03
+    max_cost: float | None = None
 
 
 def test_a_judge_costs_its_requests() -> None:
@@ -188,9 +189,11 @@ def test_a_judge_costs_its_requests() -> None:
 
     # Two of three trials are compared with the third, in both orders: 400 requests, each of two answers of
     # 400 tokens and a template of 200, and one token back: 0.01 + 0.00003.
-    assert text().startswith("400 requests (3 trials, 100 instructions, 2 orders), about 4.012 at")
+    assert text().startswith("400 requests (3 trials, 100 instructions, 2 orders), up to 4.012 at")
     # 300 ratings of one answer: 0.006 + 0.0015.
     assert text(kind="rating").startswith(
-        "300 requests (3 trials, 100 instructions, 1 orders), about 2.25 at"
+        "300 requests (3 trials, 100 instructions, 1 orders), up to 2.25 at"
     )
+    assert "max_cost" not in text(max_cost=4.1)
+    assert text(max_cost=4).endswith("; the study stops at max_cost: 4")
     assert text(price_prompt=0, price_reply=0).endswith("the study names no price")

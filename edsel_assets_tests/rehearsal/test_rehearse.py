@@ -1,5 +1,6 @@
 """``edsel rehearse`` of the shipped studies, offline and from beginning to end."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,41 +12,69 @@ import yaml
 from edsel_assets.keys import budget_key, trial_key
 from edsel_assets.rehearsal.stand_ins import STUDY_FILE
 from edsel_assets.store import read_table
-from edsel_assets.study import Study
+from edsel_assets.study import Study, shipped_studies
 from edsel_assets_tests.defs.conftest import TINY
 from edsel_assets_tests.rehearsal.test_scaled import shipped
 
-#: Each takes more than a minute of a quiet machine; the first has most of what the others have.
-STUDIES = ["yu2024", *(pytest.param(name, marks=pytest.mark.slow) for name in ("bhatt2024", "t0", "demo"))]
+#: Rehearses one study after the other in one process, which loads its libraries once; says how each ended.
+RUN_ALL = """
+import contextlib, json, sys, time
+from pathlib import Path
+from edsel_assets.cli import main
+
+home, *names = sys.argv[1:]
+for name in names:
+    sys.argv = ["edsel", "rehearse", name, "--prompts", "120", "--home", home]
+    began, said = (time.perf_counter(), time.process_time()), Path(home, f"{name}.out")
+    with said.open("w") as out, contextlib.redirect_stdout(out):
+        try:
+            code = main()
+        except SystemExit as end:
+            code = end.code
+    seconds = [time.perf_counter() - began[0], time.process_time() - began[1]]
+    print(json.dumps([name, code or 0, *seconds]), flush=True)
+"""
+
+
+def offline() -> dict[str, str]:
+    """The environment without a study's variables and without a network."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("EDSEL_")}
+    return {**environment, "HF_HUB_OFFLINE": "1"}
 
 
 def rehearse(*words: str) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error, without a study's variables and without a network."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("EDSEL_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "edsel_assets.cli", "rehearse", *words],
-        capture_output=True,
-        text=True,
-        env={**environment, "HF_HUB_OFFLINE": "1"},
-    )
+    """Exit code, standard output and standard error."""
+    command = [sys.executable, "-m", "edsel_assets.cli", "rehearse", *words]
+    done = subprocess.run(command, capture_output=True, text=True, env=offline())
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("name", STUDIES)
-def test_a_shipped_study_is_rehearsed_whole(name, tmp_path) -> None:
-    code, out, error = rehearse(name, "--prompts", "120", "--home", str(tmp_path))
-    assert code == 0, error[-2000:]
-    folder = tmp_path / "rehearsals" / name
+@pytest.fixture(scope="module")
+def rehearsed(tmp_path_factory) -> tuple[Path, dict[str, int], str]:
+    """The home of the rehearsals of all shipped studies, how each ended, and what was said of errors."""
+    home = tmp_path_factory.mktemp("home")
+    command = [sys.executable, "-c", RUN_ALL, str(home), *shipped_studies()]
+    done = subprocess.run(command, capture_output=True, text=True, env=offline())
+    print(done.stdout)  # the seconds, wall and CPU, of each
+    ends = [json.loads(line) for line in done.stdout.splitlines()]
+    return home, {name: code for name, code, *_ in ends}, done.stderr
+
+
+@pytest.mark.parametrize("name", shipped_studies())
+def test_a_shipped_study_is_rehearsed_whole(name, rehearsed) -> None:
+    home, ends, error = rehearsed
+    assert ends.get(name) == 0, error[-2000:]
+    folder, out = home / "rehearsals" / name, (home / f"{name}.out").read_text(encoding="utf-8")
     small, full = Study.load(folder / STUDY_FILE), shipped(name)
     store = folder / "store" / small.name
     for strategy in full.selection.names:
         for budget in small.selection.budgets_for(strategy):
             for seed in small.seeds(strategy):
-                file = (
-                    store / "benchmark_scores" / budget_key(budget) / f"{trial_key(strategy, seed)}.parquet"
-                )
-                scored = set(read_table(file)["task"].to_pylist())
+                trial = Path(budget_key(budget), f"{trial_key(strategy, seed)}.parquet")
+                scored = set(read_table(store / "benchmark_scores" / trial)["task"].to_pylist())
                 assert scored >= {task.name for task in full.evaluation.tasks}
+                if full.evaluation.judge is not None:
+                    assert read_table(store / "win_rates" / trial).num_rows == 1
     assert (store / "label_efficiency.html").is_file()
     assert "Rehearsed " + name in out
     assert "takes    tokens: " in out
