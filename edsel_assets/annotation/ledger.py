@@ -3,6 +3,7 @@
 The order of the lines decides what came first; the times in them are shown to people only, so a
 wrong clock does no harm. Writers hold a lock and flush each batch to the disk. A writer that is
 killed can leave a last line that is not whole: readers leave it out and the next writer cuts it off.
+A ledger with fewer lines than it had is refused: what it held was paid for.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import pyarrow as pa
 from edsel_assets.annotation.events import EVENT_SCHEMA, Event, check_event, from_line, to_line, utc
 from edsel_assets.annotation.locks import locked
 from edsel_assets.annotation.purchases import Purchase, admits, apply, fold
-from edsel_assets.store import StoreError
+from edsel_assets.store import StoreError, check_lines, known_lines, note_lines
 
 _log = logging.getLogger(__name__)
 
@@ -35,12 +36,11 @@ class Ledger:
 
         Raises:
             AnnotationError: a line is damaged, or a line is missing.
+            StoreError: lines that were there are gone.
         """
-        try:
-            data = self.path.read_bytes()
-        except FileNotFoundError:
-            return []
-        return self._parsed(data[: _whole(data)])
+        known = known_lines(self.path)
+        data = self.path.read_bytes() if self.path.exists() else b""
+        return self._parsed(data, known)
 
     def torn(self) -> str | None:
         """One sentence about a last line that is not whole; None where every line is."""
@@ -60,11 +60,12 @@ class Ledger:
         Raises:
             AnnotationError: an event that contradicts the ledger: a prompt asked for twice, answered
                 before it was asked for or with another answer, or a value of the wrong kind.
+            StoreError: lines that were there are gone, or the disk is full.
         """
         with locked(self.path) as handle:
             data = _read_all(handle)
-            state = fold(self._parsed(data[: _whole(data)]))
-            sequence = data[: _whole(data)].count(b"\n")
+            before = self._parsed(data, known_lines(self.path))
+            state, sequence = fold(before), len(before)
             now = datetime.now(UTC).isoformat(timespec="seconds")
             lines = []
             for event in events:
@@ -78,6 +79,7 @@ class Ledger:
             self._cut(handle, data)
             if lines:
                 self._write(handle, b"".join(lines))
+            note_lines(self.path, sequence)
         return len(lines)
 
     def ask(self, table: pa.Table, *, who: str | None = None) -> int:
@@ -89,8 +91,11 @@ class Ledger:
         """Every event as a row of ``EVENT_SCHEMA``."""
         return pa.Table.from_pylist([asdict(event) for event in self.events()], schema=EVENT_SCHEMA)
 
-    def _parsed(self, data: bytes) -> list[Event]:
-        return [from_line(line, i, self.path) for i, line in enumerate(data.split(b"\n")[:-1], start=1)]
+    def _parsed(self, data: bytes, known: int) -> list[Event]:
+        lines = data.split(b"\n")[:-1]
+        events = [from_line(line, i, self.path) for i, line in enumerate(lines, start=1)]
+        check_lines(self.path, len(events), known)
+        return events
 
     def _torn(self, data: bytes) -> str | None:
         whole = _whole(data)

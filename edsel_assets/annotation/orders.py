@@ -19,8 +19,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from edsel_assets.annotation.errors import AnnotationError
+from edsel_assets.annotation.ledger import Ledger
 from edsel_assets.annotation.locks import locked
-from edsel_assets.store import atomic_path, content_hash, read_table, sweep_temporaries, write_table
+from edsel_assets.store import (
+    StoreError,
+    atomic_path,
+    content_hash,
+    read_table,
+    sweep_temporaries,
+    write_table,
+)
 
 ORDER_SCHEMA = pa.schema(
     [
@@ -131,9 +139,16 @@ def place_order(
 
 
 def list_orders(store: Path) -> list[Order]:
-    """Every order that was placed, the first placed first."""
+    """Every order that was placed, the first placed first.
+
+    Raises:
+        AnnotationError: one is damaged, or one that the ledger of purchases knows is gone.
+    """
+    known = {event.order for event in Ledger(store).events()}
     folder = orders_folder(store)
-    names = [path.stem for path in folder.glob("order-*.json") if _NAME.match(path.stem)]
+    names = {path.stem for path in folder.glob("order-*.json") if _NAME.match(path.stem)}
+    if lost := sorted(known - names):
+        raise _gone(folder, lost[0])
     return sorted((read_order(store, name) for name in names), key=lambda order: order.number)
 
 
@@ -144,6 +159,8 @@ def read_order(store: Path, name: str) -> Order:
         AnnotationError: there is none, or its file is damaged.
     """
     path = orders_folder(store) / f"{name}.json"
+    if not path.exists() and any(event.order == name for event in Ledger(store).events()):
+        raise _gone(path.parent, name)
     if not _NAME.match(name) or not path.exists():
         known = ", ".join(order.name for order in list_orders(store)) if _NAME.match(name) else ""
         raise AnnotationError(
@@ -160,6 +177,13 @@ def read_order(store: Path, name: str) -> Order:
     return order
 
 
+def _gone(folder: Path, name: str) -> AnnotationError:
+    return AnnotationError(
+        f"{folder / name}.json is gone, though purchases.jsonl says what was asked in it. Restore it and "
+        f"{name}.parquet from a backup."
+    )
+
+
 def order_table(store: Path, name: str) -> pa.Table:
     """The prompts of an order, by rank, in ``SHOWN_SCHEMA``.
 
@@ -168,7 +192,13 @@ def order_table(store: Path, name: str) -> pa.Table:
     """
     order = read_order(store, name)
     path = orders_folder(store) / f"{name}.parquet"
-    table = read_table(path)
+    try:
+        table = read_table(path)
+    except StoreError as error:
+        what = "damaged" if path.exists() else "gone"
+        raise AnnotationError(
+            f"{path} is {what}. Restore it from a backup; an order is never made again."
+        ) from error
     if content_hash(table) != order.content:
         raise AnnotationError(
             f"{path} is not the table that was placed as {name}. Restore it from a backup; an order never "

@@ -17,6 +17,7 @@ from edsel_assets.cli.diff import diff
 from edsel_assets.cli.options import HomeOption, StudyOption
 from edsel_assets.cli.rehearse import rehearse
 from edsel_assets.cli.report import report
+from edsel_assets.cli.verify import verify
 
 if TYPE_CHECKING:
     from edsel_assets.planning.cells import Scope
@@ -102,35 +103,7 @@ def plan(
         typer.echo(f"lacks    {problem}")
 
 
-@app.command()
-def verify(study: StudyOption = "demo", home: HomeOption = None) -> None:
-    """Compare every artifact with the checksums in its ledger; exit 1 where one is damaged."""
-    from edsel_assets.defs.build import build_definitions
-    from edsel_assets.planning.ledger import check_store, damage, read_ledger
-    from edsel_assets.running.dagster_internals import lineage_of
-    from edsel_assets.store import StoreError
-
-    experiment, root = _study(study), _home(home)
-    store = root / "store" / experiment.name
-    check_store(store)
-    whole, damaged = 0, 0
-    for node in lineage_of(experiment, build_definitions(experiment, home=root)).nodes.values():
-        for cell in node.cells():
-            try:
-                ledger = read_ledger(store, cell)
-            except StoreError as error:
-                wrong = [str(error)]
-            else:
-                if ledger is None:
-                    continue
-                wrong = damage(store, ledger, thorough=True)
-            if wrong:
-                damaged += 1
-                typer.echo(f"{cell}: {'; '.join(wrong)}")
-            whole += not wrong
-    typer.echo(f"{whole} artifacts are as they were written, {damaged} are not.")
-    if damaged:
-        _fail(f"{damaged} artifacts are damaged; edsel run --study {study} makes them again.")
+app.command()(verify)
 
 
 @app.command()

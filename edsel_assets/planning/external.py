@@ -158,7 +158,8 @@ def _annotation_files(study: Study, hashes: FileHashes) -> dict[str, str]:
 
 def _order_files(study: Study, hashes: FileHashes) -> dict[str, str]:
     folder = hashes.home / "store" / study.name / "orders"
-    return {f"orders/{name}.json": hashes.of(folder / f"{name}.json") for name in order_names(folder.parent)}
+    names = [f"{name}{suffix}" for name in order_names(folder.parent) for suffix in (".json", ".parquet")]
+    return {f"orders/{name}": hashes.of(folder / name) for name in names if (folder / name).exists()}
 
 
 def _purchase_files(study: Study, hashes: FileHashes) -> dict[str, str]:

@@ -4,6 +4,7 @@ It is written last, so an artifact with a ledger is whole, and it is the only so
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -177,12 +178,23 @@ def check_store(root: Path) -> None:
     """
     if (root / _MARKER).exists() or not root.exists():
         return
-    if all(entry.name.startswith(".") for entry in root.iterdir()):
+    if all(entry.name.startswith(".") for entry in root.iterdir()) or _holds_ledgers(root):
         return
     raise StoreError(
         f"{root} was made by a version of edsel that kept no ledgers, so nobody can say what of it is fresh. "
         "Set EDSEL_HOME to a new folder, or remove this one."
     )
+
+
+def _holds_ledgers(root: Path) -> bool:
+    """Whether a store has a ledger of a cell or an order, though its marker is lost."""
+    if any(root.glob("orders/order-*.json")):
+        return True
+    for file in root.rglob("*.json"):
+        with suppress(ValidationError):
+            Ledger.model_validate_json(file.read_bytes())
+            return True
+    return False
 
 
 def mark_store(root: Path) -> None:

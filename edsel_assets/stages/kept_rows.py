@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol
+from functools import wraps
+from typing import Any, Literal, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from edsel_assets.llm.models.templates import check_template, format_prompt
-from edsel_assets.store import RowStore, embeddings_table, list_matrix
+from edsel_assets.store import MissingRows, RowStore, embeddings_table, list_matrix
 
 CODE_VERSION = 2
 """Of the values of a forward pass: raised when the same model and prompt would give other numbers."""
@@ -29,6 +30,8 @@ _PASS = "forward_pass"
 _EMBEDDINGS = "embedder"
 
 Progress = Callable[[int, int], None]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,19 @@ class SignalsResult:
     rows_reused: int
     truncated: int
     fingerprint: str
+
+
+def once_more(make: Callable[P, T]) -> Callable[P, T]:
+    """``make``, run a second time where rows were found damaged: these are set aside, and computed again."""
+
+    @wraps(make)
+    def made(*values: P.args, **named: P.kwargs) -> T:
+        try:
+            return make(*values, **named)
+        except MissingRows:
+            return make(*values, **named)
+
+    return made
 
 
 class Embedder(Protocol):

@@ -14,7 +14,7 @@ import pyarrow as pa
 from edsel_assets.llm.models.templates import format_prompt
 from edsel_assets.selection import Clusters, kmeans
 from edsel_assets.stages.inputs import embedding_matrix
-from edsel_assets.stages.kept_rows import PassSettings, PoolEmbeddings, PoolSignals
+from edsel_assets.stages.kept_rows import PassSettings, PoolEmbeddings, PoolSignals, once_more
 from edsel_assets.store import content_hash, embeddings_table
 from edsel_assets.study import EmbeddingSettings, Study
 
@@ -27,6 +27,7 @@ class MissingTexts(ValueError):
     """Embeddings of prompt and response were asked for, and responses are not there."""
 
 
+@once_more
 def embeddings(
     study: Study,
     home: Path,
@@ -61,6 +62,7 @@ def embeddings(
     return embeddings_table(pool["prompt_id"], rows.embeddings(ids)), asdict(counts)
 
 
+@once_more
 def token_probabilities(
     study: Study,
     home: Path,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         write_text,
     )
     from edsel_assets.store.fingerprints import fingerprint
+    from edsel_assets.store.lines import check_lines, known_lines, lines_file, note_lines
     from edsel_assets.store.rows import MissingRows, RowStore
 
 _MODULES = {
@@ -35,11 +36,15 @@ _MODULES = {
     "RowStore": "rows",
     "StoreError": "atomic",
     "atomic_path": "atomic",
+    "check_lines": "lines",
     "content_hash": "content",
     "edsel_home": "atomic",
     "embeddings_table": "files",
     "fingerprint": "fingerprints",
+    "known_lines": "lines",
+    "lines_file": "lines",
     "list_matrix": "files",
+    "note_lines": "lines",
     "read_arrays": "files",
     "read_arrays_metadata": "files",
     "read_table": "files",
@@ -57,11 +62,15 @@ __all__ = [
     "RowStore",
     "StoreError",
     "atomic_path",
+    "check_lines",
     "content_hash",
     "edsel_home",
     "embeddings_table",
     "fingerprint",
+    "known_lines",
+    "lines_file",
     "list_matrix",
+    "note_lines",
     "read_arrays",
     "read_arrays_metadata",
     "read_table",

@@ -22,6 +22,10 @@ _ROW_GROUP_BYTES = 64 << 20
 _TEXT_BYTES = 1024  # assumed for a column of variable width, when row groups are sized
 
 
+class DamagedFile(StoreError):
+    """A file that is there and does not hold what was written."""
+
+
 def write_table(path: str | os.PathLike[str], table: pa.Table) -> Path:
     """Write ``table`` as Parquet, atomically; the same table gives the same bytes.
 
@@ -80,7 +84,7 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = Non
     """The Parquet file at ``path``, its checksums verified; ``columns`` in the order given.
 
     Raises:
-        StoreError: when there is no such file, it is damaged, or lacks a column.
+        StoreError: when there is no such file, it is damaged (``DamagedFile``), or lacks a column.
     """
     path = Path(path)
     try:
@@ -97,10 +101,12 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = Non
             table = pa.concat_tables(groups) if groups else file.read(columns=wanted)
     except FileNotFoundError as error:
         raise StoreError(f"There is no file {path}. Materialize what makes it.") from error
-    except StoreError:
+    except (StoreError, MemoryError):
         raise
     except (pa.ArrowException, OSError) as error:
-        raise StoreError(_damaged(path, error)) from error
+        if isinstance(error, OSError) and error.errno:
+            raise StoreError(f"Cannot read {path}: {os.strerror(error.errno)}.") from error
+        raise DamagedFile(_damaged(path, error)) from error
     return table if columns is None else table.select(list(columns))
 
 
@@ -138,7 +144,7 @@ def _open_arrays(path: str | os.PathLike[str]) -> Iterator[Any]:
     except FileNotFoundError as error:
         raise StoreError(f"There is no file {path}. Materialize what makes it.") from error
     except (safetensors.SafetensorError, OSError) as error:
-        raise StoreError(_damaged(Path(path), error)) from error
+        raise DamagedFile(_damaged(Path(path), error)) from error
 
 
 def _damaged(path: Path, error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,10 +16,11 @@ import pyarrow.parquet as pq
 
 from edsel_assets.store.atomic import StoreError, atomic_path, listing, safe_name, sweep_temporaries
 from edsel_assets.store.content import content_hash
-from edsel_assets.store.files import embeddings_table, list_matrix, read_table, write_table
+from edsel_assets.store.files import DamagedFile, embeddings_table, list_matrix, read_table, write_table
 from edsel_assets.store.fingerprints import canonical_json, fingerprint
 
 ID = "prompt_id"
+_log = logging.getLogger(__name__)
 
 
 class MissingRows(StoreError, KeyError):
@@ -36,6 +38,7 @@ class RowStore:
     ``shard-HASH.parquet``, each named by its content and written atomically: a reader sees
     whole shards only, writers of the same rows write the same file, and a killed writer
     loses the shard it was at. Of a prompt stored twice, the shard of the lower name counts.
+    A shard that is found damaged is set aside as ``damaged-shard-HASH.parquet``; its rows are missing then.
 
     The index holds the ids alone (about 40 bytes each). One object is for one thread.
     """
@@ -90,8 +93,8 @@ class RowStore:
         lists, twice the result for others. Text and lists come back with 64-bit offsets.
 
         Raises:
-            MissingRows: when a prompt has no row.
-            StoreError: when a shard is damaged or lacks a column.
+            MissingRows: when a prompt has no row, or its shard was found damaged just now and is set aside.
+            StoreError: when a shard lacks a column.
         """
         self._refresh()
         places = self._locate(prompt_ids)
@@ -116,12 +119,27 @@ class RowStore:
         for name in [n for n in self._ids if n not in set(names)]:
             del self._ids[name]
         for name in names:
-            if name not in self._ids:
-                ids = read_table(self.folder / name, [ID]).column(ID)
+            if name not in self._ids and (table := self._shard(name, [ID])) is not None:
+                ids = table.column(ID)
                 self._ids[name] = pa.concat_arrays([c.cast(pa.large_string()) for c in ids.chunks])
-        self._ids = {name: self._ids[name] for name in names}
-        if names and self._schema is None:
-            self._schema = pq.read_schema(self.folder / names[0]).remove_metadata()
+        self._ids = {name: self._ids[name] for name in names if name in self._ids}
+        if self._ids and self._schema is None:
+            self._schema = pq.read_schema(self.folder / next(iter(self._ids))).remove_metadata()
+
+    def _shard(self, name: str, columns: Sequence[str]) -> pa.Table | None:
+        """Columns of a shard; None where it is damaged, and set aside."""
+        path = self.folder / name
+        try:
+            return read_table(path, columns)
+        except DamagedFile as error:
+            try:
+                path.rename(path.with_name(f"damaged-{name}"))
+            except FileNotFoundError:
+                return None  # another process has set it aside
+            except OSError:
+                raise error from None
+            _log.warning("%s It is set aside as damaged-%s.", error, name)
+            return None
 
     def _all_ids(self) -> pa.Array:
         return pa.concat_arrays([pa.array([], pa.large_string()), *self._ids.values()])
@@ -155,12 +173,18 @@ class RowStore:
         shards = np.searchsorted(ends, places, side="right")
         order = np.argsort(shards, kind="stable")
         cuts = np.searchsorted(shards[order], np.arange(len(ends) + 1))
-        gathered = _Gathered(len(places))
+        gathered, lost = _Gathered(len(places)), 0
         for number, name in enumerate(self._ids):
             targets = order[cuts[number] : cuts[number + 1]]
             if len(targets):
                 rows = places[targets] - (ends[number] - len(self._ids[name]))
-                gathered.add(read_table(self.folder / name, columns), rows, targets)
+                shard = self._shard(name, columns)
+                if shard is None:
+                    lost += len(targets)
+                else:
+                    gathered.add(shard, rows, targets)
+        if lost:
+            raise MissingRows(f"Rows of {lost} prompts in {self.folder} were damaged. Run again.", lost)
         return gathered.table() if len(places) else self._empty(columns)
 
     def _empty(self, columns: list[str]) -> pa.Table:

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from edsel_assets.annotation import EVENT_SCHEMA, EVENTS, AnnotationError, Event, Ledger, by_day
+from edsel_assets.store import StoreError, lines_file
 from edsel_assets_tests.annotation.conftest import placed
+from edsel_assets_tests.store.damage import DAMAGES, spoil
 
 ORDER = "order-0001"
 
@@ -184,6 +186,7 @@ def test_a_torn_last_line_is_named_left_out_and_cut_off(store, caplog):
     whole = ledger.path.read_bytes()
     assert ledger.torn() is None
     first = whole.index(b"\n") + 1
+    lines_file(ledger.path).unlink()  # as when the writer was killed before it had told their number
     for cut in range(first + 1, len(whole)):
         ledger.path.write_bytes(whole[:cut])
         assert set(ledger.state()) == {"a"}
@@ -212,6 +215,36 @@ def test_a_damaged_line_is_named(store):
         with pytest.raises(AnnotationError, match=f"line {line} is damaged"):
             ledger.append(asked("c"))
         assert ledger.path.read_bytes() == damaged
+
+
+@pytest.mark.parametrize("damage", DAMAGES[1:])
+def test_a_ledger_that_lost_lines_is_refused_and_left_as_it_is(store, damage):
+    ledger = Ledger(store)
+    ledger.append([*asked("a", "b"), Event("answered", ORDER, "a", response="good")])
+    whole = spoil(ledger.path, damage)
+    left = ledger.path.read_bytes() if ledger.path.exists() else b""
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"purchases\.jsonl has \d whole lines and had 3: .*backup"):
+            ledger.state()
+        with pytest.raises(StoreError, match=r"had 3"):
+            ledger.append(asked("a", "b"))
+    assert (ledger.path.read_bytes() if ledger.path.exists() else b"") == left
+    ledger.path.write_bytes(whole)
+    assert ledger.append(asked("c")) == 1
+
+
+def test_the_number_of_lines_may_be_lost_and_is_never_ahead_of_them(store):
+    ledger = Ledger(store)
+    for keys in ("a", "b"):
+        ledger.append(asked(keys))
+        for content in (b"", b"\xff" * 20, None):
+            if content is None:
+                lines_file(ledger.path).unlink()
+            else:
+                lines_file(ledger.path).write_bytes(content)
+            assert list(ledger.state()) == list("ab")[: len(ledger.events())]
+    ledger.append(asked("b"))
+    assert int(lines_file(ledger.path).read_bytes()) == 2
 
 
 def test_asking_for_an_order_is_recorded_once(store):

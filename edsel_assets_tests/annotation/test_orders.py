@@ -2,6 +2,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import signal
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ from edsel_assets.annotation import (
     read_order,
 )
 from edsel_assets_tests.annotation.conftest import picks
+from edsel_assets_tests.store.damage import DAMAGES, spoil
 
 
 def place(store: Path, count: int = 3, start: int = 0, **settings):
@@ -125,6 +127,22 @@ def test_a_table_without_an_order_is_not_placed_and_goes_with_the_next_placing(s
     assert asked_prompts(store) == {}
     assert place(store, 2).name == "order-0001"
     assert order_table(store, "order-0001").num_rows == 2
+
+
+@pytest.mark.parametrize("name", ["order-0001.parquet", "order-0001.json"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_an_order_that_was_damaged_is_refused_and_nothing_is_placed(store, name, damage):
+    place(store, 3)
+    Ledger(store).ask(order_table(store, "order-0001"))
+    file = store / "orders" / name
+    whole = spoil(file, damage)
+    left = sorted(path.name for path in file.parent.iterdir())
+    for attempt in (lambda: order_table(store, "order-0001"), lambda: place(store, 2, start=10)):
+        with pytest.raises(AnnotationError, match=rf"{re.escape(name)} is .*[Rr]estore .* from a backup"):
+            attempt()
+    assert sorted(path.name for path in file.parent.iterdir()) == left
+    file.write_bytes(whole)
+    assert place(store, 2, start=10).name == "order-0002"
 
 
 def _place_own(store: Path, start: int, barrier) -> None:

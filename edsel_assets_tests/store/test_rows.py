@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from edsel_assets.store import MissingRows, RowStore, StoreError, embeddings_table
+from edsel_assets.store import MissingRows, RowStore, embeddings_table
+from edsel_assets_tests.store.damage import DAMAGES, spoil
 
 FIELDS = {"model": "m", "revision": "r", "code_version": 1}
 
@@ -104,14 +105,20 @@ def test_rows_are_checked_before_they_are_stored(tmp_path):
         store.append(pa.table({"prompt_id": ["b"], "x": [1.5]}))
 
 
-def test_a_damaged_shard_is_named(tmp_path):
+@pytest.mark.parametrize("damage", DAMAGES[:3])
+def test_a_damaged_shard_is_named_and_set_aside(tmp_path, damage, caplog):
     store = RowStore(tmp_path, "forward", FIELDS)
-    path = store.append(rows(ids(0, 3)))
-    path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(StoreError, match=rf"{path.name} is damaged \(.*\)\. Delete it"):
-        store.missing(["1"])
-    path.unlink()
-    assert store.missing(["1"]).tolist() == [0]
+    store.append(rows(ids(0, 3)))
+    path = store.append(rows(ids(3, 6)))
+    whole = spoil(path, damage)
+    with pytest.raises(MissingRows):
+        RowStore(tmp_path, "forward", FIELDS).read(ids(0, 6))
+    assert f"{path.name} is damaged" in caplog.text
+    assert not path.exists()
+    assert path.with_name(f"damaged-{path.name}").exists()
+    assert store.missing(ids(0, 6)).tolist() == [3, 4, 5]
+    assert store.append(rows(ids(3, 6))) == path
+    assert path.read_bytes() == whole
 
 
 def _hang_in_the_middle(root, started):

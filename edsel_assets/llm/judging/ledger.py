@@ -3,7 +3,8 @@
 ``replies.jsonl`` holds two kinds of lines. ``asked`` is written before a request is sent, with the most that
 it can cost; ``settled`` after it, with what it cost and the reply, if there was one. A request that was never
 settled, since its process was killed, counts at its most: it may have been billed. The file is locked while
-it is read and appended to, so that the stop holds for all processes together.
+it is read and appended to, so that the stop holds for all processes together. A last line that is not whole
+is what a killed process left, and is cut off by the next; any other damage is refused, as it was paid for.
 """
 
 from __future__ import annotations
@@ -11,17 +12,17 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import logging
 import os
 import threading
 import uuid
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-logger = logging.getLogger(__name__)
+from edsel_assets.store import StoreError, check_lines, known_lines, note_lines
 
 FILE = "replies.jsonl"
 
@@ -57,6 +58,9 @@ class Ledger:
     Args:
         folder: made if absent.
         max_cost: of all requests that the folder ever saw; None for no stop.
+
+    Raises:
+        StoreError: a line is damaged, or lines that were there are gone.
     """
 
     def __init__(self, folder: str | os.PathLike[str], max_cost: float | None = None) -> None:
@@ -67,6 +71,7 @@ class Ledger:
         self._max_cost = max_cost
         self._changed = threading.Condition()
         self._read = 0  # bytes of the file that are known
+        self._lines = 0  # lines of them
         self._replies: dict[str, str] = {}
         self._costs: dict[str, float] = {}  # of kept replies
         self._open: dict[str, float] = {}  # what requests under way may cost, those of other processes too
@@ -133,23 +138,30 @@ class Ledger:
             yield file
 
     def _refresh(self, file: BinaryIO) -> None:
+        if file.seek(0, os.SEEK_END) < self._read:
+            raise StoreError(f"{self._path} became shorter while it was read. Restore it from a backup.")
         file.seek(self._read)
         for line in file:
             if not line.endswith(b"\n"):
-                break  # somebody was killed while writing it; the next to append ends it
-            self._read += len(line)
+                break  # somebody was killed while writing it; the next to append cuts it off
             try:
-                self._note(json.loads(line))
-            except ValueError:
-                logger.warning("%s holds half a line, which counts as never settled", self._path)
+                self._note(_entry(line))
+            except (ValueError, KeyError, TypeError) as error:
+                raise StoreError(
+                    f"{self._path}, line {self._lines + 1} is damaged ({error}). It was paid for: restore "
+                    f"the file from a backup; or delete the line and {self._path.name}.lines, and pay again."
+                ) from error
+            self._read += len(line)
+            self._lines += 1
+        check_lines(self._path, self._lines, known_lines(self._path))
 
     def _append(self, file: BinaryIO, entry: dict[str, Any]) -> None:
-        end = file.seek(0, os.SEEK_END)
-        broken = b"" if end == self._read else b"\n"
-        file.write(broken + json.dumps(entry, sort_keys=True).encode() + b"\n")
+        file.truncate(self._read)
+        file.write(_line(entry))
         file.flush()
         os.fsync(file.fileno())
         self._refresh(file)
+        note_lines(self._path, self._lines)
 
     def _note(self, entry: dict[str, Any]) -> None:
         if "asked" in entry:
@@ -160,3 +172,21 @@ class Ledger:
         if entry.get("reply") is not None:
             self._replies[entry["key"]] = entry["reply"]
             self._costs[entry["key"]] = entry["cost"]
+
+
+def _line(entry: Mapping[str, Any]) -> bytes:
+    body = json.dumps(entry, sort_keys=True)
+    return f'{body[:-1]}, "check": "{_check(body)}"}}\n'.encode()
+
+
+def _entry(line: bytes) -> dict[str, Any]:
+    """What a line says; lines of earlier versions have no check sum."""
+    entry: dict[str, Any] = json.loads(line)
+    check = entry.pop("check", None)
+    if check is not None and check != _check(json.dumps(entry, sort_keys=True)):
+        raise ValueError("its check sum is wrong")
+    return entry
+
+
+def _check(body: str) -> str:
+    return f"{zlib.crc32(body.encode()):08x}"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from edsel_assets.stages.kept_rows import once_more
 from edsel_assets.store import RowStore, content_hash
 
 CODE_VERSION = 1
@@ -46,6 +47,7 @@ class KeptScores:
     def __init__(self, home: Any, scorer: Mapping[str, Any]) -> None:
         self._store = RowStore(home, _SCORES, {"scorer": dict(scorer), "code_version": CODE_VERSION})
 
+    @once_more
     def compute(
         self,
         keys: Sequence[str],

@@ -17,7 +17,9 @@ from edsel_assets.llm.judging.client import ChatClient
 from edsel_assets.llm.judging.connection import JudgeError
 from edsel_assets.llm.judging.ledger import FILE, CostStop, Ledger, Prices
 from edsel_assets.llm.judging.replies import Reply
+from edsel_assets.store import StoreError
 from edsel_assets_tests.llm.judging.server import ChatServer, completion, serving
+from edsel_assets_tests.store.damage import spoil
 
 KEY = "sk-very-secret-of-mine"
 
@@ -275,6 +277,30 @@ def test_the_stop_holds_for_all_processes_together(tmp_path: Path) -> None:
         worker.join()
     assert Ledger(tmp_path).spent == pytest.approx(0.9, abs=0.1001)  # ten times 0.1, up to rounding
     assert sum("asked" in line for line in lines(tmp_path)) in (9, 10)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("flipped", r"line \d is damaged .*restore the file from a backup"),
+        ("cut", r"has \d whole lines and had 4.*backup"),
+        ("emptied", r"has 0 whole lines and had 4.*backup"),
+        ("deleted", r"has 0 whole lines and had 4.*backup"),
+    ],
+)
+def test_replies_that_were_paid_for_and_are_gone_are_refused(tmp_path: Path, damage: str, words: str) -> None:
+    ledger = Ledger(tmp_path)
+    for key in "ab":
+        ledger.settle(str(ledger.reserve(key, 0.3)), key, 0.25, reply="kept")
+    file = tmp_path / FILE
+    whole = spoil(file, damage)
+    with pytest.raises(StoreError, match=words):
+        Ledger(tmp_path)
+    file.write_bytes(whole)
+    assert Ledger(tmp_path).spent == 0.5
+    file.write_bytes(whole.replace(b"0.25", b"0.20", 1))
+    with pytest.raises(StoreError, match=r"line 2 is damaged \(its check sum is wrong\)"):
+        Ledger(tmp_path)
 
 
 def test_what_was_lost_counts_at_its_most_and_half_a_line_harms_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,34 @@
+"""``edsel verify``: whether everything that a study stored is as it was written."""
+
+import typer
+
+from edsel_assets.cli.options import HomeOption, StudyOption
+
+
+def verify(study: StudyOption = "demo", home: HomeOption = None) -> None:
+    """Compare everything that is stored with its checksums; exit 1 where something is damaged."""
+    from edsel_assets.defs.build import build_definitions
+    from edsel_assets.planning.ledger import check_store
+    from edsel_assets.running.dagster_internals import lineage_of
+    from edsel_assets.running.verifying import look
+    from edsel_assets.store import edsel_home
+    from edsel_assets.study import Study
+
+    experiment, root = Study.load(study), edsel_home(home)
+    check_store(root / "store" / experiment.name)
+    lineage = lineage_of(experiment, build_definitions(experiment, home=root))
+    found = list(look(experiment, lineage, root))
+    damaged = [one for one in found if one.wrong]
+    for one in damaged:
+        typer.echo(f"{one.name}: {one.wrong}")
+    typer.echo(f"{len(found) - len(damaged)} artifacts are as they were written, {len(damaged)} are not.")
+    bought = sum(one.bought for one in damaged)
+    remedies = []
+    if len(damaged) > bought:
+        remedies.append(
+            f"{len(damaged) - bought} artifacts are damaged; edsel run --study {study} makes them again."
+        )
+    if bought:
+        remedies.append(f"{bought} things that were paid for are damaged: restore them from a backup.")
+    if remedies:
+        raise RuntimeError(" ".join(remedies))

@@ -1,0 +1,106 @@
+"""What of a study is not as it was written: artifacts, what was paid for, and rows that the model gave."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from edsel_assets.planning.cells import Cell, Lineage, cell_path
+from edsel_assets.planning.ledger import artifact_files, damage, ledger_file, read_ledger
+from edsel_assets.running.leases import cell_lease, held_elsewhere
+from edsel_assets.store import StoreError, content_hash, lines_file, read_table
+from edsel_assets.study import Study
+
+
+@dataclass(frozen=True)
+class Looked:
+    """One thing that was looked at.
+
+    Attributes:
+        name: of the cell or the file.
+        wrong: what is wrong with it, in words; empty where it is as it was written.
+        bought: whether it was paid for, so that no run makes it again.
+    """
+
+    name: str
+    wrong: str = ""
+    bought: bool = False
+
+
+def look(study: Study, lineage: Lineage, home: Path) -> Iterator[Looked]:
+    """Everything that lies in the store of ``study``, and the rows and replies that studies share.
+
+    A file whose content changed though its size and time did not gets the time of now, as a run looks closer
+    only where one of them changed. Nothing else is written.
+    """
+    store = home / "store" / study.name
+    for node in lineage.nodes.values():
+        for cell in node.cells():
+            yield from _cell(store, cell)
+    yield from _bought(home, store)
+    yield from _rows(home)
+
+
+def _cell(store: Path, cell: Cell) -> Iterator[Looked]:
+    try:
+        ledger = read_ledger(store, cell)
+    except StoreError as error:
+        yield Looked(str(cell), str(error))
+        return
+    if ledger is not None:
+        wrong = damage(store, ledger, thorough=True)
+        if wrong and not damage(store, ledger):
+            for name in ledger.files:
+                _mark(ledger_file(store, cell).parent / name)
+        yield Looked(str(cell), "; ".join(wrong))
+    elif artifact_files(cell_path(store, cell)) and not held_elsewhere(cell_lease(store, cell)):
+        yield Looked(str(cell), f"{ledger_file(store, cell).name} is gone, or its making was cut short")
+
+
+def _mark(file: Path) -> None:
+    """Give a file the time of now; a home that cannot be written, such as a backup, stays as it is."""
+    if os.access(file, os.W_OK):
+        os.utime(file)
+
+
+def _bought(home: Path, store: Path) -> Iterator[Looked]:
+    """The purchases, each order that there is or was, and the replies of judges and of the annotator."""
+    from edsel_assets.annotation import Ledger, order_table
+    from edsel_assets.llm.judging.ledger import FILE
+    from edsel_assets.llm.judging.ledger import Ledger as Replies
+    from edsel_assets.planning.external import order_names
+
+    purchases, asked = Ledger(store), set[str]()
+    if _was_there(purchases.path):
+        yield _paid(purchases.path.name, lambda: asked.update(event.order for event in purchases.events()))
+    for name in sorted({*order_names(store), *asked}):
+        yield _paid(f"orders/{name}", partial(order_table, store, name))
+    for folder in (home / "judge", store / "annotator_replies"):
+        if _was_there(folder / FILE):
+            yield _paid(f"{folder.name}/{FILE}", partial(Replies, folder))
+
+
+def _was_there(path: Path) -> bool:
+    return path.exists() or lines_file(path).exists()
+
+
+def _paid(name: str, read: Callable[[], object]) -> Looked:
+    try:
+        read()
+    except (ValueError, OSError) as error:
+        return Looked(name, str(error), bought=True)
+    return Looked(name, bought=True)
+
+
+def _rows(home: Path) -> Iterator[Looked]:
+    """Shards of rows, which are named by their content."""
+    for path in sorted(home.glob("rows/*/*/shard-*.parquet")):
+        try:
+            whole = path.stem == f"shard-{content_hash(read_table(path))}"
+        except StoreError:
+            whole = False
+        yield Looked(
+            str(path.relative_to(home)),
+            "" if whole else "it is damaged; its rows are computed again when they are next read",
+        )
