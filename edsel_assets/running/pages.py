@@ -1,4 +1,4 @@
-"""Pages of edsel beside those of Dagster: pictures of the metadata, and reports; files of the home, read only."""
+"""Pages of edsel beside those of Dagster: pictures of the metadata, and reports, read from the home."""
 
 import re
 from pathlib import Path
