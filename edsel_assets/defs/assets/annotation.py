@@ -152,12 +152,12 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
 
         by_order = {order: table_of(scores) for order, scores in purchased_scores.items()}
         table = spend_table(orders, purchases, table_of(base_scores), by_order)
+        curve = {"score_by_spend": plot(score_by_spend(table.to_pylist()))} if table.num_rows else {}
         shown = {
             "next_order": advice(table, last_batch(orders)),
+            **curve,
             "scores_by_order": preview(table, rows=40),
         }
-        if table.num_rows:
-            shown["score_by_spend"] = plot(score_by_spend(table.to_pylist()))
         return versioned_output(context, table, shown)
 
     return [

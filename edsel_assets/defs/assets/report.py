@@ -71,7 +71,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             "page_file": dg.MetadataValue.path(f"store/{study.name}/label_efficiency.html"),
         }
         value = TableWithFiles(report.table, texts=report.texts)
-        return versioned_output(context, value, {**tables, **figures, **shown})
+        return versioned_output(context, value, {**shown, **tables, **figures})
 
     return [label_efficiency]
 
