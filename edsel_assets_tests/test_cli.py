@@ -73,6 +73,33 @@ def test_a_second_run_does_nothing_and_says_so(tmp_path, study_file) -> None:
     assert "Nothing to do: 1 fresh" in edsel(*words)[1]
 
 
+def test_the_report_is_printed_or_opened_and_says_when_it_is_out_of_date(
+    tmp_path, study_file, monkeypatch
+) -> None:
+    where = ("--study", str(study_file), "--home", str(tmp_path / "home"))
+    code, _, error = edsel("report", *where)
+    assert (code, error.count("\n")) == (1, 1)
+    assert "has no report yet. Make it: edsel run --study" in error
+    only = ("--only", "label_efficiency", "--strategy", "random", "--strategy", "k_center")
+    assert edsel("run", *where, *only)[0] == 0
+    code, text, error = edsel("report", *where)
+    assert code == 0
+    assert "Annotation saved against random" in text
+    assert "A run would make it again" in error, "trials of other strategies are missing"
+    csv = edsel("report", *where, "--format", "csv")[1]
+    assert csv.startswith("task,strategy,budget,mean")
+    opened = tmp_path / "opened"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", f"{browser} %s")
+    code, text, _ = edsel("report", *where, "--open")
+    assert code == 0
+    page = tmp_path / "home" / "store" / "tiny" / "label_efficiency.html"
+    assert text == f"Opened {page}\n"
+    assert opened.read_text().strip() == page.as_uri()
+
+
 def test_another_study_in_the_same_home_leaves_this_one_fresh(tmp_path, study_file) -> None:
     other = tmp_path / "other.yaml"
     other.write_text(

@@ -217,9 +217,11 @@ def cells_in(lineage: Lineage, scope: Scope) -> list[Cell]:
         raise ValueError(
             "Nothing is both in the study and asked for; check --only, --budget and --strategy against it."
         )
-    if scope.assets and not scope.budgets and not scope.strategies:
-        # Who asks for a report by name wants all that it would hold.
-        wanted |= {parent for cell in wanted for parent in lineage.parents(cell)}
+    if scope.assets:
+        # Who asks for a report by name wants all that it would hold of these budgets and strategies.
+        held = Scope(budgets=scope.budgets, strategies=scope.strategies)
+        parents = {parent for cell in wanted for parent in lineage.parents(cell)}
+        wanted |= {parent for parent in parents if held.wants(lineage, parent)}
     frontier: set[Cell] = wanted
     while frontier:
         frontier = {parent for cell in frontier for parent in lineage.required(cell)} - wanted
