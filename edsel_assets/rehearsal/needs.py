@@ -18,6 +18,7 @@ from edsel_assets.study.secrets import variable_of_key
 
 _JUDGES = ("JudgeSettings", "JudgeModel")
 _UNSET = "/unset/"  # where no file is
+_NO_PLACE = "its place is in a variable that is not set"
 
 
 def load_with_gaps(name: str) -> tuple[Study, list[str]]:
@@ -41,8 +42,7 @@ def _pool(study: Study, rehearsal: Rehearsal) -> Iterator[Need]:
     facts = rehearsal.pool
     if facts is None:
         state = State.UNKNOWN if rehearsal.pool_is_far else State.MISSING
-        unknown = "its place is in a variable that is not set"
-        why = unknown if _UNSET in rehearsal.no_pool else rehearsal.no_pool
+        why = _NO_PLACE if _UNSET in rehearsal.no_pool else rehearsal.no_pool
         yield Need(state, "pool", f"{why.removesuffix('.')}; rehearsed on made-up prompts")
         return
     yield Need(State.HERE, "pool", f"{facts.prompts} prompts, {facts.answered} of them answered")
@@ -68,10 +68,12 @@ def _model(what: str, name: str, revision: str | None) -> Need:
 
     if Path(name).is_dir():
         return Need(State.HERE, what, name)
+    if name.startswith(_UNSET):
+        return Need(State.MISSING, what, _NO_PLACE)
+    if name.startswith((".", "/", "~")) or name.count("/") != 1:
+        return Need(State.MISSING, what, f"there is no folder {name}; a model of the hub is named OWNER/NAME")
     if isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str):
         return Need(State.HERE, what, f"{name}, in the local cache of the hub")
-    if name.startswith((".", "/", "~")) or "/" not in name:
-        return Need(State.MISSING, what, f"there is no folder {name}")
     return Need(
         State.UNKNOWN, what, f"{name} of the hub is not in the local cache; the run loads it from there"
     )

@@ -73,6 +73,8 @@ def set_up(study: Study, folder: Path, size: Size, data: Path | None, judge: str
     write_table(folder / "pool.parquet", table)
     ids = read_pool(PoolSource(folder / "pool.parquet")).table["prompt_id"].to_pylist()
     kinds = {type(section).__name__ for section in sections(study)}
+    # A folder here also keeps lm-eval off the network.
+    local = data if data is not None and tasks.own else folder / "tasks"
     stand_ins = StandIns(
         pool=str(folder / "pool.parquet"),
         prompts=len(ids),
@@ -81,8 +83,7 @@ def set_up(study: Study, folder: Path, size: Size, data: Path | None, judge: str
         annotated=_ANNOTATED if study.pool.annotations is not None else 0,
         tasks=str(folder / "tasks") if tasks.names else None,
         task_names=tasks.names,
-        # A folder here also keeps lm-eval off the network.
-        data=str((data if data is not None and tasks.own else folder / "tasks").absolute()),
+        data=str(local.absolute()) if tasks.names else None,
         instructions=_at_hand(study, "instructions") or _instructions(size, folder),
         problems=_at_hand(study, "problems") or _problems(folder) if runs_programs(kinds) else None,
         scores=_scores(study, ids, folder),

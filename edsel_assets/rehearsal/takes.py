@@ -104,7 +104,7 @@ def judged(study: Study, lengths: amounts.Lengths) -> Iterator[Need]:
     if judge is not None:
         rated = sum(budget for name, budget in trials if study.strategy(name).scorer == "judge")
         price = _price(judge, 2 * rated, pair, judge.reply_tokens)
-        yield Need(State.TAKES, "judge of rounds", f"at least {2 * rated} requests{price}")
+        yield Need(State.TAKES, "judge of rounds", f"about {2 * rated} requests{price}")
 
 
 def _price(judge: Any, calls: int, read: float, written: int) -> str:

@@ -1,15 +1,13 @@
-"""Dagster's event log on SQLite, written without waiting for the disk at every event.
+"""The log of a run is written without waiting for the disk at every event.
 
-As Dagster has it, each event opens a database anew and waits until the disk has it, and each run begins
-with a database of its own that is made table by table: most of the time of a cheap cell. Here a run's
-database begins as a copy of an empty one and is never waited for; those that all runs share stay open, and
-wait only now and then. A power cut may thus cost the log of the run under way, and damages none that is
-shared. The log decides nothing, and a process that is killed loses nothing.
+Dagster gives each run a database of its own, which is made table by table and opened anew for each event, and
+it waits each time until the disk has it: most of the time of a cheap cell. Here the database of a run begins
+as a copy of an empty one and is never waited for. A power cut may thus cost the log of the run under way,
+which decides nothing; a process that is killed loses nothing. What all runs share is left as it is.
 """
 
 import sqlite3
 import tempfile
-import weakref
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,24 +18,18 @@ from sqlalchemy.engine import Engine
 
 from edsel_assets.running.dagster_internals import SqliteEventLogStorage
 
-#: Databases that all runs of an instance share, and the folders of those of a single run.
-_SHARED: set[Path] = set()
+_SHARED = "index"
+#: Where the databases of runs lie.
 _FOLDERS: set[Path] = set()
 
 
 def quicken_log(instance: dg.DagsterInstance) -> None:
-    """Write the log of ``instance`` so from now on in this process; does nothing for a log elsewhere."""
+    """Write the logs of runs so from now on in this process; does nothing for a log that is not SQLite's."""
     storage = instance.event_log_storage
-    if not isinstance(storage, SqliteEventLogStorage):
-        return
-    index = _file(storage, "index")
-    shared = [path for path in (index, index.parents[1] / "runs.db") if path.exists()]
-    _SHARED.update(shared)
-    _FOLDERS.add(index.parent)
-    if not event.contains(Engine, "connect", _wait_less):
-        event.listen(Engine, "connect", _wait_less)
-    for path in shared:
-        weakref.finalize(instance, _open(path).close)
+    if isinstance(storage, SqliteEventLogStorage):
+        _FOLDERS.add(_file(storage, _SHARED).parent)
+        if not event.contains(Engine, "connect", _wait_less):
+            event.listen(Engine, "connect", _wait_less)
 
 
 def begin_log(instance: dg.DagsterInstance, run_id: str) -> None:
@@ -69,14 +61,5 @@ def _wait_less(connection: Any, _: Any) -> None:
     if not isinstance(connection, sqlite3.Connection):
         return
     path = Path(connection.execute("PRAGMA database_list").fetchone()[2])
-    if path in _SHARED:
-        connection.execute("PRAGMA synchronous = NORMAL")  # with a write-ahead log safe against damage
-    elif path.parent in _FOLDERS:
+    if path.parent in _FOLDERS and path.stem != _SHARED:
         connection.execute("PRAGMA synchronous = OFF")
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    """A connection that reads nothing: while there is one, closing another does not wait for the disk."""
-    connection = sqlite3.connect(path, check_same_thread=False)
-    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    return connection

@@ -137,6 +137,25 @@ def test_what_is_missing_is_told(tmp_path, monkeypatch) -> None:
     assert one(needs, "tokens").text.count("assumed") == 1
 
 
+def test_a_model_is_in_its_folder_or_at_the_hub(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+
+    def said(path: str) -> tuple[State, str]:
+        need = one(told(tiny_study(model={"path": path}), tmp_path), "base model")
+        return need.state, need.text
+
+    assert said(str(tmp_path))[0] is State.HERE
+    assert said("/unset/EDSEL_DATA/models/x") == (
+        State.MISSING,
+        "its place is in a variable that is not set",
+    )
+    for path in (f"{tmp_path}/absent", "models/of/mine", "mine"):
+        state, text = said(path)
+        assert state is State.MISSING
+        assert text.startswith("there is no folder ")
+    assert said("somebody/model")[0] is State.UNKNOWN
+
+
 def test_answers_that_are_missing_cost_their_price(tmp_path) -> None:
     study = tiny_study(
         selection={"strategies": ["random", "k_center"], "budgets": [6], "budgets_of": {"random": [6, 20]}},

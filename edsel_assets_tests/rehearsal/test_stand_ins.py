@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edsel_assets.llm import ChatClient, EndpointJudge, preferences, rate_responses
+from edsel_assets.planning import preflight
 from edsel_assets.pools import PoolError
 from edsel_assets.rehearsal.judge_server import judge_server
 from edsel_assets.rehearsal.pool import far_away, few_prompts, read_facts
@@ -70,6 +71,14 @@ def test_the_rehearsal_is_a_study_file_that_loads(tmp_path) -> None:
     assert made.tasks.own == ["edsel_demo_choice"]
     set_up(study, tmp_path / "home", Size(prompts=44), None, None)
     assert read_facts(Study.load(tmp_path / "home" / STUDY_FILE).pool).prompts == 44, "made anew"
+
+
+def test_a_study_without_tasks_has_no_folder_of_data(tmp_path) -> None:
+    evaluation = {"tasks": [], "include_path": None, "data_directory": "/unset/EDSEL_DATA/hub"}
+    made = set_up(tiny_study(evaluation=evaluation), tmp_path / "home", Size(), None, None)
+    assert made.study.evaluation.data_directory is None
+    wrong = list(preflight.problems(made.study, tmp_path / "home", {"benchmark_scores"}))
+    assert wrong == []
 
 
 def test_the_reward_model_gives_a_text_one_number(tmp_path) -> None:

@@ -91,7 +91,7 @@ def test_shared_databases_stay_safe_and_others_are_left_alone(tmp_path: Path) ->
         run_id = run_once(instance, str(uuid.uuid4()))
         folder = tmp_path / "dagster" / "study" / "history"
         assert waits(folder / "runs" / f"{run_id}.db") == 0
-        assert waits(folder / "runs" / "index.db") == waits(folder / "runs.db") == 1
+        assert waits(folder / "runs" / "index.db") == waits(folder / "runs.db") == 2
     elsewhere = tmp_path / "elsewhere.db"
     assert waits(elsewhere) == 2
 
