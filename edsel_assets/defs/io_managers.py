@@ -193,11 +193,21 @@ class StudyStore(dg.IOManager):
         return {key: self._load(context, key) for key in keys}
 
     def _read_keys(self, context: InputContext) -> list[str]:
-        """Keys of an input's partitions that the cell being made reads."""
-        from edsel_assets.planning.cells import is_read
+        """Keys of an input's partitions that the cell being made reads, in the study's order of strategies.
+
+        Dagster gives them in an order that differs from process to process, and some values keep it.
+        """
+        from edsel_assets.planning.cells import is_read, strategy_of
 
         makes = cells_of_step(context.step_context)
-        found = {key: _cell(context.asset_key, key) for key in context.asset_partition_keys}
+        names = self._study.selection.names
+
+        def place(key: str) -> tuple[str, int, str]:
+            strategy = strategy_of(self._study, _cell(context.asset_key, key))
+            return key.rpartition("|")[0], names.index(strategy) if strategy else -1, key
+
+        keys = sorted(context.asset_partition_keys, key=place)
+        found = {key: _cell(context.asset_key, key) for key in keys}
         return [k for k, parent in found.items() if any(is_read(self._study, c, parent) for c in makes)]
 
     def _is_there(self, cell: Cell) -> bool:

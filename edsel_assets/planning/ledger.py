@@ -132,7 +132,8 @@ def stored_file(path: Path) -> StoredFile:
 
 def artifact_files(path: Path) -> dict[str, Path]:
     """The files of the artifact at ``path`` (without suffix), by their name beside the ledger."""
-    if path.is_dir():
+    # The table ``orders`` lies beside the folder of the orders themselves, which is no part of it.
+    if path.is_dir() and not with_suffix(path, ".parquet").exists():
         return {f.relative_to(path.parent).as_posix(): f for f in sorted(path.rglob("*")) if f.is_file()}
     return {f.relative_to(path.parent).as_posix(): f for f in table_files(path)}
 

@@ -80,8 +80,10 @@ def _files(study: Study, home: Path) -> Iterator[str]:
 
 def _sizes(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
     """Budgets and cluster counts against the pool, where it was read already."""
+    if "pool" in kinds:
+        return  # it is made first, perhaps since its ledger is damaged
     ledger = read_ledger(home / "store" / study.name, Cell("pool"))
-    if ledger is None or ledger.rows is None or "pool" in kinds:
+    if ledger is None or ledger.rows is None:
         return
     counted = "rankings" in kinds and not study.selection.by_price
     if counted and study.selection.every_budget[-1] > ledger.rows:

@@ -41,12 +41,16 @@ class Server:
                 time.sleep(1)
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 @contextmanager
 def serving(study: Path, home: Path, *words: str) -> Iterator[Server]:
     """``edsel ui`` with further ``words`` on a free port until the end of the block."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "edsel_assets.cli", "ui", "--study", str(study), "--port", str(port)]
     command += ["--home", str(home), *words]
     process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})

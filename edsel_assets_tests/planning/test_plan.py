@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from edsel_assets.planning.cells import Cell, Scope
+from edsel_assets.planning.answers import Answers
+from edsel_assets.planning.cells import Cell, Scope, cell_path, with_suffix
 from edsel_assets.planning.freshness import State, differences
 from edsel_assets.planning.ledger import ledger_file
 from edsel_assets.planning.plan import plan
@@ -67,6 +68,21 @@ def test_a_missing_parent_does_not_make_its_child_certain(study, tmp_path) -> No
     found = {str(step.cell): step for step in plan(freshness_of(study, tmp_path)).steps}
     assert found["rankings[kmq]"].certain
     assert not found["selections[00006|kmq]"].certain
+
+
+def test_a_fresh_cell_behind_one_that_waits_for_answers_waits_with_its_reason(
+    study, tmp_path, monkeypatch
+) -> None:
+    fill(study, tmp_path)
+    waiting = Cell("training_sets", "00006|kmq")
+    path = cell_path(tmp_path / "store" / study.name, waiting)
+    with_suffix(path, ".parquet").unlink()
+    monkeypatch.setattr(Answers, "lacking", lambda self, cell, parents: 2 if cell == waiting else 0)
+    steps = {str(step.cell): step for step in plan(freshness_of(study, tmp_path)).waiting}
+    assert steps[str(waiting)].lacking == 2
+    behind = steps["lora_adapters[00006|kmq.s0]"]
+    assert behind.reasons == ("training_sets[00006|kmq] waits for answers",)
+    assert (behind.certain, behind.lacking) == (False, 0)
 
 
 def test_times_come_from_the_cells_last_time_and_else_from_its_kind(study, tmp_path) -> None:
