@@ -14,7 +14,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edsel_assets.store.atomic import StoreError, atomic_path, edsel_home, study_home, sweep_temporaries
+    from edsel_assets.store.atomic import (
+        StoreError,
+        atomic_path,
+        edsel_home,
+        named_failure,
+        study_home,
+        sweep_temporaries,
+    )
     from edsel_assets.store.content import content_hash, table_hashes
     from edsel_assets.store.files import (
         embeddings_table,
@@ -40,6 +47,7 @@ _MODULES = {
     "embeddings_table": "files",
     "fingerprint": "fingerprints",
     "list_matrix": "files",
+    "named_failure": "atomic",
     "read_arrays": "files",
     "read_arrays_metadata": "files",
     "read_table": "files",
@@ -62,6 +70,7 @@ __all__ = [
     "embeddings_table",
     "fingerprint",
     "list_matrix",
+    "named_failure",
     "read_arrays",
     "read_arrays_metadata",
     "read_table",
