@@ -5,13 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edsel_assets.llm import forward_pool
-from edsel_assets.stages.kept_rows import PassSettings, PoolSignals
+from edsel_assets.stages.kept_rows import PassSettings, PoolEmbeddings, PoolSignals, UnusableEmbedding
 from edsel_assets.store import MissingRows
 from edsel_assets_tests.llm import tiny
 from edsel_assets_tests.llm.tiny import STEPS, prompts
@@ -85,8 +86,6 @@ def test_a_grown_pool_computes_its_new_prompts_and_a_whole_one_loads_no_model(tm
 
 
 def test_embeddings_alone_are_kept_too(tmp_path) -> None:
-    from dataclasses import replace
-
     settings = replace(SETTINGS, max_new_tokens=0, prompt_likelihood=False)
     compute(tmp_path, 9, settings=settings)
     kept = PoolSignals(tmp_path, MODEL, settings)
@@ -101,8 +100,6 @@ def test_embeddings_alone_are_kept_too(tmp_path) -> None:
     [{"template": "A: {prompt}"}, {"max_new_tokens": 3}, {"pooling": "mean"}, {"prompt_likelihood": False}],
 )
 def test_whatever_decides_the_values_computes_afresh(tmp_path, change) -> None:
-    from dataclasses import replace
-
     first = compute(tmp_path)
     other = compute(tmp_path, settings=replace(SETTINGS, **change))
     assert other.rows_new == 30
@@ -123,6 +120,57 @@ def test_mistakes_are_named(tmp_path) -> None:
         kept.compute(["a"], ["x", "y"], open_model=lambda: None, batch_tokens=9)
     with pytest.raises(ValueError, match="exactly once"):
         PoolSignals(tmp_path, MODEL, PassSettings("no field", 1, 1))
+
+
+class Vectors:
+    """An embedder whose second text has another vector than (1, 2)."""
+
+    def __init__(self, second: list[float]) -> None:
+        self._second = second
+
+    def embed(self, texts):
+        yield np.array([self._second if text == PROMPTS[1] else [1, 2] for text in texts], dtype=np.float32)
+
+
+UNUSABLE = [
+    ([1.0, np.nan], "holds NaN or infinity"),
+    ([-np.inf, 0.0], "holds NaN or infinity"),
+    ([0.0, 0.0], "is a zero vector, which has no direction"),
+]
+
+
+@pytest.mark.parametrize(("vector", "what"), UNUSABLE)
+def test_an_embedders_unusable_vector_is_named_by_prompt_and_nothing_is_kept(tmp_path, vector, what) -> None:
+    kept = PoolEmbeddings(tmp_path, {"name": "x"})
+    message = rf"The embedding of prompt p01 {what} \(1 of 3 are unusable\)\. Leave such prompts out"
+    row_ids = [f"{name}.response" for name in IDS[:3]]
+    for ids in (IDS[:3], row_ids):
+        with pytest.raises(UnusableEmbedding, match=message):
+            kept.compute(ids, PROMPTS[:3], open_embedder=lambda: Vectors(vector))
+    assert shards(tmp_path) == {}
+    assert kept.compute(IDS[:3], PROMPTS[:3], open_embedder=lambda: Vectors([3, 4])).rows_new == 3
+    np.testing.assert_array_equal(kept.embeddings(IDS[:3]), [[1, 2], [3, 4], [1, 2]])
+
+
+@pytest.mark.parametrize(("value", "what"), [(np.nan, UNUSABLE[0][1]), (0.0, UNUSABLE[2][1])])
+def test_a_models_unusable_vector_is_named_by_prompt_and_its_shard_is_not_kept(
+    tmp_path, monkeypatch, value, what
+) -> None:
+    from edsel_assets import llm
+
+    real = forward_pool
+
+    def broken(*arguments, **options):
+        for number, record in enumerate(real(*arguments, **options)):
+            embedding = np.full_like(record.embedding, value) if number == 9 else record.embedding
+            yield replace(record, embedding=embedding)
+
+    monkeypatch.setattr(llm, "forward_pool", broken)
+    with pytest.raises(UnusableEmbedding, match=rf"prompt p09 {what} .*Set model\.dtype to float32"):
+        compute(tmp_path)
+    whole = shards(tmp_path)  # 7 prompts a shard: the first was whole before
+    monkeypatch.setattr(llm, "forward_pool", real)
+    assert (len(whole), compute(tmp_path).rows_new) == (1, 23)
 
 
 _CHILD = """

@@ -105,6 +105,8 @@ def check_answers(
         AnnotationError: naming the row: an unknown id, a response that is not text, two different
             answers, or an answer that differs from the recorded one.
     """
+    if keep not in (None, "first", "last"):
+        raise AnnotationError(f"Of several answers to one prompt, keep the first or the last; got {keep!r}.")
     known = {key for key, bought in state.items() if order is None or bought.order == order}
     found, unknown, places = _by_prompt(rows, known)
     if unknown and not skip_unknown:
@@ -202,6 +204,12 @@ def _given(row: AnswerRow) -> bool:
             f"{row.place}: response should be text, but is {type(row.response).__name__} "
             f"{row.response!r:.60}. Repair the row."
         )
+    try:
+        row.response.encode()
+    except UnicodeEncodeError as error:
+        raise AnnotationError(
+            f"{row.place}: response holds half a surrogate pair, which is not valid Unicode. Repair the row."
+        ) from error
     return bool(row.response.strip())
 
 

@@ -232,7 +232,7 @@ def answer(
     """Let the study's annotator answer what is open; it goes on where an earlier call was stopped."""
     from edsel_assets.running import ordering
 
-    with _desk(Study.load(study), _home(home)) as desk:
+    with _desk(_study(study), _home(home)) as desk:
         found = ordering.answer(desk, name)
     for remark in found.remarks:
         typer.echo(remark)
@@ -272,7 +272,11 @@ def main() -> None:
         if os.environ.get("EDSEL_TRACEBACK"):
             raise
         text = " ".join(str(error).split())
-        if not isinstance(error, (ValueError, OSError, RuntimeError, MemoryError)):
+        from edsel_assets.running.instance import log_failure
+
+        if explained := log_failure(error):
+            text = explained
+        elif not isinstance(error, (ValueError, OSError, RuntimeError, MemoryError)):
             text = f"{type(error).__name__}: {text} (a fault of edsel's; EDSEL_TRACEBACK=1 shows where)"
         _fail(text)
 

@@ -3,6 +3,7 @@
 It is written last, so an artifact with a ledger is whole, and it is the only source of what is fresh.
 """
 
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -172,15 +173,24 @@ def damage(root: Path, ledger: Ledger, *, thorough: bool = False) -> list[str]:
 
 
 def check_store(root: Path) -> None:
-    """Refuse a store that an earlier version of edsel made.
+    """Refuse a store that another version of edsel made, and what is no store.
 
     Raises:
         StoreError: in one line, with what to do.
     """
-    if (root / _MARKER).exists() or not root.exists():
-        return
+    for folder in (root.parent, root):
+        try:
+            wrong = folder.exists() and not folder.is_dir()
+        except OSError as error:
+            raise StoreError(f"Cannot read {folder}: {error.strerror}. Set EDSEL_HOME elsewhere.") from error
+        if wrong:
+            raise StoreError(f"{folder} should be a folder. Move it away, or set EDSEL_HOME elsewhere.")
+    if (root / _MARKER).exists():
+        return _check_format(root / _MARKER)
+    if not root.exists():
+        return None
     if all(entry.name.startswith(".") for entry in root.iterdir()) or _holds_ledgers(root):
-        return
+        return None
     raise StoreError(
         f"{root} was made by a version of edsel that kept no ledgers, so nobody can say what of it is fresh. "
         "Set EDSEL_HOME to a new folder, or remove this one."
@@ -196,6 +206,22 @@ def _holds_ledgers(root: Path) -> bool:
             Ledger.model_validate_json(file.read_bytes())
             return True
     return False
+
+
+def _check_format(marker: Path) -> None:
+    try:
+        content = json.loads(marker.read_bytes())
+        found = content["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f'{marker} is damaged. Restore it from a backup, or write {{"format": {FORMAT}}} into it if this '
+            "version of edsel made the store."
+        ) from error
+    if found != FORMAT:
+        raise StoreError(
+            f"{marker} says format {found!r}, and this version of edsel reads {FORMAT}. Use the version that "
+            "made it, or set EDSEL_HOME to a new folder."
+        )
 
 
 def mark_store(root: Path) -> None:

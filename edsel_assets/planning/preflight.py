@@ -8,6 +8,12 @@ from typing import Any
 from edsel_assets.planning import external
 from edsel_assets.planning.cells import Cell
 from edsel_assets.planning.ledger import read_ledger
+from edsel_assets.planning.model_problems import (
+    base_model_problems,
+    has_gpu,
+    model_problems,
+    target_problems,
+)
 from edsel_assets.study import HumanEvalSettings, JudgeSettings, Study, TaskSettings
 from edsel_assets.study.secrets import variable_of_key
 
@@ -30,16 +36,22 @@ def check(study: Study, home: Path, kinds: Collection[str]) -> None:
         raise NotReady(" ".join(f"({number}) {text}" for number, text in enumerate(found, start=1)))
 
 
+def check_sizes(study: Study, home: Path, kinds: Collection[str]) -> None:
+    """Raise NotReady where cells of these kinds need more prompts than the pool, made by now, has."""
+    found = list(_sizes(study, home, kinds))
+    if found:
+        raise NotReady(" ".join(found))
+
+
 def problems(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
     """Each thing that is missing or wrong, with its remedy."""
-    if "pool" in kinds:
-        yield from _files(study, home)
+    yield from _files(study, home, kinds)
     yield from _sizes(study, home, kinds)
     reads_model = [
         kind for kind in kinds if external.reads.MODEL_FILES in external.reads.external_of(study, kind)
     ]
     if reads_model:
-        yield from _model(study)
+        yield from base_model_problems(study)
     if "embeddings" in kinds:
         yield from _key(study)
     if "rankings" in kinds and study.selection.by_price:
@@ -69,13 +81,14 @@ def annotator_problems(study: Study, home: Path) -> list[str]:
     return [] if settings.kind == "people" else annotator_of(settings, home / "store" / study.name).problems()
 
 
-def _files(study: Study, home: Path) -> Iterator[str]:
+def _files(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
     seen = external.External(study, home)
-    for kind in ("pool", "annotations"):
-        try:
-            seen.of(kind)
-        except (ValueError, OSError) as error:
-            yield f"pool: {' '.join(str(error).split())}"
+    for kind, place in (("pool", "pool.path"), ("annotations", "pool.annotations")):
+        if kind in kinds:
+            try:
+                seen.of(kind)
+            except (ValueError, OSError) as error:
+                yield f"{place}: {' '.join(str(error).split())}"
 
 
 def _sizes(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
@@ -96,18 +109,6 @@ def _sizes(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
             f"clustering.counts: {max(study.clustering.counts)} exceeds the {ledger.rows} prompts of the "
             "pool. Lower it."
         )
-
-
-def _model(study: Study) -> Iterator[str]:
-    path = Path(external.model_path(study))
-    if path.is_dir():
-        for name in ("config.json", "tokenizer_config.json"):
-            if not (path / name).is_file():
-                yield f"model.path: {path} has no {name}. Name the folder of a whole model."
-    elif "/" not in study.model.path or study.model.path.startswith((".", "/", "~")):
-        yield f"model.path: there is no folder {study.model.path}; a model of the hub is named OWNER/NAME."
-    if study.model.device.startswith("cuda") and not has_gpu():
-        yield f"model.device: {study.model.device}, but there is no NVIDIA GPU here. Set it to auto or cpu."
 
 
 def _key(study: Study) -> Iterator[str]:
@@ -158,15 +159,11 @@ def _scorer(study: Study, place: str) -> Iterator[str]:
         if variable and not os.environ.get(variable):
             yield f"{place}: the server needs a key in the environment: set {variable}."
         return
-    folder = Path(external.model_folder(chosen.model))
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            yield f"{place}.model: {folder} has no config.json. Name the folder of a whole model."
-    elif "/" not in chosen.model or chosen.model.startswith((".", "/", "~")):
-        yield f"{place}.model: there is no folder {chosen.model}; a model of the hub is named OWNER/NAME."
+    yield from model_problems(f"{place}.model", chosen.model, chosen.revision, ("config.json",))
 
 
 def _training(study: Study) -> Iterator[str]:
+    yield from target_problems(study)
     tuning = study.finetuning
     if tuning.method == "qlora" and not has_gpu():
         yield "finetuning.method: qlora needs an NVIDIA GPU, and this machine shows none. Use lora."
@@ -263,17 +260,8 @@ def _instructions(settings: JudgeSettings) -> Iterator[str]:
 def _judge(settings: JudgeSettings) -> Iterator[str]:
     """A judge that cannot be asked: no key for the server, or no folder of a local model."""
     if settings.by == "local":
-        name = external.model_folder(str(settings.model))
-        if not Path(name).is_dir() and ("/" not in name or name.startswith((".", "/", "~"))):
-            yield (
-                f"evaluation.judge.model: there is no folder {name}; a model of the hub is named OWNER/NAME."
-            )
+        yield from model_problems("evaluation.judge.model", str(settings.model), settings.revision, ())
         return
     variable = variable_of_key(settings)
     if variable and not os.environ.get(variable):
         yield f"evaluation.judge: the server needs a key in the environment: set {variable}."
-
-
-def has_gpu() -> bool:
-    """Whether this machine has an NVIDIA GPU, told without loading a library."""
-    return Path("/dev/nvidia0").exists() or Path("/dev/dxg").exists()

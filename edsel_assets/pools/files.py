@@ -156,7 +156,10 @@ def _open_directory(fs: Any, inner: str, path: str, source: PoolSource) -> list[
     if source.format == "auto":
         files = [p for p in files if suffix(p) in _SUFFIXES]
     if not files:
-        raise PoolError(f"Directory {path} holds no file of a known suffix ({', '.join(_SUFFIXES)}).")
+        raise PoolError(
+            f"Directory {path} holds no file of a known suffix ({', '.join(_SUFFIXES)}). Name its "
+            "files, or set format."
+        )
     return [_opened_file(fs, p, source) for p in files]
 
 

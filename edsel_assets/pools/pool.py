@@ -86,7 +86,7 @@ def _read_input(opened: Opened, source: PoolSource, rows: Gathered) -> str:
     if absent:
         raise PoolError(
             f"{opened.name} has no column {absent[0].partition(': ')[2]} (columns maps {absent[0]}); "
-            f"it has {', '.join(sorted(seen))}."
+            f"it has {', '.join(sorted(seen))}. Map one of these."
         )
     return layout.name
 
@@ -113,7 +113,7 @@ def _layout(
     if layout.prompt not in batch.names and not isinstance(batch.numbers, list):
         raise PoolError(
             f"{opened.name} has no column {layout.prompt} (columns maps prompt: {layout.prompt}); it has "
-            f"{', '.join(batch.names)}."
+            f"{', '.join(batch.names)}. Map one of these."
         )
     return layout
 

@@ -67,7 +67,10 @@ def _record(line: str, name: str, number: int) -> dict[str, Any]:
 
 def _checked_record(record: Any, name: str, number: int) -> dict[str, Any]:
     if not isinstance(record, dict):
-        raise PoolError(f"{name}, row {number}: a JSON object is needed, but it is {type(record).__name__}.")
+        raise PoolError(
+            f"{name}, row {number}: a JSON object is needed, but it is {type(record).__name__}. Write rows "
+            'as {"prompt": ..., "response": ...}.'
+        )
     return record
 
 
@@ -82,7 +85,7 @@ def json_batches(file: IO[bytes], name: str) -> Iterator[Batch]:
         where = f"{name}, row {row}" if row else name
         raise PoolError(f"{where}: the key {error} is there twice. Keep one of them.") from error
     except RecursionError as error:
-        raise PoolError(f"{name}: not valid JSON (nested too deeply).") from error
+        raise PoolError(f"{name}: not valid JSON (nested too deeply). Repair it.") from error
     except json.JSONDecodeError as error:
         if error.msg == "Extra data" and text.lstrip().startswith("{"):
             yield from jsonl_batches(io.BytesIO(data), name)
@@ -93,7 +96,10 @@ def json_batches(file: IO[bytes], name: str) -> Iterator[Batch]:
     lists = [v for v in content.values() if isinstance(v, list)] if isinstance(content, dict) else [content]
     if len(lists) != 1 or not isinstance(lists[0], list):
         if not isinstance(content, dict) or lists:
-            raise PoolError(f"{name}: a list of objects is needed, but it is {type(content).__name__}.")
+            raise PoolError(
+                f"{name}: a list of objects is needed, but it is {type(content).__name__}. Write rows as "
+                '[{"prompt": ..., "response": ...}].'
+            )
         lists = [[content]]
     records = [_checked_record(record, name, i) for i, record in enumerate(lists[0], start=1)]
     yield from record_batches(records)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from edsel_assets.planning.estimates import GPU_RATE
-from edsel_assets.planning.preflight import has_gpu
+from edsel_assets.planning.model_problems import has_gpu
 from edsel_assets.rehearsal import amounts
 from edsel_assets.rehearsal.need import Need, State
 from edsel_assets.rehearsal.pool import PoolFacts

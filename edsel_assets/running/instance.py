@@ -6,18 +6,21 @@ Its log shows history and lineage; it decides nothing.
 import os
 import shutil
 import socket
+import sqlite3
 from collections.abc import Collection
 from pathlib import Path
 
 import dagster as dg
+import yaml
 
 from edsel_assets.planning.external import order_names
-from edsel_assets.planning.preflight import has_gpu
+from edsel_assets.planning.model_problems import has_gpu
 from edsel_assets.running.dagster_internals import ORDERS, unfinished_runs
 from edsel_assets.running.leases import is_held, run_lease
 from edsel_assets.running.quick_log import quicken_log
 
 _RUNS = 2  # of the UI at the same time
+_FULL = 1 << 20  # bytes
 _LEAST_FREE = 64 << 20  # bytes: SQLite's own words for a full disk help nobody
 
 #: Tag that says why a run makes its cells, as the planner found it.
@@ -103,10 +106,50 @@ def open_instance(home: Path, study: str) -> dg.DagsterInstance:
         )
     os.environ["DAGSTER_HOME"] = str(folder)
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
-    instance = dg.DagsterInstance.from_config(str(folder))
+    try:
+        instance = dg.DagsterInstance.from_config(str(folder))
+    except (yaml.YAMLError, dg.DagsterInvalidConfigError) as error:
+        raise ValueError(
+            f"{folder / 'dagster.yaml'} cannot be used: {_what_is_wrong(error)}. Repair it, or remove it: "
+            "edsel writes it anew."
+        ) from error
     quicken_log(instance)
     show_orders(instance, home / "store" / study)
     return instance
+
+
+def log_failure(error: Exception) -> str | None:
+    """What a failure of Dagster's databases means, in one line; None for another failure.
+
+    They hold history and lineage alone, so removing them loses no result.
+    """
+    cause = getattr(error, "orig", error)
+    if not isinstance(cause, sqlite3.Error):
+        return None
+    folder, reason = os.environ.get("DAGSTER_HOME", "EDSEL_HOME/dagster"), _first_line(cause)
+    # A full disk may look like a broken one.
+    if "disk is full" in reason or (Path(folder).exists() and shutil.disk_usage(folder).free < _FULL):
+        remedy = "Free some space or set EDSEL_HOME to a larger disk."
+    elif "readonly" in reason or "unable to open" in reason:
+        remedy = "Grant write permission or set EDSEL_HOME to a folder of your own."
+    elif "I/O" in reason or "locked" in reason:
+        remedy = "Check the disk, or set EDSEL_HOME to another."
+    else:
+        remedy = "Move its folders history and schedules away: they hold no results, and are made anew."
+    return f"The log in {folder} cannot be used: {reason}. {remedy}"
+
+
+def _what_is_wrong(error: Exception) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"line {error.problem_mark.line + 1}: {error.problem}"
+    if isinstance(error, dg.DagsterInvalidConfigError) and error.errors:
+        return error.errors[0].message.partition(" Expected:")[0].rstrip(".")
+    return _first_line(error)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(". ") if lines else type(error).__name__
 
 
 def show_orders(instance: dg.DagsterInstance, store: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from edsel_assets.planning.cells import Cell
+from edsel_assets.store import named_failure
 
 _POLL_SECONDS = 0.2
 _HELD: dict[Path, int] = {}  # leases of this process, with how often each is held
@@ -105,10 +106,11 @@ def held_elsewhere(path: Path) -> bool:
 
 
 def _lock(path: Path, what: str, wait: bool, waiting: Callable[[str], None] | None) -> IO[str]:
-    path.parent.mkdir(parents=True, exist_ok=True)
     told = False
     while True:
-        handle = path.open("a+", encoding="utf-8")
+        with named_failure(path, every=True):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = path.open("a+", encoding="utf-8")
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -102,10 +102,12 @@ def materialize(
     lineage = lineage_of(study, definitions)
     cells = cells_in(lineage, scope)
     freshness = Freshness(study, lineage, home)
-    preflight.check(study, home, {step.cell.kind for step in plan(freshness, scope).certain})
+    kinds = {step.cell.kind for step in plan(freshness, scope).certain}
+    preflight.check(study, home, kinds)
     listener.planned(len(cells))
     pool = pool or _Here(Runner(study, definitions, instance, home, lineage, cause))
-    return _Schedule(cells, freshness, pool, listener).run()
+    schedule = _Schedule(cells, freshness, pool, listener)
+    return schedule.run(lambda: preflight.check_sizes(study, home, kinds - {"pool"}))
 
 
 class _Schedule:
@@ -127,7 +129,8 @@ class _Schedule:
         self._answers = Answers(freshness.root)
         self._outcome = Outcome()
 
-    def run(self) -> Outcome:
+    def run(self, pool_was_made: Callable[[], None]) -> Outcome:
+        """Make the cells; ``pool_was_made`` is called once it is, before anything is made from it."""
         running = 0
         while True:
             self._judge()
@@ -139,6 +142,8 @@ class _Schedule:
             batch, made = self._pool.wait()
             running -= 1
             self._freshness.forget(batch)
+            if Cell("pool") in made:
+                pool_was_made()
             for cell in batch:
                 self._done(cell, was_fresh=cell not in made)
 

@@ -29,9 +29,16 @@ STEP_COLUMNS = ("token_id", "logprob", "top1", "top2", "entropy")
 _PASS = "forward_pass"
 _EMBEDDINGS = "embedder"
 
+_OF_MODEL = "Set model.dtype to float32, as a narrower type overflows, or leave such prompts out of the pool."
+_OF_EMBEDDER = "Leave such prompts out of the pool, or set embeddings.name to another model."
+
 Progress = Callable[[int, int], None]
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class UnusableEmbedding(ValueError):
+    """A vector that is not finite, or is zero. It is not kept, as kept rows are never computed again."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +173,9 @@ class PoolSignals:
         for start in range(0, len(missing), shard_rows):
             rows = missing[start : start + shard_rows]
             shard = [record for _, record in zip(rows, records, strict=False)]
-            self._store.append(_shard([prompt_ids[i] for i in rows], shard))
+            ids = [prompt_ids[i] for i in rows]
+            check_vectors(ids, np.stack([record.embedding for record in shard]), _OF_MODEL)
+            self._store.append(_shard(ids, shard))
 
 
 class PoolEmbeddings:
@@ -204,12 +213,31 @@ class PoolEmbeddings:
                 done += len(batch)
                 if progress is not None:
                     progress(done, len(prompt_ids))
-            self._store.append(embeddings_table([prompt_ids[i] for i in rows], np.concatenate(batches)))
+            ids, vectors = [prompt_ids[i] for i in rows], np.concatenate(batches)
+            check_vectors(ids, vectors, _OF_EMBEDDER)
+            self._store.append(embeddings_table(ids, vectors))
         return SignalsResult(len(missing), len(prompt_ids) - len(missing), 0, self._store.fingerprint)
 
     def embeddings(self, prompt_ids: Sequence[str]) -> np.ndarray:
         """(N, d) float32 in the order of ``prompt_ids``. Raises MissingRows before ``compute``."""
         return list_matrix(self._store.read(prompt_ids, ["embedding"])["embedding"])
+
+
+def check_vectors(row_ids: Sequence[str], vectors: np.ndarray, remedy: str) -> None:
+    """Raise UnusableEmbedding where one of the (n, d) ``vectors`` is not finite or is zero.
+
+    Args:
+        row_ids: n ids; a row id is a prompt's, or begins with one and a point.
+    """
+    finite = np.isfinite(vectors).all(axis=1)
+    wrong = np.flatnonzero(~finite | ~vectors.any(axis=1))
+    if len(wrong):
+        first = int(wrong[0])
+        what = "is a zero vector, which has no direction" if finite[first] else "holds NaN or infinity"
+        raise UnusableEmbedding(
+            f"The embedding of prompt {row_ids[first].partition('.')[0]} {what} ({len(wrong)} of "
+            f"{len(vectors)} are unusable). {remedy}"
+        )
 
 
 def _missing(store: RowStore, prompt_ids: Sequence[str], texts: Sequence[str], shard_rows: int) -> np.ndarray:

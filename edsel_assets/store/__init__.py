@@ -14,7 +14,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edsel_assets.store.atomic import StoreError, atomic_path, edsel_home, study_home, sweep_temporaries
+    from edsel_assets.store.atomic import (
+        StoreError,
+        atomic_path,
+        edsel_home,
+        named_failure,
+        study_home,
+        sweep_temporaries,
+    )
     from edsel_assets.store.content import content_hash, table_hashes
     from edsel_assets.store.files import (
         embeddings_table,
@@ -44,6 +51,7 @@ _MODULES = {
     "known_lines": "lines",
     "lines_file": "lines",
     "list_matrix": "files",
+    "named_failure": "atomic",
     "note_lines": "lines",
     "read_arrays": "files",
     "read_arrays_metadata": "files",
@@ -70,6 +78,7 @@ __all__ = [
     "known_lines",
     "lines_file",
     "list_matrix",
+    "named_failure",
     "note_lines",
     "read_arrays",
     "read_arrays_metadata",

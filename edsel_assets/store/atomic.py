@@ -72,13 +72,13 @@ def atomic_path(path: str | os.PathLike[str], *, directory: bool = False) -> Ite
         StoreError: when the disk is full, or the place cannot be written.
     """
     path = Path(path)
-    with _named_failure(path, every=True):
+    with named_failure(path, every=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary, lock = _locked_temporary(path, directory)
     try:
-        with _named_failure(path):
+        with named_failure(path):
             yield temporary
-        with _named_failure(path, every=True):
+        with named_failure(path, every=True):
             _flush(temporary)
             _rename(temporary, path)
             _flush_one(path.parent)
@@ -193,7 +193,7 @@ def _remove(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _named_failure(path: Path, *, every: bool = False) -> Iterator[None]:
+def named_failure(path: Path, *, every: bool = False) -> Iterator[None]:
     """Turn a failure of the disk into a StoreError.
 
     Without ``every`` only those that a write alone can meet: the caller's own block may fail

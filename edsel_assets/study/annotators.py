@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from edsel_assets.study.base import Positive, Settings
+from edsel_assets.study.base import Address, Positive, Settings
 
 Price = Annotated[float, Field(ge=0)]
 
@@ -22,7 +22,7 @@ class AnnotatorSettings(Settings):
         2.0, description="So long must nobody have written to a file before it is taken in."
     )
     model: str | None = Field(None, description="Name of the model, of kind openai.")
-    base_url: str | None = Field(None, description="Address of the server; OpenAI's own by default.")
+    base_url: Address | None = Field(None, description="Address of the server; OpenAI's own by default.")
     key_variable: str | None = Field(
         None, description="Environment variable that holds the key; OPENAI_API_KEY by default."
     )

@@ -81,6 +81,7 @@ class SelectionSettings(Switches):
     gammas: list[Annotated[float, Field(gt=0)]] = Field(
         [0.001, 0.005, 0.01, 0.1, 1.0, 10.0],
         description="Widths of the kernel_width diagnostic, and of auto.",
+        min_length=1,
     )
     engine: Literal["auto", "dense", "sparse", "blocked", "apricot"] = "auto"
     memory_limit_gib: Annotated[float, Field(gt=0)] | None = Field(

@@ -37,6 +37,12 @@ _RULES = {
     "float_type": "should be a number",
     "float_parsing": "should be a number",
 }
+_PATTERNS = {
+    r"^[A-Za-z0-9][A-Za-z0-9_.-]*$": "should be letters, digits, '_', '.', '-', with a letter or digit first",
+    r"^[A-Za-z0-9][A-Za-z0-9_-]*$": "should be letters, digits, '_' and '-', with a letter or digit first",
+    r"^(auto|cpu|mps|(cuda|xpu)(:[0-9]+)?)$": "should be auto, cpu, mps, cuda or cuda:NUMBER",
+    r"^[A-Za-z_][A-Za-z0-9_]*$": "should be letters, digits and '_', with no digit first",
+}
 
 
 class StudyError(ValueError):
@@ -191,7 +197,14 @@ def _clause(place: Place, problems: list[Any], model: type[BaseModel], given: An
 
 
 def _rule(problem: Any) -> str:
+    limits = problem.get("ctx", {})
     message = problem["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    if problem["type"] == "string_pattern_mismatch":
+        return _PATTERNS.get(limits["pattern"], message)
+    if problem["type"] == "string_too_long":
+        return f"should have at most {limits['max_length']} characters"
+    if problem["type"] == "too_short":
+        return f"should have at least {limits['min_length']}"
     return _RULES.get(problem["type"], message)
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from edsel_assets.demo import DEMO
-from edsel_assets.study.base import Positive, Settings
+from edsel_assets.study.base import Address, Positive, Settings
 
 
 class PoolSettings(Settings):
@@ -38,7 +38,9 @@ class ModelSettings(Settings):
     path: str = Field(DEMO, description="Local directory, model name, or builtin:demo.")
     revision: str | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...")
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|mps|(cuda|xpu)(:[0-9]+)?)$", description="auto, cpu, cuda, cuda:1, ..."
+    )
     threads: Positive | None = Field(
         None, description="CPU threads of the model; fixed, results do not depend on the machine's cores."
     )
@@ -73,7 +75,7 @@ class EmbeddingSettings(Settings):
     source: Literal["model", "sentence_transformers", "openai", "cohere"] = "model"
     name: str | None = Field(None, description="Embedding model, where source is not the base model.")
     revision: str | None = None
-    base_url: str | None = Field(None, description="Endpoint of an OpenAI- or Cohere-compatible server.")
+    base_url: Address | None = Field(None, description="Endpoint of an OpenAI- or Cohere-compatible server.")
     key_variable: str | None = Field(None, description="Environment variable that holds the key.")
     batch_size: Positive = 64
     requests_per_minute: Positive | None = None

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from edsel_assets.study.base import Positive, Settings
+from edsel_assets.study.base import Address, Positive, Settings
 
 Price = Annotated[float, Field(ge=0)]
 
@@ -24,7 +24,7 @@ class AnyJudge(Settings):
     on_invalid: Literal["stop", "leave_out"] = Field(
         "leave_out", description="A reply of the wrong form: end the run, or go on without it."
     )
-    base_url: str | None = Field(None, description="Address of the server; OpenAI's own without it.")
+    base_url: Address | None = Field(None, description="Address of the server; OpenAI's own without it.")
     key_variable: str | None = Field(None, description="Environment variable that holds the key.")
     tokens_parameter: Literal["max_tokens", "max_completion_tokens"] = Field(
         "max_tokens", description="How the server calls the longest reply."

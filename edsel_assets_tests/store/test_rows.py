@@ -1,14 +1,16 @@
+import errno
 import json
 import multiprocessing
 import os
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from edsel_assets.store import MissingRows, RowStore, embeddings_table
+from edsel_assets.store import MissingRows, RowStore, StoreError, atomic, embeddings_table
 from edsel_assets_tests.store.damage import DAMAGES, spoil
 
 FIELDS = {"model": "m", "revision": "r", "code_version": 1}
@@ -167,3 +169,26 @@ def test_writers_at_the_same_time_do_not_clash(tmp_path):
     store = RowStore(tmp_path, "forward", FIELDS)
     assert store.missing(ids(0, 81)).tolist() == [80]
     assert store.read(ids(0, 80))["embedding"].to_pylist() == [[i, i + 0.5] for i in range(80)]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+@pytest.mark.parametrize("failing", ["fields.json", "shard-"])
+def test_a_disk_that_takes_nothing_leaves_no_row_and_the_next_append_does(
+    tmp_path, monkeypatch, number, failing
+) -> None:
+    two = pa.table({"prompt_id": ["a", "b"], "value": [1.0, 2.0]})
+    store, flush = RowStore(tmp_path, "kind", {"x": 1}), atomic._flush_one
+
+    def full(path: Path) -> None:
+        if failing in path.name:
+            raise OSError(number, os.strerror(number), str(path))
+        flush(path)
+
+    monkeypatch.setattr(atomic, "_flush_one", full)
+    with pytest.raises(StoreError, match=rf"Cannot write {tmp_path}/rows/kind/.*{failing}.*EDSEL_HOME"):
+        store.append(two)
+    assert store.missing(["a", "b"]).tolist() == [0, 1]
+    assert not [path for path in tmp_path.rglob("*") if path.name.endswith(".tmp")]
+    monkeypatch.setattr(atomic, "_flush_one", flush)
+    store.append(two)
+    assert store.read(["b", "a"])["value"].to_pylist() == [2.0, 1.0]

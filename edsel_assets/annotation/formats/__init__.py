@@ -57,10 +57,13 @@ def read_answers(path: Path, format: str = "auto") -> list[AnswerRow]:
             Argilla's by what it holds.
 
     Raises:
-        AnnotationError: the file is absent, damaged, or in no known format.
+        AnnotationError: the file is absent, damaged, empty, or in no known format.
     """
     path = Path(path)
-    return _format(_told(path) if format == "auto" else format).read(path)
+    found = _format(_told(path) if format == "auto" else format).read(path)
+    if not found:
+        raise AnnotationError(f"{path} has no rows. Name the file that holds the answers.")
+    return found
 
 
 def _format(name: str) -> Format:

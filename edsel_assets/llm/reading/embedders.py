@@ -172,10 +172,10 @@ class EndpointEmbedder:
         self._next = max(now, self._next) + self._interval
 
     def _checked(self, vectors: np.ndarray, count: int) -> np.ndarray:
-        if vectors.ndim != 2 or len(vectors) != count or not np.isfinite(vectors).all():
+        if vectors.ndim != 2 or len(vectors) != count:
             raise EmbeddingError(
                 f"{self._url} answers with embeddings of shape {vectors.shape} for {count} texts; "
-                "one finite vector per text is needed."
+                "one vector per text is needed."
             )
         return vectors
 

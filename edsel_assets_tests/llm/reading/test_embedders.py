@@ -137,7 +137,7 @@ def test_requests_keep_to_the_rate(server) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", ["no json", '{"data": []}', '{"wrong": 1}', '{"data": [{"index": 0, "embedding": [null]}]}']
+    "answer", ["no json", '{"data": []}', '{"wrong": 1}', '{"data": [{"index": 0, "embedding": 1}]}']
 )
 @pytest.mark.parametrize("provider", ["openai", "cohere"])
 def test_an_answer_of_the_wrong_form_is_refused(server, answer, provider) -> None:
