@@ -10,11 +10,11 @@ from edsel_assets.planning.estimates import GPU_RATE
 from edsel_assets.rehearsal import amounts
 from edsel_assets.rehearsal.definitions import Tasks
 from edsel_assets.rehearsal.need import Need, State
-from edsel_assets.rehearsal.needs import needs_of
+from edsel_assets.rehearsal.needs import load_with_gaps, needs_of
 from edsel_assets.rehearsal.pool import PoolFacts
 from edsel_assets.rehearsal.stand_ins import Rehearsal
 from edsel_assets.rehearsal.takes import judged
-from edsel_assets.study import Study
+from edsel_assets.study import Study, shipped_studies
 from edsel_assets.study.base import Settings
 from edsel_assets_tests.defs.conftest import tiny_study
 from edsel_assets_tests.rehearsal.test_scaled import shipped
@@ -135,6 +135,19 @@ def test_what_is_missing_is_told(tmp_path, monkeypatch) -> None:
     assert states["task", "three"] is State.REPLACED
     assert one(needs, "pool").state is State.MISSING
     assert one(needs, "tokens").text.count("assumed") == 1
+
+
+@pytest.mark.parametrize("name", shipped_studies())
+def test_every_shipped_study_has_its_list_without_its_variables(name, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    for variable in Study.unset_variables(name):
+        monkeypatch.delenv(variable, raising=False)
+    study, unset = load_with_gaps(name)
+    needs = told(study, tmp_path, unset=unset)
+    missing = [need.text for need in needs if need.state is State.MISSING and need.what == "variable"]
+    assert [text.split()[0] for text in missing] == unset
+    assert not [need.text for need in needs if "/unset/" in need.text]
+    assert one(needs, "base model")
 
 
 def test_a_model_is_in_its_folder_or_at_the_hub(tmp_path, monkeypatch) -> None:
