@@ -242,13 +242,18 @@ def test_a_flip_under_the_same_time_is_found_by_verify_and_then_made_again(whole
 
 
 def test_a_home_that_moved_has_nothing_to_do(whole: Whole, tmp_path: Path) -> None:
-    moved = shutil.copytree(whole.desk.home, tmp_path / "moved", ignore=shutil.ignore_patterns("dagster"))
-    with open_instance(moved, "tiny") as instance:
-        other = Whole(Desk(moved, instance), whole.study)
-        assert other.run() == set()
-        assert other.look() == []
-        assert other.files() == whole.files()
-    open_instance(whole.desk.home, "tiny").dispose()  # DAGSTER_HOME is that of the first again
+    copied = shutil.copytree(whole.desk.home, tmp_path / "copied")
+    moved = copied.rename(tmp_path / "moved")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", os.environ["DAGSTER_HOME"])  # opening another instance changes it
+        with open_instance(moved, "tiny") as instance:
+            other = Whole(Desk(moved, instance), whole.study)
+            assert other.run() == set()
+            assert other.look() == []
+            assert other.files() == whole.files()
+            shown = other.desk.metadata("pool")
+            assert (moved / shown["file"]).samefile(other.store / "pool.parquet")
+            assert (moved / shown["ledger"]).samefile(other.store / "pool.json")
 
 
 @pytest.mark.parametrize("years", [-20, 20])

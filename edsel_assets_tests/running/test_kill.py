@@ -101,7 +101,7 @@ def kill_orders(study: Path, home: Path, draw: random.Random) -> tuple[Path, int
         home = shutil.copytree(base, base.with_name(f"order{number}"))
         lock = store(home) / "orders" / ".lock"  # the first file that the placing of an order makes
         late = number % 2 == 1
-        delay = draw.uniform(0, 0.02) if late else draw.uniform(0, 3)
+        delay = draw.uniform(0, 0.1) if late else draw.uniform(0, 3)
         watched = lock if late else home
         assert killed(command("order", study, home, *ORDER), watched.exists, delay)
         orders = list_orders(store(home))
@@ -155,8 +155,9 @@ def kill_services(study: Path, home: Path, draw: random.Random) -> str:
             server.wait(240)
             nodes = server.ask(KEYS)["assetNodes"]
             keys = [{"path": node["assetKey"]["path"]} for node in nodes if node["isMaterializable"]]
-            assert server.ask(BACKFILL, keys=keys)["launchPartitionBackfill"]["backfillId"]
             for role in roles:
+                # With its worker a run is gone, and the backfill ends: what follows would lack its inputs.
+                assert server.ask(BACKFILL, keys=keys)["launchPartitionBackfill"]["backfillId"]
                 wait_for(lambda pid=process.pid, role=role: below(pid, ROLES[role]))
                 time.sleep(draw.uniform(0, 5))
                 seen |= set(below(process.pid))
