@@ -267,12 +267,12 @@ def test_a_study_named_by_the_environment_that_is_not_there(monkeypatch, tmp_pat
 def test_a_model_is_not_even_imported_for_what_is_wrong_with_a_pool(study_with, tmp_path) -> None:
     (tmp_path / "a.jsonl").write_text("{", encoding="utf-8")
     study = study_with(pool={"path": str(tmp_path / "a.jsonl"), "limit": None})
+    words = ["edsel", "run", "--only", "embeddings", "--study", study, "--home", str(tmp_path / "home")]
     script = (
-        "import sys\nfrom edsel_assets import cli\n"
-        f"sys.argv = ['edsel', 'run', '--study', {study!r}, '--home', {str(tmp_path / 'home')!r}]\n"
+        f"import sys\nfrom edsel_assets import cli\nsys.argv = {words!r}\n"
         "try:\n    cli.main()\nexcept SystemExit as ended:\n"
         "    print(ended.code, sorted({'torch', 'transformers', 'peft'} & set(sys.modules)))\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=600)
     assert "a.jsonl, row 1: not valid JSON" in done.stderr
     assert done.stdout == "1 []\n"
