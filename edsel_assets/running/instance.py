@@ -165,15 +165,12 @@ def show_orders(instance: dg.DagsterInstance, store: Path) -> None:
 def fail_orphaned_runs(instance: dg.DagsterInstance) -> int:
     """End the runs whose process is gone, and free the slots they hold; how many.
 
-    A run of edsel holds a lease that ends with its process. A run without a lease file was started by
-    something else and is left to Dagster's own monitoring.
+    A run of edsel holds a lease that ends with its process; a worker that ends before it takes the lease has
+    left its number with the run. A run without either was started by something else and is left to
+    Dagster's own monitoring.
     """
     folder = Path(instance.root_directory)
-    orphans = [
-        run
-        for run in unfinished_runs(instance)
-        if run_lease(folder, run.run_id).exists() and not is_held(run_lease(folder, run.run_id))
-    ]
+    orphans = [run for run in unfinished_runs(instance) if _is_orphan(folder, run)]
     ended = 0
     for run in orphans:
         current = instance.get_run_by_id(run.run_id)
@@ -183,6 +180,24 @@ def fail_orphaned_runs(instance: dg.DagsterInstance) -> int:
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
         ended += 1
     return ended
+
+
+def _is_orphan(folder: Path, run: dg.DagsterRun) -> bool:
+    lease = run_lease(folder, run.run_id)
+    if lease.exists():
+        return not is_held(lease)
+    host, _, process = run.tags.get(WORKER_TAG, "").rpartition(" ")
+    return host == socket.gethostname() and not _is_alive(int(process))
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def going_on(instance: dg.DagsterInstance) -> dict[str, int]:
