@@ -126,8 +126,8 @@ def ui(
     """Start the Dagster UI and daemon on a study; Ctrl-C stops both. Runs under way go on to their end."""
     name = _study(study).name
     from edsel_assets.planning.ledger import check_store
-    from edsel_assets.running import services
     from edsel_assets.running.instance import dagster_home, fail_orphaned_runs, going_on, open_instance
+    from edsel_assets.running.ui import services
 
     names, root = allow_host or [], _home(home)
     services.check_address(host, port, names)

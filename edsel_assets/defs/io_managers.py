@@ -324,7 +324,7 @@ def _wanted(context: InputContext) -> tuple[Any, ...]:
 
 def _store_pictures(home: Path, pictures: dict[str, bytes]) -> None:
     """Write what a step drew into the home; named by content, so what is there already stays."""
-    from edsel_assets.running.pages import pictures_folder
+    from edsel_assets.running.ui.pages import pictures_folder
     from edsel_assets.store import atomic_path
 
     folder = pictures_folder(home)

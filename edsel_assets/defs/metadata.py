@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from edsel_assets.running.pages import PICTURES
+from edsel_assets.running.ui.pages import PICTURES
 
 _ID_WIDTH = 13  # characters of an id: as the terminal shows it, and a sign that it is cut
 
@@ -69,7 +69,7 @@ def plot(png: bytes) -> Picture:
 
     The UI shows Markdown in place up to 1,000 characters only, which no picture has. So the file is kept in
     the home's ``pictures`` under the hash of its content, and the Markdown holds its address, which
-    ``edsel ui`` serves (``running.pages``).
+    ``edsel ui`` serves (``running.ui.pages``).
     """
     return Picture(png)
 

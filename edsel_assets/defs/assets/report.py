@@ -10,7 +10,7 @@ from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.io_managers import Table, TableWithFiles, table_of
 from edsel_assets.defs.metadata import plot, rows_table, versioned_output
 from edsel_assets.running.dagster_internals import ALLOW_MISSING
-from edsel_assets.running.pages import REPORTS
+from edsel_assets.running.ui.pages import REPORTS
 
 if TYPE_CHECKING:
     from edsel_assets.report.sheets import Sheet

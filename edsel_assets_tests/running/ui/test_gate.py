@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from edsel_assets.running.gate import guarded
+from edsel_assets.running.ui.gate import guarded
 
 GIVEN = "edsel.example.org"
 

@@ -1,4 +1,4 @@
-"""The process of the web server, which ``running.services`` starts."""
+"""The process of the web server, which ``running.ui.services`` starts."""
 
 import argparse
 from pathlib import Path
@@ -7,12 +7,12 @@ _OPEN_SECONDS = 1  # that open pages have when the server ends: a web socket wou
 
 
 def main() -> None:
-    """Serve Dagster's pages and our own, behind ``running.gate``, until a signal."""
+    """Serve Dagster's pages and our own, behind ``running.ui.gate``, until a signal."""
     import uvicorn
 
     from edsel_assets.running.dagster_internals import web_application
-    from edsel_assets.running.gate import guarded
-    from edsel_assets.running.pages import OwnFiles
+    from edsel_assets.running.ui.gate import guarded
+    from edsel_assets.running.ui.pages import OwnFiles
     from edsel_assets.store import edsel_home
 
     parser = argparse.ArgumentParser()

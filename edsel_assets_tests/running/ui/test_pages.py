@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from edsel_assets.running.pages import PICTURES, REPORTS, OwnFiles, pictures_folder
+from edsel_assets.running.ui.pages import PICTURES, REPORTS, OwnFiles, pictures_folder
 
 NAME = "0123456789abcdef" * 2
 

@@ -51,7 +51,7 @@ def serve(
 
     Args:
         environment: of the processes: it says which study.
-        names: further names that the server is asked for by; see ``running.gate``.
+        names: further names that the server is asked for by; see ``running.ui.gate``.
         ready: called once the page answers.
 
     Raises:
@@ -66,7 +66,7 @@ def serve(
         try:
             services.start_code_server()
             services.watch(lambda: _listens(socket.AF_UNIX, str(services.code)))
-            services.start("web server", "edsel_assets.running.web_server", *where, *allowed)
+            services.start("web server", "edsel_assets.running.ui.web_server", *where, *allowed)
             services.start("daemon", *DAEMON, "--workspace", str(workspace))
             services.watch(lambda: _listens(*_address(host, port)))
             ready()

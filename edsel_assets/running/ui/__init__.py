@@ -1,0 +1,1 @@
+"""The processes of ``edsel ui``, and what stands in front of and beside the pages of Dagster."""
