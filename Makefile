@@ -14,7 +14,7 @@ ui: $(VENV)/.installed  ## the Dagster UI on a study: make ui STUDY=demo
 	$(BIN)/edsel ui --study $(STUDY)
 
 test: $(VENV)/.dev  ## every test, offline, on the CPU
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 screenshots: $(VENV)/.dev  ## the README's pictures of the UI, taken by its test; needs chromium
 	EDSEL_BROWSER=required EDSEL_SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest edsel_assets_tests/browser

@@ -261,12 +261,24 @@ def test_a_grown_pool_computes_its_new_prompts_only(desk: Desk, tmp_path: Path) 
     assert after["rows_new"] == after["rows"] - before["rows"] > 0
 
 
-def test_a_failing_cell_says_which_and_why_and_keeps_what_was_made(desk: Desk) -> None:
-    study = tiny_study(clustering={"counts": [4, 5000], "count": 4})
-    with pytest.raises(RunFailed, match=r"clusters\[05000\]: .*5000 clusters for a pool of"):
+def test_a_failing_cell_says_which_and_why_and_keeps_what_was_made(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edsel_assets.stages import signals
+
+    cluster_pool = signals.cluster_pool
+
+    def six_fail(study: Study, pool: Any, embeddings: Any, count: int) -> Any:
+        if count == 6:
+            raise ValueError("six clusters are one too many")
+        return cluster_pool(study, pool, embeddings, count)
+
+    monkeypatch.setattr(signals, "cluster_pool", six_fail)
+    study = tiny_study(clustering={"counts": [4, 6], "count": 4})
+    with pytest.raises(RunFailed, match=r"clusters\[00006\]: .*six clusters are one too many"):
         desk.run(study, assets=["clusters"])
-    again = tiny_study(clustering={"counts": [4], "count": 4})
-    assert names(desk.run(again, assets=["clusters"])) == []
+    monkeypatch.undo()
+    assert names(desk.run(study, assets=["clusters"])) == ["clusters[00006]"]
 
 
 def test_a_budget_over_the_pool_fails_at_the_pool(desk: Desk) -> None:

@@ -212,7 +212,9 @@ def test_what_is_replaced_is_replaced_in_kind(tmp_path) -> None:
 
 def test_an_order_that_the_ledger_missed_is_entered_later(tmp_path) -> None:
     placed = order(tmp_path)
-    annotation.Ledger(tmp_path).path.unlink()
+    path = annotation.Ledger(tmp_path).path
+    path.unlink()
+    path.with_name(f"{path.name}.lines").unlink()  # as if the process had ended before the first entry
     record_orders(tmp_path)
     assert [p.order for p in annotation.Ledger(tmp_path).state().values()] == [placed.name] * 4
 

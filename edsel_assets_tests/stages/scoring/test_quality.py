@@ -338,7 +338,7 @@ def test_equal_texts_are_scored_once_and_an_infinite_score_is_refused(tmp_path: 
         ({"scorer": "reward", "reward": {"model": "a/b", "template": "x"}}, "exactly once"),
         ({"scorer": "judge", "judge": {"model": "j", "max_cost": 1.0}}, "needs price_prompt and price_reply"),
         (
-            {"scorer": "judge", "judge": {"model": "j", "by": "local", "base_url": "u"}},
+            {"scorer": "judge", "judge": {"model": "j", "by": "local", "base_url": "http://127.0.0.1:1"}},
             "base_url is of a server",
         ),
     ],
