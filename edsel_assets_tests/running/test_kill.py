@@ -49,7 +49,7 @@ mutation($keys: [AssetKeyInput!]!) {
 KEYS = "{ assetNodes { assetKey { path } isMaterializable } }"
 _OTHERS = ("edsel.json", "adapter_config.json", "training_log.json")
 #: What is in the command line of each process of ``edsel ui``.
-ROLES = {"worker": "edsel_assets.worker", "daemon": "dagster._daemon", "webserver": "dagster_webserver"}
+ROLES = {"worker": "edsel_assets.worker", "daemon": "dagster._daemon", "webserver": "running.ui.web_server"}
 
 
 def test_twenty_kills_leave_what_no_kill_leaves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,7 +150,7 @@ def kill_services(study: Path, home: Path, draw: random.Random) -> str:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        server, seen = Server(port), set[int]()
+        server, seen = Server(port, process), set[int]()
         try:
             server.wait(240)
             nodes = server.ask(KEYS)["assetNodes"]
