@@ -113,4 +113,6 @@ def test_a_run_beside_the_ui(tmp_path: Path) -> None:
             time.sleep(2)
     code, out, _ = edsel("run", *options, str(tmp_path / "home"))
     assert (code, "Nothing to do" in out) == (0, True), out
-    assert tables(tmp_path / "home") == tables(tmp_path / "alone")
+    both = tables(tmp_path / "home")
+    both.pop("store/tiny/spend_curve.parquet")  # without an order the command leaves it out, the UI does not
+    assert both == tables(tmp_path / "alone")
