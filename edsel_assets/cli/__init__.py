@@ -176,8 +176,8 @@ def order(
         placed = ordering.place(desk, strategy, budget, spend=spend, replace=replace, listener=listener)
     sample = f" ({placed.validation} of them random, to validate)" if placed.validation else ""
     typer.echo(f"Ordered {placed.prompts} prompts{sample}, expected to cost {placed.price:g}: {placed.file}")
-    where = shlex.join(["--study", study, *(["--home", str(home)] if home else [])])
-    typer.echo(f"Hand them out: edsel export {placed.name} {where} --format csv --out FILE")
+    export = _next("export", study, home, placed.name, "--format", "csv")
+    typer.echo(f"Hand them out: {export} --out FILE")
     typer.echo(placed.name)
 
 
@@ -216,8 +216,7 @@ def import_answers(
     with _desk(_study(study), _home(home)) as desk:
         counts = ordering.take_back(desk, file, order=name, keep=keep, skip_unknown=skip_unknown)
     typer.echo(", ".join(f"{count} {kind}" for kind, count in counts.items()) + ".")
-    where = shlex.join(["--study", study, *(["--home", str(home)] if home else [])])
-    typer.echo(f"Train on them: edsel run {where} --only spend_curve")
+    typer.echo(f"Train on them: {_next('run', study, home, '--only', 'spend_curve')}")
 
 
 app.command()(diff)
@@ -309,6 +308,14 @@ def _desk(study: "Study", home: Path) -> Iterator["Desk"]:
     check_store(home / "store" / study.name)
     with open_instance(home, study.name) as instance:
         yield Desk(study, build_definitions(study, home=home), instance, home)
+
+
+def _next(command: str, study: str, home: Path | None, *words: str) -> str:
+    """A command on the same study and home that works as typed."""
+    from edsel_assets.next_steps import program
+
+    where = ["--study", study, *(["--home", str(home)] if home else [])]
+    return shlex.join([*program(), command, *words, *where])
 
 
 def _scope(study: "Study", only: str, budgets: list[int] | None, strategies: list[str] | None) -> "Scope":
