@@ -20,7 +20,6 @@ from edsel_assets.cli.making import make
 from edsel_assets.keys import parse_budget_trial
 from edsel_assets.planning.cells import Cell, Scope, cell_path, with_suffix
 from edsel_assets.planning.ledger import items_file, read_ledger
-from edsel_assets.running.local import Outcome
 from edsel_assets.stages.evaluation.items import NLL, TOKENS, item_values
 from edsel_assets.stages.held_out import TASK
 from edsel_assets.stages.summary import Scores, summarise
@@ -47,26 +46,27 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes")
     parser.add_argument("--home", type=Path, default=None, help="where results lie; default $EDSEL_HOME")
     parser.add_argument("--out", type=Path, default=HERE, help="folder of the table and the plots")
+    parser.add_argument(
+        "--there", action="store_true", help="make no trial but the control's: report what there is"
+    )
     options = parser.parse_args()
     study, home = Study.load(options.study), edsel_home(options.home)
     start = time.perf_counter()
-    outcome, _ = make(study, Scope(), home, options.workers)
+    # The report is of the trials that there are, so the control's alone have to be made before it.
+    control = Scope(frozenset({"label_efficiency"}), strategies=frozenset({study.control or ""}))
+    make(study, control if options.there else Scope(), home, options.workers)
     took = (time.perf_counter() - start) / 60
     store = home / "store" / study.name
     options.out.mkdir(parents=True, exist_ok=True)
     head = (
         f"# Evidence: `{study.name}`\n\n"
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} processors, {options.workers} "
-        f"workers. {_cost(store, outcome, took)}\n\n"
+        f"workers. {_cost(study, store, took)}\n\n"
     )
     text = {suffix: (store / f"label_efficiency.{suffix}").read_text("utf-8") for suffix in ("md", "csv")}
     (options.out / "results.md").write_text(head + text["md"], encoding="utf-8")
     (options.out / "results.csv").write_text(text["csv"], encoding="utf-8")
-    trials = {
-        cell.partition: _scores(store, cell)
-        for cell in (*outcome.made, *outcome.fresh)
-        if cell.asset == "benchmark_scores" and cell.partition
-    }
+    trials = {cell.partition or "": _scores(store, cell) for cell in _made(store, "benchmark_scores")}
     write_table(options.out / "items.parquet", _items(trials))
     plots = summarise(study, _scores(store, Cell("base_scores")), trials, {}).plots
     for name in _PLOTS:
@@ -75,12 +75,25 @@ def main() -> None:
     print(f"{took:.1f} minutes; {options.out / 'results.md'}")
 
 
-def _cost(store: Path, outcome: Outcome, took: float) -> str:
-    ledgers = [read_ledger(store, cell) for cell in (*outcome.made, *outcome.fresh)]
-    work = sum(ledger.seconds for ledger in ledgers if ledger is not None) / 60
+def _made(store: Path, asset: str) -> list[Cell]:
+    """The trials of ``asset`` that there are, by budget, strategy and seed."""
+    files = sorted((store / asset).glob("*/*.json"))
+    return [Cell(asset, f"{file.parent.name}|{file.stem}") for file in files]
+
+
+def _cost(study: Study, store: Path, took: float) -> str:
+    every = [
+        read_ledger(store, cell)
+        for asset in ("lora_adapters", "benchmark_scores")
+        for cell in _made(store, asset)
+    ]
+    seconds = sum(ledger.seconds for ledger in every if ledger is not None)
+    trials = sum(
+        len(study.seeds(name)) * len(study.selection.budgets_for(name)) for name in study.selection.names
+    )
     return (
-        f"The last run made {len(outcome.made)} cells in {took:.1f} minutes; all {len(ledgers)} cells "
-        f"together are {work:.0f} minutes of work of one process."
+        f"The last run took {took:.1f} minutes. {len(every) // 2} of {trials} trials are there; training and "
+        f"scoring them took {seconds / 60:.0f} minutes of a process."
     )
 
 
