@@ -16,7 +16,7 @@ import yaml
 from edsel_assets.planning.external import order_names
 from edsel_assets.planning.model_problems import has_gpu
 from edsel_assets.running.dagster_internals import ORDERS, unfinished_runs
-from edsel_assets.running.leases import is_held, run_lease
+from edsel_assets.running.leases import hold, is_held, run_lease
 from edsel_assets.running.quick_log import quicken_log
 
 _RUNS = 2  # of the UI at the same time
@@ -107,7 +107,9 @@ def open_instance(home: Path, study: str) -> dg.DagsterInstance:
     os.environ["DAGSTER_HOME"] = str(folder)
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
     try:
-        instance = dg.DagsterInstance.from_config(str(folder))
+        # Two that make the tables of a new log at the same time get in each other's way.
+        with hold(folder / "log.lease", "the log is being opened"):
+            instance = dg.DagsterInstance.from_config(str(folder))
     except (yaml.YAMLError, dg.DagsterInvalidConfigError) as error:
         raise ValueError(
             f"{folder / 'dagster.yaml'} cannot be used: {_what_is_wrong(error)}. Repair it, or remove it: "
