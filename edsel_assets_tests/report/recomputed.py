@@ -122,7 +122,8 @@ def bootstrap_errors(items: pd.DataFrame, control: str, draws: int = 400) -> pd.
     for strategy, budget in {key[:2] for key in wide.index}:
         if strategy == control or (control, budget) not in cells.index.droplevel("seed"):
             continue
-        gap = (cells.loc[strategy, budget] - cells.loc[control, budget]).to_numpy()  # (J, D)
+        mine, theirs = (cells.loc[(name, budget), :].to_numpy() for name in (strategy, control))
+        gap = mine - theirs  # (J, D)
         chosen = generator.integers(len(seeds), size=(draws, len(seeds)))
         by_seed = gap[chosen, np.arange(draws)[:, None]].mean(axis=1) - gap.mean(axis=0)
         errors[strategy, budget] = np.hypot(inflated * by_seed.std(), gap.mean(axis=0).std())
