@@ -43,6 +43,18 @@ def test_the_headline_rows_are_rows_of_the_benchmarks_page() -> None:
         assert f"|{task}|{ours}|" in page, task
 
 
+def test_the_rows_of_the_evidence_are_those_of_its_results() -> None:
+    results = (ROOT / "benchmarks" / "evidence" / "results.md").read_text(encoding="utf-8").replace("\\", "")
+    told = re.findall(
+        r"\| `(\w+)` \| (\S+) \| (.+?) \| (\S*) ?\| (.*?) ?\|", README.partition("## On real prompts")[2]
+    )
+    assert len(told) == 7
+    for strategy, *cells in told:
+        for budget, saved, interval in (("800", *cells[:2]), ("3,200", *cells[2:])):
+            row = f"| {strategy} | {budget} | {saved} | {interval} |"
+            assert (row in results) == bool(saved), row
+
+
 def test_every_room_is_on_the_map() -> None:
     rooms = {path.name for path in (ROOT / "edsel_assets").iterdir() if (path / "__init__.py").exists()}
     table = README[README.index("## Where things are") : README.index("## Development")]
