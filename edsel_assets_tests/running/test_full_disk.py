@@ -28,7 +28,7 @@ def namespace() -> list[str]:
     ("case", "where", "remedy"),
     [
         ("full", "home", "Free some space or set EDSEL_HOME to a larger disk."),
-        ("home", "home", "Grant write permission or set EDSEL_HOME to a folder of your own."),
+        ("home", "home", "Set EDSEL_HOME to a writable folder."),
         ("store", "home/store/tiny", "Set EDSEL_HOME to a writable folder."),
     ],
 )
