@@ -1,6 +1,5 @@
 """A report's figures by independent lines, from the scores by item alone."""
 
-import json
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -144,9 +143,3 @@ def shown_numbers(store: Path) -> None:
         saved = f"{row['saved']:+,.0f}" if abs(row["saved"]) >= 0.5 else "0"
         assert f"<td>{saved}</td>" in page
         assert saved in text
-
-
-def control_of(store: Path) -> str:
-    """The control that the report was made with, from its ledger."""
-    ledger = json.loads((store / "label_efficiency.json").read_text(encoding="utf-8"))
-    return str(ledger["settings"].get("report.control", "random"))
