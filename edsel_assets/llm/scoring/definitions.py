@@ -10,20 +10,28 @@ def leaves(manager: Any, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each task below a task, group or tag, once: its name and its definition."""
     from lm_eval.tasks._index import Kind
 
+    for below in names_below(manager, name):
+        if below in manager.task_index and manager.task_index[below].kind not in (Kind.TAG, Kind.GROUP):
+            yield below, definition(manager, below)
+
+
+def names_below(manager: Any, name: str) -> Iterator[str]:
+    """``name`` and each name below it in the index, once; a name that the index lacks has none below it."""
+    from lm_eval.tasks._index import Kind
+
     index, seen, waiting = manager.task_index, set(), [name]
     while waiting:
         name = waiting.pop()
-        if name in seen or name not in index:
+        if name in seen:
             continue
         seen.add(name)
-        kind = index[name].kind
+        yield name
+        kind = index[name].kind if name in index else None
         if kind == Kind.TAG:
             waiting += [other for other, found in index.items() if name in found.tags]
         elif kind == Kind.GROUP:
             members = definition(manager, name).get("task") or []
             waiting += [m if isinstance(m, str) else m.get("task", "") for m in members]
-        else:
-            yield name, definition(manager, name)
 
 
 def definition(manager: Any, name: str) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from .definitions import declared_metrics, leaves, runs_code
+from . import task_files
+from .definitions import declared_metrics, leaves, names_below, runs_code
 
 
 def check_tasks(
@@ -28,7 +29,7 @@ def check_tasks(
     manager = _manager_for(tuple(tasks), include_path)
     for name in tasks:
         if name not in manager.task_index:
-            near = difflib.get_close_matches(name, manager.all_tasks, n=5, cutoff=0.6)
+            near = _names_like(name, include_path)
             hint = f"near matches: {', '.join(near)}" if near else "nothing is named like it"
             where = f" or {include_path}" if include_path else ""
             raise ValueError(f"no task {name!r} in lm-eval{where}; {hint}.")
@@ -37,6 +38,14 @@ def check_tasks(
                 f"task {name!r} runs code that the model writes, and lm-eval has no sandbox for it. Leave it "
                 "out; evaluation.humaneval scores programs in a sandbox."
             )
+
+
+def _names_like(name: str, include_path: str | Path | None) -> list[str]:
+    """At most five tasks, groups and tags whose names are near ``name``, nearest first."""
+    own = _manager(path_text(include_path), ()).all_tasks if include_path else []
+    near = difflib.get_close_matches(name, sorted({*own, *task_files.all_names()}), n=8, cutoff=0.6)
+    index = _manager_for(tuple(near), include_path).task_index
+    return [found for found in near if found in index][:5]
 
 
 def check_shots(name: str, shots: int | None, include_path: str | Path | None = None) -> None:
@@ -184,22 +193,35 @@ def item_texts(
 
 
 def _manager_for(tasks: tuple[str, ...], include_path: str | Path | None) -> Any:
-    """A task index: of ``include_path`` alone where that has every task, else with lm-eval's thousands."""
-    if include_path is not None:
-        if not Path(include_path).is_dir():
-            raise ValueError(f"no folder of task definitions at {include_path}.")
-        manager = _manager(path_text(include_path), False)
-        if all(name in manager.task_index for name in tasks):
+    """A task index that holds ``tasks`` and all below them, where they exist: of ``include_path`` and of
+    those of lm-eval's folders that are needed, as reading all of them takes seconds."""
+    if include_path is not None and not Path(include_path).is_dir():
+        raise ValueError(f"no folder of task definitions at {include_path}.")
+    from lm_eval.tasks._index import Kind
+
+    own, folders = path_text(include_path), set[str]()
+    while True:
+        manager = _manager(own, tuple(sorted(folders)))
+        index, below = manager.task_index, {each for name in tasks for each in names_below(manager, name)}
+        more = task_files.folders_of(
+            name for name in below if name not in index or index[name].kind == Kind.TAG
+        )
+        if more <= folders:
             return manager
-    return _manager(path_text(include_path), True)
+        folders |= more
 
 
-@lru_cache(maxsize=8)
-def _manager(include_path: str | None, defaults: bool) -> Any:
+@lru_cache(maxsize=32)
+def _manager(include_path: str | None, folders: tuple[str, ...]) -> Any:
+    """lm-eval's index of these folders of its own, and of ``include_path``."""
     with quiet():
         from lm_eval.tasks import TaskManager
 
-        return TaskManager(include_path=include_path, include_defaults=defaults)
+        # Of two definitions of one name, lm-eval takes the first of its own files, and the last folder's.
+        paths = sorted(folders, key=lambda folder: f"{folder}/", reverse=True)
+        return TaskManager(
+            include_path=[*paths, *([include_path] if include_path else [])], include_defaults=False
+        )
 
 
 def path_text(path: str | Path | None) -> str | None:

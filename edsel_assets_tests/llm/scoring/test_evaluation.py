@@ -182,7 +182,7 @@ def test_stock_tasks_equal_lm_eval_s_own_model(names: list[str], limit: int, tas
     wanted = {name: count for name, count in shots.items() if name in names}
     settings = {"data_directory": data / "hub", "limit": limit, "num_fewshot": wanted}
     ours = evaluate(model, tokenizer, tasks=names, include_path=tasks, **settings)
-    manager = stock._manager(str(tasks.resolve()), True)  # its index takes seconds, so one for all
+    manager = stock.task_index(names, tasks)
     lm = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=8)
     with stock.quiet(), stock.in_directory(data / "hub"):
         for name in names:
