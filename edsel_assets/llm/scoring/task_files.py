@@ -6,6 +6,7 @@ only the folders whose text holds a name are parsed.
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import os
 import re
@@ -26,34 +27,38 @@ _INCLUDED = re.compile(r"^include:[ \t]*[\"']?([^\s\"']+)", re.MULTILINE)
 
 def folders_of(names: Iterable[str]) -> set[str]:
     """The folders of lm-eval's in whose definitions one of ``names`` may stand; empty for unknown names."""
-    found = _folders_by_name()
+    found, _ = _words()
     return {folder for name in names for folder in found.get(name, ())}
 
 
-def all_names() -> list[str]:
-    """Every name of a task, group or tag of lm-eval's, sorted, among other words of its definitions."""
-    return sorted(_folders_by_name())
+def names_like(name: str, more: Iterable[str] = ()) -> list[str]:
+    """At most five names, of lm-eval's and of ``more``, that are near ``name``, nearest first."""
+    _, names = _words()
+    return difflib.get_close_matches(name, sorted(names.union(more)), n=5, cutoff=0.6)
 
 
 @lru_cache(maxsize=1)
-def _folders_by_name() -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
+def _words() -> tuple[dict[str, set[str]], set[str]]:
+    """The folders by each word that may be a name; the words that are values of a key that names things."""
+    folders: dict[str, set[str]] = {}
+    names: set[str] = set()
     for folder in _tasks_folder().iterdir():
         for parent, _, files in os.walk(folder):
             for file in files:
                 if Path(file).suffix in ("", ".yaml", ".yml"):  # a part that others include may have none
-                    for name in _names_in(Path(parent, file)):
-                        found.setdefault(name, set()).add(str(folder))
-    return found
+                    for value, *others in _words_in(Path(parent, file)):
+                        folders.setdefault(value or "".join(others), set()).add(str(folder))
+                        names.add(value)
+    return folders, names - {""}
 
 
-def _names_in(file: Path, elsewhere: bool = False) -> Iterator[str]:
-    """Words of a file, and of those that it includes from elsewhere, that may name it."""
+def _words_in(file: Path, elsewhere: bool = False) -> Iterator[tuple[str, str, str]]:
+    """Matches of a file, and of those that it includes from elsewhere, one group of each filled."""
     text = file.read_text(encoding="utf-8", errors="replace")
-    yield from ("".join(words) for words in _NAMES.findall(text))
+    yield from _NAMES.findall(text)
     for included in _INCLUDED.findall(text):
         if (elsewhere or included.startswith("..")) and (file.parent / included).is_file():
-            yield from _names_in(file.parent / included, elsewhere=True)
+            yield from _words_in(file.parent / included, elsewhere=True)
 
 
 def _tasks_folder() -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +28,7 @@ def check_tasks(
     manager = _manager_for(tuple(tasks), include_path)
     for name in tasks:
         if name not in manager.task_index:
-            near = _names_like(name, include_path)
+            near = task_files.names_like(name, manager.all_tasks)
             hint = f"near matches: {', '.join(near)}" if near else "nothing is named like it"
             where = f" or {include_path}" if include_path else ""
             raise ValueError(f"no task {name!r} in lm-eval{where}; {hint}.")
@@ -38,14 +37,6 @@ def check_tasks(
                 f"task {name!r} runs code that the model writes, and lm-eval has no sandbox for it. Leave it "
                 "out; evaluation.humaneval scores programs in a sandbox."
             )
-
-
-def _names_like(name: str, include_path: str | Path | None) -> list[str]:
-    """At most five tasks, groups and tags whose names are near ``name``, nearest first."""
-    own = _manager(path_text(include_path), ()).all_tasks if include_path else []
-    near = difflib.get_close_matches(name, sorted({*own, *task_files.all_names()}), n=8, cutoff=0.6)
-    index = _manager_for(tuple(near), include_path).task_index
-    return [found for found in near if found in index][:5]
 
 
 def check_shots(name: str, shots: int | None, include_path: str | Path | None = None) -> None:
