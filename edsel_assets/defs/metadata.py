@@ -12,6 +12,7 @@ import dagster as dg
 
 from edsel_assets.running.ui.pages import PICTURES
 
+_PICTURE_WIDTH = 620  # pixels; the UI's column of values is as wide in a window of 1,500
 _ID_WIDTH = 13  # characters of an id: as the terminal shows it, and a sign that it is cut
 
 
@@ -68,8 +69,8 @@ def plot(png: bytes) -> Picture:
     """A picture for the metadata of ``versioned_output``.
 
     The UI shows Markdown in place up to 1,000 characters only, which no picture has. So the file is kept in
-    the home's ``pictures`` under the hash of its content, and the Markdown holds its address, which
-    ``edsel ui`` serves (``running.ui.pages``).
+    the home's ``pictures`` under the hash of its content, as it is and as wide as the UI's column, and the
+    Markdown holds the addresses, which ``edsel ui`` serves (``running.ui.pages``): a click shows the whole.
     """
     return Picture(png)
 
@@ -77,9 +78,16 @@ def plot(png: bytes) -> Picture:
 def _keep(name: str, value: Any, pictures: dict[str, bytes]) -> Any:
     if not isinstance(value, Picture):
         return value
-    digest = hashlib.blake2b(value.png, digest_size=16).hexdigest()
-    pictures[digest] = value.png
-    return dg.MetadataValue.md(f"![{name}, which edsel ui shows]({PICTURES}{digest}.png)")
+    from edsel_assets.report.style import narrowed
+
+    small, whole = (_address(png, pictures) for png in (narrowed(value.png, _PICTURE_WIDTH), value.png))
+    return dg.MetadataValue.md(f"[![{name}, which edsel ui shows]({small})]({whole})")
+
+
+def _address(png: bytes, pictures: dict[str, bytes]) -> str:
+    digest = hashlib.blake2b(png, digest_size=16).hexdigest()
+    pictures[digest] = png
+    return f"{PICTURES}{digest}.png"
 
 
 def preview(table: Any, rows: int = 10, width: int = 100) -> dg.MetadataValue:

@@ -30,7 +30,7 @@ class Evidence:
     Attributes:
         title: its heading.
         sheets: the tables in the order of the report, those of the mean over tasks first.
-        plots: PNG files under 100 KB by name.
+        plots: PNG files by name.
         captions: by name of a plot.
         unseen: sentences on the variance that the trials cannot show.
         table: one row per task, strategy and budget: the columns of ``LabelEfficiency.scores``

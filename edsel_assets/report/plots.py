@@ -1,4 +1,4 @@
-"""Every plot, each a PNG of less than 100 KB as base64; here those of diagnostics and single runs."""
+"""Plots of diagnostics and of single runs, each a PNG."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plots of what was bought, each a PNG of less than 100 KB as base64."""
+"""Plots of what was bought, each a PNG."""
 
 from __future__ import annotations
 

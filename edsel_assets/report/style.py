@@ -20,8 +20,7 @@ GREY = "#7F7F7F"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "*", "p", "d", "8")
 DASHES = ("-", "--", ":")
 GAIN, LOSS = PALETTE[0], PALETTE[1]
-MAX_BYTES = 74_000  # 100 KB as base64, which is what the UI's Markdown carries
-_DPIS = (120, 105, 90, 75, 60)  # 8 inches at 120 are as wide as the dialog of the UI
+_DPI = 120
 
 
 def figure(width: float = 8.0, height: float = 4.8) -> tuple[Figure, Axes]:
@@ -48,22 +47,27 @@ def line_style(i: int) -> dict[str, Any]:
 
 
 def png(made: Figure) -> bytes:
-    """The figure as PNG below MAX_BYTES, at the finest resolution that fits; the same figure, same bytes.
-
-    A palette of 128 colours takes a third of the bytes of true colour, and plots have few.
-    """
+    """The figure as PNG; the same figure, same bytes."""
     canvas = FigureCanvasAgg(made)
-    for dpi in _DPIS:
-        buffer = io.BytesIO()
-        made.set_dpi(dpi)
-        canvas.draw()
-        image = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
-        image.quantize(128, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
-        if buffer.tell() <= MAX_BYTES:
-            return buffer.getvalue()
-    raise ValueError(
-        f"The plot takes {buffer.tell()} bytes; at most {MAX_BYTES} are shown. Draw fewer points."
-    )
+    made.set_dpi(_DPI)
+    canvas.draw()
+    return compressed(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]))
+
+
+def compressed(image: Image.Image) -> bytes:
+    """``image`` as PNG of 128 colours: a third of the bytes of true colour, and plots have few."""
+    buffer = io.BytesIO()
+    image.quantize(128, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
+    return buffer.getvalue()
+
+
+def narrowed(data: bytes, width: int) -> bytes:
+    """The PNG ``data`` at most ``width`` pixels wide, its proportions kept."""
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    if image.width <= width:
+        return data
+    height = round(image.height * width / image.width)
+    return compressed(image.resize((width, height), Image.Resampling.LANCZOS))
 
 
 def count_ticks(axes: Axes, counts: Sequence[float], rotation: float = 0) -> None:

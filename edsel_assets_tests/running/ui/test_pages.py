@@ -1,9 +1,11 @@
 """Pictures and reports that the UI's server serves from the home, and nothing else of it."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import dagster as dg
+import numpy as np
 import pytest
 
 from edsel_assets.running.ui.pages import PICTURES, REPORTS, OwnFiles, pictures_folder
@@ -84,16 +86,22 @@ def test_files_are_only_read(home: Path) -> None:
     assert ask(home, f"{REPORTS}demo", method="POST")[0] == 404
 
 
-def test_a_picture_of_the_metadata_is_short_and_kept_once(tmp_path: Path) -> None:
+def test_a_picture_of_the_metadata_is_short_narrow_and_kept_once(tmp_path: Path) -> None:
+    from PIL import Image
+
     from edsel_assets.defs.io_managers import _store_pictures
     from edsel_assets.defs.metadata import _keep, plot
+    from edsel_assets.report.plots import histogram
 
-    kept: dict[str, bytes] = {}
-    shown = [_keep(name, plot(b"png" * 9_000), kept) for name in ("first", "second")]
+    png, kept = histogram(np.arange(9.0), label="score"), dict[str, bytes]()
+    shown = [_keep(name, plot(png), kept) for name in ("first", "second")]
     assert all(isinstance(value, dg.MarkdownMetadataValue) for value in shown)
     assert all(len(value.value) < 1000 for value in shown), "the UI shows no longer text in place"
     _store_pictures(tmp_path, kept)
-    (file,) = pictures_folder(tmp_path).iterdir()
-    assert file.read_bytes() == b"png" * 9_000
-    assert f"{PICTURES}{file.name}" in shown[0].value
     assert not kept
+    small, whole = re.findall(rf"{PICTURES}(\w+\.png)", shown[0].value)
+    assert {file.name for file in pictures_folder(tmp_path).iterdir()} == {small, whole}
+    assert (pictures_folder(tmp_path) / whole).read_bytes() == png
+    sizes = [Image.open(pictures_folder(tmp_path) / name).size for name in (small, whole)]
+    assert sizes[0][0] == 620 < sizes[1][0]
+    assert sizes[0][1] / sizes[0][0] == pytest.approx(sizes[1][1] / sizes[1][0], abs=0.01)
