@@ -85,5 +85,8 @@ def progress() -> Iterator[Listener]:
 
         with listening(step):
             yield Listener(
-                planned=lambda cells: bar.update(task, total=cells), started=started, finished=finished
+                planned=lambda cells: bar.update(task, total=cells),
+                started=started,
+                finished=finished,
+                waiting=lambda reason: console.print(reason, markup=False, highlight=False),
             )

@@ -44,6 +44,7 @@ def build(graph: Graph) -> list[dg.JobDefinition]:
     @dg.op(name="place_order")
     def place_order(context: dg.OpExecutionContext, config: OrderForm) -> None:
         from edsel_assets.running import ordering
+        from edsel_assets.running.local import Listener
 
         placed = ordering.place(
             desk(context),
@@ -51,6 +52,7 @@ def build(graph: Graph) -> list[dg.JobDefinition]:
             config.budget or None,
             spend=config.spend or None,
             replace=config.replace,
+            listener=Listener(waiting=context.log.info),
         )
         context.log.info(f"{placed.name}: {placed.prompts} prompts, expected to cost {placed.price:g}")
         context.add_output_metadata(

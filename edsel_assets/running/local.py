@@ -56,6 +56,7 @@ class Listener:
     planned: Callable[[int], None] = lambda cells: None
     started: Callable[[Cell], None] = lambda cell: None
     finished: Callable[[Cell, bool], None] = lambda cell, was_fresh: None
+    waiting: Callable[[str], None] = lambda reason: None
 
 
 class Pool(Protocol):

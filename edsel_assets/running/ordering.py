@@ -14,6 +14,7 @@ from edsel_assets.planning.comparing.causes import Ledgers, behind
 from edsel_assets.planning.ledger import read_ledger
 from edsel_assets.running.dagster_internals import lineage_of
 from edsel_assets.running.instance import show_orders
+from edsel_assets.running.leases import hold
 from edsel_assets.running.local import Listener, Outcome, materialize
 from edsel_assets.study import Study
 
@@ -60,6 +61,8 @@ def place(
 ) -> Placed:
     """Bring the strategy's ranking up to date and order its first prompts that nobody was asked for.
 
+    Orders of one study are placed one after another, so that each ranking knows of those before it.
+
     Args:
         budget: prompts to order; None with ``spend`` or ``replace``.
         spend: money instead: the picks in their order, each that can still be paid from it. They are those
@@ -71,13 +74,22 @@ def place(
     Raises:
         ValueError: a strategy or budget that the study does not have, or nothing to order.
     """
-    from edsel_assets.annotation import Ledger
+    _check(desk.study, strategy, budget, spend, replace)
+    listener = listener or Listener()
+    lease = desk.store / ".leases" / "order.lease"
+    with hold(lease, "another order is being placed", waiting=listener.waiting):
+        return _place(desk, strategy, budget, spend, replace, listener)
+
+
+def _place(
+    desk: Desk, strategy: str, budget: int | None, spend: float | None, replace: bool, listener: Listener
+) -> Placed:
+    from edsel_assets.annotation import Ledger, order_table
     from edsel_assets.stages.buying import next_order, record_orders
     from edsel_assets.stages.rankings import cut
     from edsel_assets.stages.training_sets import replicate_of
     from edsel_assets.store import read_table
 
-    _check(desk.study, strategy, budget, spend, replace)
     record_orders(desk.store)
     unwilling = [p for p in Ledger(desk.store).state().values() if p.rejected] if replace else []
     rejected = [p.prompt_id for p in unwilling]
@@ -116,8 +128,6 @@ def place(
         replaces=rejected,
     )
     show_orders(desk.instance, desk.store)
-    from edsel_assets.annotation import order_table
-
     placed = order_table(desk.store, order.name)
     price = sum(value or 0.0 for value in placed["price"].to_pylist())
     return Placed(
