@@ -2,7 +2,7 @@
 
 ``dagster dev`` starts the same three. Its web server cannot be given a gate, and at the end it waits for
 open pages and for what its daemon looks at, up to a minute each. All three keep their state in the event log,
-by transactions, so none needs longer than ``_PATIENCE``; what then still runs is killed. Workers are not
+by transactions, so none needs longer than ``PATIENCE``; what then still runs is killed. Workers are not
 among them: each ends by itself, with the run at hand.
 """
 
@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from edsel_assets.running.dagster_internals import CODE_SERVER, DAEMON, LOCATION
+from edsel_assets.running.ui.lifetime import PATIENCE
 
-_PATIENCE = 3.0  # seconds from the signal to the kill
 _LOOK = 0.2  # seconds
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]", re.IGNORECASE)
 
@@ -92,9 +92,13 @@ class _Services:
         return {"load_from": [{"grpc_server": server}]}
 
     def start(self, what: str, *command: str) -> None:
-        # A session each: Ctrl-C of a terminal reaches this process alone, which then ends them.
+        # A session each: Ctrl-C of a terminal reaches this process alone, which then ends them. A pipe each:
+        # it closes with this process, whatever ends it.
         self._running[what] = subprocess.Popen(
-            [sys.executable, "-m", *command], env=self._environment, start_new_session=True
+            [sys.executable, "-m", "edsel_assets.running.ui.lifetime", *command],
+            env=self._environment,
+            stdin=subprocess.PIPE,
+            start_new_session=True,
         )
 
     def start_code_server(self) -> None:
@@ -120,7 +124,7 @@ class _Services:
         """End all at once; a second Ctrl-C kills them without waiting."""
         for process in self._running.values():
             process.send_signal(signal.SIGINT)
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + PATIENCE
         try:
             for process in self._running.values():
                 with suppress(subprocess.TimeoutExpired):

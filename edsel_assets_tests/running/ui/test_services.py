@@ -19,6 +19,7 @@ from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
 from edsel_assets.running.instance import going_on, open_instance
+from edsel_assets.running.ui.services import check_address
 from edsel_assets_tests.defs.conftest import TINY
 from edsel_assets_tests.defs.serving import Server, serving
 
@@ -146,6 +147,31 @@ def test_it_ends_within_seconds_and_a_run_under_way_goes_on_to_its_end(server: S
     print(f"ended after {seconds:.1f} s")
     assert seconds < 8, "about 4 s on an idle machine"
     assert (home / "store" / TINY["name"] / "embeddings.json").exists()
+
+
+def test_a_kill_of_the_command_leaves_no_service(tmp_path: Path) -> None:
+    study = tmp_path / "tiny.yaml"
+    study.write_text(yaml.safe_dump(TINY), encoding="utf-8")
+    with serving(study, tmp_path) as server:
+        services = _children(server.process.pid)
+        assert len(services) == 3
+        server.process.kill()
+        server.process.wait()
+        _until(lambda: not any(_alive(process) for process in services), 30)
+        check_address("127.0.0.1", server.port, [])  # another server can start there at once
+
+
+def _children(process: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def _alive(process: int) -> bool:
+    """Whether it runs; one that has ended may wait in the system's table for its parent."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
 
 
 def _until(holds, seconds: float) -> None:
