@@ -17,6 +17,7 @@ from edsel_assets.study import Study
 
 _SHOWN = 5
 _SELECTIONS = ("selections", "iterative_selections")
+_OF_ORDERS = ("purchased_training_set",)
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,6 @@ def _budget_and_strategy(run: Finished, cell: Cell) -> tuple[int, str]:
 
 def _show_selection(run: Finished, cell: Cell) -> None:
     """Where selections lie, and the first prompts of one with their expected price."""
-    from edsel_assets.stages.buying import prices_of
     from edsel_assets.store import read_table
 
     count = sum(cell.asset in _SELECTIONS for cell in run.cells)
@@ -129,11 +129,20 @@ def _show_selection(run: Finished, cell: Cell) -> None:
     pool = read_table(with_suffix(cell_path(run.store, Cell("pool")), ".parquet"))
     rows = {row["prompt_id"]: row for row in pool.to_pylist()}
     picked: Sequence[dict[str, Any]] = [rows[prompt_id] for prompt_id in ids if prompt_id in rows]
-    price = sum(prices_of(run.study, picked, pool))
     typer.echo(f"{count} selections, such as {file}")
-    typer.echo(f"{cell}: {len(ids)} prompts, expected to cost {price:g} to annotate. The first:")
+    typer.echo(f"{cell}: {len(ids)} prompts, {_expected(run.study, picked, pool)}. The first:")
     for row in picked[:_SHOWN]:
         typer.echo(f"  {row['prompt_id'][:12]}  {' '.join(row['prompt'].split())[:90]}")
+
+
+def _expected(study: Study, picked: Sequence[dict[str, Any]], pool: Any) -> str:
+    from edsel_assets.annotation import AnnotationError
+    from edsel_assets.stages.buying import prices_of
+
+    try:
+        return f"expected to cost {sum(prices_of(study, picked, pool)):g} to annotate"
+    except AnnotationError as error:
+        return f"of unknown cost ({error})"
 
 
 def _show_spend(store: Path) -> None:
@@ -158,9 +167,14 @@ def _show_waiting(run: Finished) -> None:
     lines = [f"{cell} lacks {count}" for cell, count in sorted(outcome.lacking.items())]
     shown = "; ".join(lines[:_SHOWN]) + ("; ..." if len(lines) > _SHOWN else "")
     typer.echo(f"{len(outcome.waiting)} cells wait for answers: {shown}.")
-    first = next(iter(sorted(outcome.lacking)))
-    strategy = (first.partition or "|").split("|")[1]
-    if strategy in run.study.selection.names:
+    open_orders = sorted(cell.partition or "" for cell in outcome.lacking if cell.asset in _OF_ORDERS)
+    if open_orders:
+        export = run.command("export", open_orders[0], "--format", "csv")
+        typer.echo(f"Hand {open_orders[0]} out: {export} --out FILE")
+        typer.echo(f"Enter its answers: {run.command('import', 'FILE')}")
+    strategies = [strategy_of(run.study, cell) for cell in sorted(outcome.lacking)]
+    strategy = next((name for name in strategies if name is not None), None)
+    if strategy is not None:
         typer.echo(f"Ask for them: {run.command('order', '--strategy', strategy)} --budget N")
 
 

@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from edsel_assets.planning.cells import Cell
 from edsel_assets.running.local import RunFailed, Runner
 from edsel_assets.study import Study
@@ -67,6 +69,10 @@ def _answer(runner: Callable[[], Runner], request: dict[str, Any]) -> dict[str, 
         return {"failed": None, "made": [[cell.asset, cell.partition] for cell in made]}
     except (RunFailed, ValueError, OSError) as failure:
         return {"failed": str(failure), "made": []}
+    except SQLAlchemyError as failure:
+        from edsel_assets.running.instance import log_failure
+
+        return {"failed": log_failure(failure) or str(failure), "made": []}
 
 
 if __name__ == "__main__":

@@ -106,10 +106,10 @@ READS: Mapping[str, Reads] = {
     "training_sets": Reads(),
     "held_out": Reads(_POOL, external=(POOL_FILES,)),
     "lora_adapters": Reads((*_BASE, "model.template", "finetuning"), _ADAPTED, (MODEL_FILES,)),
-    "purchased_training_set": Reads(),
+    "purchased_training_set": Reads(code="2"),  # what is held out is not trained on
     "purchased_adapter": Reads((*_BASE, "model.template", "finetuning"), _ADAPTED, (MODEL_FILES,)),
     "purchased_scores": _scores(_ADAPTED),
-    "spend_curve": Reads(),
+    "spend_curve": Reads(code="2"),  # answers trained on are counted
     "base_scores": _scores(_MODEL),
     "benchmark_scores": _scores(_ADAPTED),
     "generations": Reads(

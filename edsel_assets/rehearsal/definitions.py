@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from edsel_assets.llm.scoring.definitions import named_in
 from edsel_assets.rehearsal.made_up import FORMS, PLAIN, write_items
 from edsel_assets.rehearsal.sizes import Size
 from edsel_assets.study import Study
@@ -121,8 +122,7 @@ class _Writer:
         if index[name].kind == Kind.TAG:
             yield from sorted(index[name].tags)
             return
-        for member in self._definition(name).get("task") or []:
-            known = member if isinstance(member, str) else str(member.get("task", ""))
+        for known in named_in(self._definition(name).get("task")):
             if known in index and index[known].kind == Kind.TAG:
                 yield from sorted(index[known].tags)
             elif known in index:

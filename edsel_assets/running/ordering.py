@@ -140,9 +140,17 @@ def _place(
 
 
 def export(desk: Desk, order: str, style: str, out: Path) -> list[Path]:
-    """Write the prompts of an order for people or a tool; the files that were written."""
+    """Write the prompts of an order for people or a tool; the files that were written.
+
+    Raises:
+        ValueError: ``out`` is there already, as it may hold answers.
+    """
     from edsel_assets.annotation import export_order, order_table
 
+    if out.exists():
+        raise ValueError(
+            f"{out} is there already, and may hold answers. Name another file by --out, or move it away."
+        )
     return [Path(file) for file in export_order(order_table(desk.store, order), style, out)]
 
 

@@ -6,6 +6,7 @@ than the request at hand.
 """
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -24,6 +25,10 @@ _PATIENCE = 10.0  # seconds that a worker has to stop where it stands
 
 class WorkerDied(RuntimeError):
     """A worker's process ended in the middle of a request."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"the worker process ended (exit {code})")
+        self.code = code
 
 
 class Worker:
@@ -56,7 +61,7 @@ class Worker:
         assert self._process.stdout is not None
         answer = self._process.stdout.readline()
         if not answer:
-            raise WorkerDied(f"the worker process ended (exit {self._process.wait()})")
+            raise WorkerDied(self._process.wait())
         return json.loads(answer)
 
     def end(self, *, at_once: bool) -> None:
@@ -83,7 +88,7 @@ class Worker:
             self._process.stdin.write(json.dumps(content) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise WorkerDied(f"the worker process ended (exit {self._process.wait()})") from None
+            raise WorkerDied(self._process.wait()) from None
 
 
 class WorkerPool:
@@ -168,7 +173,9 @@ class WorkerPool:
     def wait(self) -> tuple[Sequence[Cell], Sequence[Cell]]:
         batch, answer = self._ended.get()
         if isinstance(answer, WorkerDied):
-            raise RunFailed(f"{batch[0]}: {answer}; is memory enough for --workers?")
+            killed = answer.code in (-signal.SIGKILL, 128 + signal.SIGKILL)
+            hint = "; is memory enough for --workers?" if killed else "; what it said stands above."
+            raise RunFailed(f"{batch[0]}: {answer}{hint}")
         if answer["failed"]:
             raise RunFailed(answer["failed"])
         return batch, [Cell(*cell) for cell in answer["made"]]

@@ -55,6 +55,7 @@ SPEND = pa.schema(
     [
         ("order", pa.string()),
         ("answered", pa.int64()),
+        ("trained", pa.int64()),
         ("spent", pa.float64()),
         ("task", pa.string()),
         ("metric", pa.string()),
@@ -150,20 +151,25 @@ def answered_table(file: pa.Table, purchases: pa.Table) -> pa.Table:
     return pa.concat_tables([mine, given.cast(ANSWERED)]).sort_by("prompt_id")
 
 
-def bought_training_set(order: str, pool: pa.Table, answered: pa.Table, orders: pa.Table) -> pa.Table:
-    """All answers up to ``order`` but those bought to validate, in the format of ``training_sets``.
+def bought_training_set(
+    order: str, pool: pa.Table, answered: pa.Table, orders: pa.Table, held_out: pa.Table
+) -> pa.Table:
+    """All answers up to ``order`` but those that trials are scored on, in the format of ``training_sets``.
 
     Answers that a file gave count from the first order on. Text comes from the order, else from the pool.
+
+    Args:
+        held_out: with the ids that were held out, perhaps after they were bought.
     """
     prompts = dict(zip(pool["prompt_id"].to_pylist(), pool["prompt"].to_pylist(), strict=True))
     prompts |= dict(zip(orders["prompt_id"].to_pylist(), orders["prompt"].to_pylist(), strict=True))
-    validation = set(orders.filter(orders["validation"])["prompt_id"].to_pylist())
+    scored_on = _validation_ids(orders) | set(held_out["prompt_id"].to_pylist())
     last = _number(order)
     rows = [
         row
         for row in answered.to_pylist()
         if row["prompt_id"] in prompts
-        and row["prompt_id"] not in validation
+        and row["prompt_id"] not in scored_on
         and (row["order"] is None or _number(row["order"]) <= last)
     ]
     return pa.table(
@@ -176,6 +182,10 @@ def bought_training_set(order: str, pool: pa.Table, answered: pa.Table, orders: 
         },
         schema=TRAINING_SET,
     )
+
+
+def _validation_ids(orders: pa.Table) -> set[str]:
+    return set(orders.filter(orders["validation"])["prompt_id"].to_pylist())
 
 
 def validation_answers(orders: pa.Table, purchases: pa.Table) -> pa.Table:
@@ -336,23 +346,32 @@ def _why(strategy: str, rank: int, row: Mapping[str, Any], validates: bool) -> s
 
 
 def spend_table(
-    orders: pa.Table, purchases: pa.Table, base: pa.Table, scores: Mapping[str, pa.Table]
+    answered: pa.Table,
+    orders: pa.Table,
+    purchases: pa.Table,
+    base: pa.Table,
+    scores: Mapping[str, pa.Table],
 ) -> pa.Table:
-    """``order, answered, spent, task, metric, value, stderr`` after each order; order "" is the base model.
+    """``order, answered, trained, spent, task, metric, value, stderr`` after each order.
 
-    Spent is the price of what was answered by then, paid or due, and what was paid for rejections.
+    Order "" is the base model. Answered counts what was bought; trained, what could be trained on: without
+    what was bought to validate, and with the answers of a file. Spent is the price of what was answered by
+    then, paid or due, and what was paid for rejections.
     """
     rows: list[dict[str, Any]] = [
-        {"order": "", "answered": 0, "spent": 0.0, **row} for row in base.to_pylist()
+        {"order": "", "answered": 0, "trained": 0, "spent": 0.0, **row} for row in base.to_pylist()
     ]
+    validation = _validation_ids(orders)
+    trained = [row["order"] for row in answered.to_pylist() if row["prompt_id"] not in validation]
     bought = [row for row in purchases.to_pylist() if row["response"] is not None]
     refused = [row for row in purchases.to_pylist() if row["response"] is None]
     for order in sorted(scores, key=_number):
         until = [row for row in bought if _number(row["order"]) <= _number(order)]
         spent = sum(row["paid"] if row["paid"] is not None else row["price"] or 0.0 for row in until)
         spent += sum(row["paid"] or 0.0 for row in refused if _number(row["order"]) <= _number(order))
+        used = sum(each is None or _number(each) <= _number(order) for each in trained)
         rows += [
-            {"order": order, "answered": len(until), "spent": spent, **row}
+            {"order": order, "answered": len(until), "trained": used, "spent": spent, **row}
             for row in scores[order].to_pylist()
         ]
     return pa.Table.from_pylist(rows, schema=SPEND)
@@ -367,8 +386,8 @@ def last_batch(orders: pa.Table) -> int:
 def advice(table: pa.Table, batch: int) -> str:
     """What the next ``batch`` answers are expected to bring, in one sentence.
 
-    A straight line of the score against log(1 + answered) by weighted least squares, over the base model and
-    all orders; it needs three points. The interval is that of the slope.
+    A straight line of the score against log(1 + answers trained on) by weighted least squares, over the base
+    model and all orders; it needs three points. The interval is that of the slope.
     """
     if not table.num_rows:
         return "Nothing is scored: name evaluation.tasks, or set evaluation.held_out, annotation.validation."
@@ -376,12 +395,12 @@ def advice(table: pa.Table, batch: int) -> str:
     sentences = []
     for (task, metric), part in frame.groupby(["task", "metric"], sort=True):
         part = part.dropna(subset=["value"])
-        if part["answered"].nunique() < 3:
+        if part["trained"].nunique() < 3:
             sentences.append(
                 f"{task} {metric}: two orders with answers are needed to say what the next one brings"
             )
             continue
-        x = np.log1p(part["answered"].to_numpy(dtype=float))
+        x = np.log1p(part["trained"].to_numpy(dtype=float))
         y, error = part["value"].to_numpy(dtype=float), part["stderr"].to_numpy(dtype=float)
         weights = 1 / np.maximum(
             np.nan_to_num(error, nan=np.nanmax(error) if np.isfinite(error).any() else 1.0), 1e-9
@@ -389,7 +408,7 @@ def advice(table: pa.Table, batch: int) -> str:
         design = np.stack([np.ones_like(x), x], axis=1) * weights[:, None]
         solution, *_ = np.linalg.lstsq(design, y * weights, rcond=None)
         covariance = np.linalg.pinv(design.T @ design)
-        most = part["answered"].max()
+        most = part["trained"].max()
         step = np.log1p(most + batch) - np.log1p(most)
         gain, half = solution[1] * step, 1.96 * float(np.sqrt(covariance[1, 1])) * step
         word = "flattened, or too noisy to tell: " if gain - half <= 0 else ""

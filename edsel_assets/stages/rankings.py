@@ -40,7 +40,7 @@ def rank(
 
     A nested strategy ranks once, to the largest budget (``budget`` is null); another one once
     per budget, as does every strategy whose budgets are money. A stochastic strategy does so per replicate,
-    replicate r with ``seed + r``.
+    replicate r with ``seed + r``. A ranking ends where nothing is left that was not selected before.
 
     Args:
         begun: what a nested strategy gave for the same signals and options with a smaller largest budget.
@@ -48,13 +48,24 @@ def rank(
     Returns:
         The schema ``RANKINGS``, rank counted from 0. ``ranking_summaries`` reads back each
         ranking's objective, upper bound and details.
+
+    Raises:
+        ValueError: every prompt was selected before.
     """
+    free = len(signals.prompt_ids) - len(signals.selected)
+    if not free:
+        raise ValueError(
+            f"All {len(signals.prompt_ids)} prompts of the pool are asked for or answered, so that none is "
+            "left to choose. Add prompts to the pool."
+        )
     nested = strategy.nested and signals.prices is None
     cuts: list[int | None] = [None] if nested else [*sorted(budgets)]
     pieces, summaries = [], []
     for replicate in range(replicates if strategy.stochastic else 1):
         for cut in cuts:
             budget = max(budgets) if cut is None else cut
+            if signals.prices is None:
+                budget = min(budget, free)
             start = None if begun is None else _begun(begun, replicate, signals.prompt_ids)
             own = replace(options, seed=options.seed + replicate, begun=start)
             ranking = strategy(signals, budget, own)

@@ -151,8 +151,10 @@ def test_a_validation_sample_is_bought_beside_the_picks_and_never_trained_on(tmp
     answer(tmp_path, {key: f"answer {key[-2:]}" for key in [*IDS[:4], *placed.validation]})
     orders, purchases = orders_table(tmp_path), purchases_table(tmp_path)
     answered = answered_table(ANSWERED.empty_table().drop_columns(["order"]), purchases)
-    trained = bought_training_set(placed.name, pool(), answered, orders)
+    trained = bought_training_set(placed.name, pool(), answered, orders, aside())
     assert sorted(trained["prompt_id"].to_pylist()) == IDS[:4]
+    later = bought_training_set(placed.name, pool(), answered, orders, aside(IDS[0]))
+    assert sorted(later["prompt_id"].to_pylist()) == IDS[1:4], "what is held out later is not trained on"
     held = validation_answers(orders, purchases)
     assert sorted(held["prompt_id"].to_pylist()) == sorted(placed.validation)
 
@@ -175,11 +177,11 @@ def test_training_uses_the_answers_up_to_an_order_and_those_of_a_file(tmp_path) 
         IDS[9]: "nine",
     }
     orders = orders_table(tmp_path)
-    assert bought_training_set(first.name, pool(), answered, orders)["prompt_id"].to_pylist() == [
+    assert bought_training_set(first.name, pool(), answered, orders, aside())["prompt_id"].to_pylist() == [
         IDS[0],
         IDS[9],
     ]
-    assert bought_training_set(second.name, pool(), answered, orders).num_rows == 3
+    assert bought_training_set(second.name, pool(), answered, orders, aside()).num_rows == 3
 
 
 def test_what_is_rejected_is_replaced_by_the_next_best(tmp_path) -> None:
@@ -235,6 +237,10 @@ def test_prices_follow_the_studys_rule(rule, expected) -> None:
         assert wanted is None or value == pytest.approx(wanted)
 
 
+def aside(*ids: str) -> pa.Table:
+    return pa.table({"prompt_id": pa.array(ids, pa.string())})
+
+
 def scores(value: float, error: float = 0.01) -> pa.Table:
     return pa.table({"task": ["t"], "metric": ["acc"], "value": [value], "stderr": [error], "n": [10]})
 
@@ -246,20 +252,25 @@ def test_spend_adds_up_what_was_answered_by_each_order(tmp_path) -> None:
     refused = [annotation.Event("rejected", second.name, key) for key in IDS[5:7]]
     paid = annotation.Event("paid", second.name, IDS[5], price=0.5)  # what a refusal did cost
     annotation.Ledger(tmp_path).append([*refused, paid])
+    given = pa.table({"prompt_id": [IDS[9]], "response": ["f"], "source": ["f"], "cost": [0.0]})
     table = spend_table(
+        answered_table(given, purchases_table(tmp_path)),
         orders_table(tmp_path),
         purchases_table(tmp_path),
         scores(0.1),
         {second.name: scores(0.3), first.name: scores(0.2)},
     )
-    rows = [(row["order"], row["answered"], row["spent"], row["value"]) for row in table.to_pylist()]
-    assert rows == [("", 0, 0.0, 0.1), (first.name, 2, 4.0, 0.2), (second.name, 3, 6.5, 0.3)]
+    rows = [
+        tuple(row[n] for n in ("order", "answered", "trained", "spent", "value")) for row in table.to_pylist()
+    ]
+    # The file's answer is trained on from the first order on.
+    assert rows == [("", 0, 0, 0.0, 0.1), (first.name, 2, 3, 4.0, 0.2), (second.name, 3, 4, 6.5, 0.3)]
 
 
 def spend(answered: list[int], values: list[float], error: float) -> pa.Table:
     return pa.table(
         {
-            "answered": answered,
+            "trained": answered,
             "task": ["t"] * len(values),
             "metric": ["acc"] * len(values),
             "value": values,

@@ -54,13 +54,18 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         )
     )
     def purchased_training_set(
-        context: dg.AssetExecutionContext, pool: StoredTable, annotations: Table, orders: Table
+        context: dg.AssetExecutionContext,
+        pool: StoredTable,
+        annotations: Table,
+        orders: Table,
+        held_out: StoredTable,
     ) -> dg.Output:
-        """All answers up to an order, but those bought to validate."""
+        """All answers up to an order, but those that trials are scored on."""
         from edsel_assets.stages.buying import bought_training_set
 
         texts = pool.read(["prompt_id", "prompt"])
-        table = bought_training_set(context.partition_key, texts, annotations, orders)
+        aside = held_out.read(["prompt_id"])
+        table = bought_training_set(context.partition_key, texts, annotations, orders, aside)
         if not table.num_rows:
             raise dg.Failure(
                 f"Nothing that was asked for up to {context.partition_key} is answered yet. Import answers "
@@ -141,6 +146,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     )
     def spend_curve(
         context: dg.AssetExecutionContext,
+        annotations: StoredTable,
         orders: Table,
         purchases: Table,
         base_scores: Any,
@@ -151,7 +157,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         from edsel_assets.stages.buying import advice, last_batch, spend_table
 
         by_order = {order: table_of(scores) for order, scores in purchased_scores.items()}
-        table = spend_table(orders, purchases, table_of(base_scores), by_order)
+        answered = annotations.read(["prompt_id", "order"])
+        table = spend_table(answered, orders, purchases, table_of(base_scores), by_order)
         curve = {"score_by_spend": plot(score_by_spend(table.to_pylist()))} if table.num_rows else {}
         shown = {
             "next_order": advice(table, last_batch(orders)),

@@ -25,7 +25,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             found = read_study_pool(study)
         report, table = found.report, found.selectable
         budget = study.selection.every_budget[-1]
-        if budget > table.num_rows:
+        if budget > table.num_rows and not study.selection.by_price:
             raise dg.Failure(
                 f"The largest budget, {budget}, exceeds the {table.num_rows} prompts of the pool. "
                 "Lower selection.budgets or give a larger pool.",

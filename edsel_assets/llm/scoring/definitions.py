@@ -30,8 +30,16 @@ def names_below(manager: Any, name: str) -> Iterator[str]:
         if kind == Kind.TAG:
             waiting += [other for other, found in index.items() if name in found.tags]
         elif kind == Kind.GROUP:
-            members = definition(manager, name).get("task") or []
-            waiting += [m if isinstance(m, str) else m.get("task", "") for m in members]
+            waiting += named_in(definition(manager, name).get("task"))
+
+
+def named_in(members: Any) -> list[str]:
+    """Names of the tasks and groups that a group lists; those of a group that is written inside it."""
+    if isinstance(members, str):
+        return [members]
+    if isinstance(members, dict):
+        return named_in(members.get("task"))
+    return [name for member in members or [] for name in named_in(member)]
 
 
 def definition(manager: Any, name: str) -> dict[str, Any]:

@@ -119,6 +119,8 @@ def exact_budget(selection: pa.Table, budget: int, *, exact: bool = True) -> Fin
             problems.append(f"replicate {replicate} has a gap in its ranks")
     if not replicates:
         problems.append("nothing was selected")
+    if problems and selection.num_rows < budget * max(1, len(replicates)):
+        problems.append("if all others are asked for already, lower selection.budgets or add prompts")
     figures: dict[str, int | float | str] = {"budget": budget, "replicates": len(replicates)}
     return Finding(f"Not {budget} prompts: {'; '.join(problems)}." if problems else "", figures)
 
