@@ -366,3 +366,11 @@ def test_the_six_prompts_go_from_selection_to_the_next_batch(tmp_path: Path) -> 
     more = [json.loads(line) for line in (tmp_path / "next.jsonl").read_text("utf-8").splitlines()]
     assert len(more) == 3
     assert not {row["prompt_id"] for row in rows} & {row["prompt_id"] for row in more}
+
+
+def test_a_budget_of_money_may_exceed_the_number_of_prompts(tmp_path: Path) -> None:
+    own_pool_files(tmp_path)
+    page = text_of("docs/own-pool.md")
+    study = next(text for text in blocks(page[page.index("## Budgets in money") :], "yaml"))
+    (tmp_path / "money.yaml").write_text(study, encoding="utf-8")
+    shell(tmp_path, ["run", "--study", "money.yaml", "--only", "pool"])

@@ -5,8 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import yaml
 
+from edsel_assets.next_steps import _expected
+from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import TINY
 
 SMALL = {
@@ -46,3 +49,32 @@ def test_the_end_of_a_run_says_what_to_do_next(tmp_path: Path) -> None:
     ordered = _run(commands["Order them"], folder)
     assert "Ordered 4 prompts, expected to cost 2:" in ordered
     assert ordered.splitlines()[-1] == "order-0001"
+
+
+def test_a_run_beside_an_open_order_says_how_to_enter_its_answers(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(SMALL), encoding="utf-8")
+    edsel, study = [sys.executable, "-m", "edsel_assets.cli"], ["--study", "mine.yaml", "--home", "home"]
+    _run([*edsel, "order", *study, "--strategy", "k_center", "--budget", "4"], tmp_path)
+    said = _run([*edsel, "run", *study, "--only", "purchased_adapter"], tmp_path)
+    assert "cells wait for answers: purchased_training_set[order-0001] lacks 4." in said
+    (export,) = [
+        line.partition(": ")[2] for line in said.splitlines() if line.startswith("Hand order-0001 out: ")
+    ]
+    words = shlex.split(export.replace("FILE", "order.csv"))
+    _run(words, tmp_path)
+    filled = (tmp_path / "order.csv").read_text(encoding="utf-8")
+    again = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    assert again.returncode == 1
+    assert "order.csv is there already, and may hold answers." in again.stderr
+    assert (tmp_path / "order.csv").read_text(encoding="utf-8") == filled
+    assert any(line.startswith("Enter its answers: ") for line in said.splitlines())
+
+
+def test_prices_that_are_not_known_do_not_end_the_run(tmp_path: Path) -> None:
+    unpriced = {**SMALL, "annotation": {"price_by": "column"}}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(unpriced), encoding="utf-8")
+    study = Study.load(tmp_path / "mine.yaml")
+    table = pa.table(
+        {"prompt_id": ["a"], "prompt": ["x"], "response": [None], "price": pa.nulls(1, pa.float64())}
+    )
+    assert "of unknown cost (" in _expected(study, table.to_pylist(), table)

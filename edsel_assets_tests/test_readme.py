@@ -23,9 +23,24 @@ def test_the_python_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert "of the best possible 500 prompts" in capsys.readouterr().out
 
 
-def test_the_study_loads() -> None:
-    (text,) = blocks("yaml")
-    assert Study.model_validate(yaml.safe_load(text)).name == "mine"
+def files_of(text: str) -> dict[str, str]:
+    """Content of each file that a page's shell blocks write, by name."""
+    return dict(re.findall(r"cat > (\S+) <<'END'\n(.*?)END\n", text, flags=re.DOTALL))
+
+
+def test_the_six_prompts_take_the_steps_of_the_page_that_test_docs_runs() -> None:
+    page = (ROOT / "docs" / "own-pool.md").read_text(encoding="utf-8")
+    files, study = files_of(README), page[page.index("```yaml\n") + 8 :].partition("```")[0]
+    assert Study.model_validate(yaml.safe_load(files["mine.yaml"])).name == "mine"
+    assert yaml.safe_load(files.pop("mine.yaml")) == yaml.safe_load(study)
+    assert files == files_of(page)
+    path = README[README.index("## Your own prompts") : README.index("### A real pool")]
+    commands = [
+        line for line in re.findall(r"^\.venv/bin/(edsel .*)", path, flags=re.MULTILINE) if " ui " not in line
+    ]
+    theirs = re.findall(r"^edsel .*", page, flags=re.MULTILINE)
+    assert len(commands) == 6
+    assert commands == [line for line in theirs if line in commands]
 
 
 def test_every_make_target_exists() -> None:

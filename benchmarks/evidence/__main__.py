@@ -7,6 +7,7 @@ Killed, it goes on where it was. Writes beside this file ``results.md``, ``resul
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import time
@@ -19,7 +20,7 @@ import pyarrow as pa
 from edsel_assets.cli.making import make
 from edsel_assets.keys import parse_budget_trial
 from edsel_assets.planning.cells import Cell, Scope, cell_path, with_suffix
-from edsel_assets.planning.ledger import items_file, read_ledger
+from edsel_assets.planning.ledger import items_file
 from edsel_assets.stages.evaluation.items import NLL, TOKENS, item_values
 from edsel_assets.stages.held_out import TASK
 from edsel_assets.stages.summary import Scores, summarise
@@ -61,7 +62,7 @@ def main() -> None:
     head = (
         f"# Evidence: `{study.name}`\n\n"
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} processors, {options.workers} "
-        f"workers. {_cost(study, store, took)}\n\n"
+        f"workers. {_cost(study, store, options.workers)}\n\n"
     )
     text = {suffix: (store / f"label_efficiency.{suffix}").read_text("utf-8") for suffix in ("md", "csv")}
     (options.out / "results.md").write_text(head + text["md"], encoding="utf-8")
@@ -81,19 +82,17 @@ def _made(store: Path, asset: str) -> list[Cell]:
     return [Cell(asset, f"{file.parent.name}|{file.stem}") for file in files]
 
 
-def _cost(study: Study, store: Path, took: float) -> str:
-    every = [
-        read_ledger(store, cell)
-        for asset in ("lora_adapters", "benchmark_scores")
-        for cell in _made(store, asset)
-    ]
-    seconds = sum(ledger.seconds for ledger in every if ledger is not None)
+def _cost(study: Study, store: Path, workers: int) -> str:
+    """How much is there and what it took, by the ledgers: runs that were cut short count too."""
+    files = [json.loads(file.read_text("utf-8")) for file in store.rglob("*.json")]
+    minutes = sum(ledger["seconds"] for ledger in files if "asset" in ledger) / 60
+    made = len(_made(store, "benchmark_scores"))
     trials = sum(
         len(study.seeds(name)) * len(study.selection.budgets_for(name)) for name in study.selection.names
     )
     return (
-        f"The last run took {took:.1f} minutes. {len(every) // 2} of {trials} trials are there; training and "
-        f"scoring them took {seconds / 60:.0f} minutes of a process."
+        f"{made} of {trials} trials are there. All that the study is made of took {minutes:.0f} minutes of a "
+        f"process, so {minutes / workers:.0f} of {workers}."
     )
 
 

@@ -1,5 +1,6 @@
 """Certificates of cuts: never above the truth that brute force finds."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -34,3 +35,15 @@ def test_a_ranking_without_an_objective_has_no_guarantee() -> None:
     signals = Signals(prompt_ids=np.array([f"{i:032x}" for i in range(9)]))
     table = rank(STRATEGIES["random"], signals, [5], StrategyOptions())
     assert prefix_guarantee(table, 3) is None
+
+
+@pytest.mark.parametrize("name", ["random", "fl_rbf", "k_center"])
+def test_a_ranking_ends_where_nothing_is_left_that_was_not_selected(name) -> None:
+    ids = np.array([f"{i:032x}" for i in range(9)])
+    rows = np.random.default_rng(0).normal(size=(9, 3)).astype(np.float32)
+    signals = Signals(prompt_ids=ids, embeddings=rows, selected=tuple(range(6)))
+    table = rank(STRATEGIES[name], signals, [2, 5], StrategyOptions())
+    assert sorted(cut(table, 5)["prompt_id"].to_pylist()) == sorted(ids[6:])
+    assert cut(table, 2).num_rows == 2
+    with pytest.raises(ValueError, match=r"All 9 prompts .* Add prompts to the pool\.$"):
+        rank(STRATEGIES[name], replace(signals, selected=tuple(range(9))), [2], StrategyOptions())

@@ -29,7 +29,17 @@ def test_every_name_of_lm_eval_is_found_in_its_folder(whole) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["mmlu", "mmlu_stem", "bbh_cot_fewshot", "gsm8k", "leaderboard", "openllm", "mgsm_direct"]
+    "name",
+    [
+        "mmlu",
+        "mmlu_stem",
+        "bbh_cot_fewshot",
+        "gsm8k",
+        "leaderboard",
+        "openllm",
+        "mgsm_direct",
+        "mmlu_generative",
+    ],
 )
 def test_what_is_below_a_name_is_the_same(name, whole) -> None:
     narrow = task_index([name])
