@@ -158,7 +158,7 @@ def _move(path: Path, folder: Path) -> Path:
             if not target.samefile(path):  # else a process was killed between the link and the next line
                 number += 1
                 continue
-        except OSError:
+        except OSError:  # no links here; what stands in the way of any move is raised by the other one
             if not _take_name(target):
                 number += 1
                 continue

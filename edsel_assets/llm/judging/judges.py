@@ -339,8 +339,9 @@ class EndpointJudge:
         later = [each.failure for each in outcomes if each.may_pass]
         if later:  # a value without them would stand for good, whatever is raised or mended later
             raise JudgeError(
-                f"{len(later)} of {len(outcomes)} requests have no reply yet; of the first: {later[0]} All "
-                "replies that came are kept. Raise max_cost, or wait until the server is well, and run again."
+                f"{len(later)} of {len(outcomes)} requests have no reply yet; of the first: "
+                f"{later[0].rstrip('.')}. All replies that came are kept. Raise max_cost, or wait until the "
+                "server is well, and run again."
             )
         self._asked_for += outcomes
         return outcomes

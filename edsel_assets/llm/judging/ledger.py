@@ -145,7 +145,7 @@ class Ledger:
         path = self._asking(self._asked.get(key, ""))
         if key not in self._asked or not path.exists():
             return False
-        with path.open("rb") as held:
+        with path.open("r+b") as held:  # some network file systems lock only what may be written
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
