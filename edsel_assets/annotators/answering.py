@@ -11,11 +11,13 @@ from edsel_assets.annotation import (
     AnnotationError,
     AnswerRow,
     CheckedAnswers,
+    Event,
     Ledger,
     enter_answers,
     order_table,
     read_order,
 )
+from edsel_assets.annotation.answers import Keep
 from edsel_assets.annotation.locks import locked
 from edsel_assets.annotators.protocol import Annotator, Asked
 
@@ -54,8 +56,13 @@ def answer(annotator: Annotator, store: Path, order: str | None = None) -> Answe
         raise AnnotationError(" ".join(problems))
     counts: Counter[str] = Counter()
 
-    def enter(rows: Sequence[AnswerRow], prices: Mapping[str, float] | None = None) -> CheckedAnswers:
-        checked = enter_answers(store, rows, prices=prices)
+    def enter(
+        rows: Sequence[AnswerRow],
+        prices: Mapping[str, float] | None = None,
+        keep: Keep | None = None,
+    ) -> CheckedAnswers:
+        checked = enter_answers(store, rows, prices=prices, keep=keep)
+        _pay_beside(store, rows, prices or {})
         for kind in ("answered", "rejected", "late"):
             counts[kind] += len(getattr(checked, kind))
         return checked
@@ -82,6 +89,19 @@ def open_prompts(store: Path, order: str | None = None) -> list[Asked]:
             )
         found.append(Asked(key, bought.order, texts[bought.order][key]))
     return found
+
+
+def _pay_beside(store: Path, rows: Sequence[AnswerRow], prices: Mapping[str, float]) -> None:
+    """Pay what was spent on prompts that others answered meanwhile, where nobody was paid for them yet."""
+    ledger = Ledger(store)
+    state = ledger.state()
+    ledger.append(
+        Event("paid", state[row.prompt_id].order, row.prompt_id, who=row.who, price=prices[row.prompt_id])
+        for row in rows
+        if row.prompt_id in prices
+        and state[row.prompt_id].status == "answered"
+        and state[row.prompt_id].paid is None
+    )
 
 
 def _paid(store: Path) -> float:

@@ -23,9 +23,10 @@ _BATCHES = 4  # requests of a batch, for each under way at a time
 class ChatAnnotator:
     """Asks each prompt as one conversation, and enters what came back batch by batch.
 
-    A reply that is empty, refused or cut off counts as a rejection, with its reason. A request that failed
-    leaves its prompt open, and so does the stop at ``max_cost``: what was paid is entered, and a later call
-    goes on.
+    A reply that is empty, refused or cut off counts as a rejection, with its reason, and so does a prompt
+    that the server refuses for its length or its content. Any other request that failed leaves its prompt
+    open, and so does the stop at ``max_cost``: what was paid is entered, and a later call goes on. What
+    people answer meanwhile stays, and is not asked for any more.
 
     Args:
         folder: of the kept replies and of the meter.
@@ -44,7 +45,11 @@ class ChatAnnotator:
         client = self._client()
         failures: list[str] = []
         before, warmth = client.spent, self._settings.temperature
-        for batch in self._batches(asked):
+        for planned in self._batches(asked):
+            wanted = set(enter(()).open)  # people may have answered some meanwhile
+            batch = [each for each in planned if each.prompt_id in wanted]
+            if not batch:
+                continue
             outcomes = client.ask(
                 [self._conversation(each.prompt) for each in batch],
                 _text,
@@ -59,7 +64,7 @@ class ChatAnnotator:
                 rows.append(self._row(each, outcome))
                 if self._metered:
                     prices[each.prompt_id] = outcome.cost
-            enter(rows, prices)
+            enter(rows, prices, keep="first")
         return self._remarks(client.spent - before, client.spent, failures)
 
     @property

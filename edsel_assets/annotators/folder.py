@@ -143,9 +143,10 @@ class _Entry:
 
 
 def _move(path: Path, folder: Path) -> Path:
-    """Move a file into ``folder`` under a name that is free there; on one file system it is one step.
+    """Move a file into ``folder`` under a name that is free there.
 
-    The name is taken first by a link, which fails where there is one, so that nothing is overwritten.
+    The name is taken first by a link, which fails where there is one, so that nothing is overwritten. Where
+    links are not allowed (FAT; a file of another owner), it is taken by an empty file.
     """
     folder.mkdir(exist_ok=True)
     number = 0
@@ -157,5 +158,28 @@ def _move(path: Path, folder: Path) -> Path:
             if not target.samefile(path):  # else a process was killed between the link and the next line
                 number += 1
                 continue
+        except OSError:  # no links here; what stands in the way of any move is raised by the other one
+            if not _take_name(target):
+                number += 1
+                continue
+            return _replace(path, target)
         path.unlink()
         return target
+
+
+def _replace(path: Path, target: Path) -> Path:
+    """Move a file over the empty one that holds its name; where that fails, the name is given back."""
+    try:
+        return path.replace(target)
+    except OSError:
+        target.unlink()
+        raise
+
+
+def _take_name(target: Path) -> bool:
+    """Whether the name was free; an empty file has it then."""
+    try:
+        target.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edsel_assets.annotation import AnswerRow, CheckedAnswers
+from edsel_assets.annotation.answers import Keep
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,16 @@ class Enter(Protocol):
     """Enters rows into the ledger of purchases, all or none, and pays them."""
 
     def __call__(
-        self, rows: Sequence[AnswerRow], prices: Mapping[str, float] | None = None
+        self,
+        rows: Sequence[AnswerRow],
+        prices: Mapping[str, float] | None = None,
+        keep: Keep | None = None,
     ) -> CheckedAnswers:
-        """What was new in ``rows``; ``prices`` are what they did cost, where that is known.
+        """What was new in ``rows``, and what is open after them.
+
+        Args:
+            prices: what they did cost, where that is known.
+            keep: ``first`` leaves a row out whose prompt has another answer by now.
 
         Raises:
             AnnotationError: a row is wrong, and nothing is entered.

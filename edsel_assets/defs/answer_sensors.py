@@ -1,5 +1,6 @@
 """A trigger, off until switched on in the UI: takes in files of answers that are dropped into the folder."""
 
+import time
 from pathlib import Path
 
 import dagster as dg
@@ -20,7 +21,10 @@ def build(graph: Graph, answer: dg.JobDefinition) -> list[dg.SensorDefinition]:
         description="Takes in files of answers that lie in annotation.annotator.folder.",
     )
     def dropped_answers(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        """A file that was taken in, or set aside, lies there no more; so what lies there is new."""
+        """A file that was taken in, or set aside, lies there no more; so what lies there is new.
+
+        Moving a file back changes the time of its entry (ctime), so it is new again.
+        """
         from edsel_assets.annotators import FolderAnnotator, annotator_of
         from edsel_assets.store import fingerprint
 
@@ -33,11 +37,14 @@ def build(graph: Graph, answer: dg.JobDefinition) -> list[dg.SensorDefinition]:
             return dg.SkipReason(" ".join(problems))
         waiting = {path.name: path.stat() for path in annotator.waiting()}
         if not waiting:
-            return dg.SkipReason("No file of answers waits.")
-        seen = fingerprint(files=sorted((name, s.st_size, s.st_mtime_ns) for name, s in waiting.items()))
+            return dg.SensorResult(skip_reason="No file of answers waits.", cursor="none")
+        seen = fingerprint(
+            files=sorted((name, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in waiting.items())
+        )
         if seen == context.cursor:
             return dg.SkipReason("A run for these files was asked for already.")
         tags = {"edsel/reason": f"dropped: {', '.join(sorted(waiting))}"[:250]}
-        return dg.SensorResult(run_requests=[dg.RunRequest(run_key=seen, tags=tags)], cursor=seen)
+        request = dg.RunRequest(run_key=f"{seen}.{time.time_ns()}", tags=tags)  # a key serves once for ever
+        return dg.SensorResult(run_requests=[request], cursor=seen)
 
     return [dropped_answers]

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .judging.client import ChatClient
-    from .judging.connection import JudgeError
     from .judging.deita import deita_complexity, deita_quality
     from .judging.judges import (
         EndpointJudge,
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     )
     from .judging.ledger import CostStop, Prices
     from .judging.local import LocalJudge
+    from .judging.refusals import JudgeError
     from .judging.reward import load_reward_model, reward_scores
     from .models.adapter_sums import sum_adapters
     from .models.adapters import adapted
@@ -49,7 +49,7 @@ _MODULES = {
     "EndpointJudge": "judging.judges",
     "Example": "training.settings",
     "FinetuneSettings": "training.settings",
-    "JudgeError": "judging.connection",
+    "JudgeError": "judging.refusals",
     "LocalJudge": "judging.local",
     "LogLikelihoods": "reading.likelihood",
     "ModelError": "models.loading",

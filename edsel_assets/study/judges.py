@@ -18,8 +18,8 @@ class AnyJudge(Settings):
     reply_tokens: Positive = Field(1024, description="Longest reply.")
     on_error: Literal["stop", "leave_out"] = Field(
         "stop",
-        description="A request that is refused, times out for good or is over max_cost: end the run, or go "
-        "on without the reply.",
+        description="A request that is refused: end the run, or go on without the reply. One that fails for "
+        "good or is over max_cost: end the run at once, or once all others were asked.",
     )
     on_invalid: Literal["stop", "leave_out"] = Field(
         "leave_out", description="A reply of the wrong form: end the run, or go on without it."

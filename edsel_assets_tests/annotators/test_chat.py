@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +13,18 @@ from typing import Any
 
 import pytest
 
-from edsel_assets.annotation import AnnotationError, Ledger
+from edsel_assets.annotation import (
+    AnnotationError,
+    AnswerRow,
+    Ledger,
+    enter_answers,
+    order_table,
+    place_order,
+)
 from edsel_assets.annotators import ChatAnnotator, answer
+from edsel_assets.llm import JudgeError
 from edsel_assets.study.annotators import AnnotatorSettings
-from edsel_assets_tests.annotation.conftest import placed
+from edsel_assets_tests.annotation.conftest import picks, placed
 from edsel_assets_tests.annotators.conftest import events, states
 from edsel_assets_tests.llm.judging.server import ChatServer, completion, serving
 
@@ -118,6 +127,68 @@ def test_a_server_that_fails_for_good_leaves_its_prompt_open(server, store, orde
     assert (found.answered, found.open) == (9, 1)
     assert any("1 prompts stay open" in remark and "503" in remark for remark in found.remarks)
     assert answer(asking(server, store, attempts=2), store).open == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(200, "<html>a proxy speaks</html>"), (200, '{"error": "no"}'), (529, "busy"), (400, "no")],
+)
+def test_a_server_in_trouble_rejects_nothing(server, store, order, status, body) -> None:
+    server.script = [(status, {"retry-after": "0"}, body)] * 10
+    found = answer(asking(server, store, attempts=1), store)
+    assert (found.answered, found.rejected, found.open) == (0, 0, 10)
+    assert answer(asking(server, store), store).answered == 10
+
+
+@pytest.mark.parametrize(("status", "body"), [(402, "no credit"), (400, "unsupported parameter: max_tokens")])
+def test_wrong_settings_end_the_command_and_reject_nothing(server, store, order, status, body) -> None:
+    server.script = [(status, {}, body)] * 10
+    with pytest.raises(JudgeError, match=f"answers {status}"):
+        answer(asking(server, store, concurrency=1), store)
+    assert states(store) == ["asked"] * 10
+    assert len(server.asked) <= 2
+
+
+def test_what_people_answer_meanwhile_is_not_bought_and_stays(store) -> None:
+    (_, ids) = placed(store, 10)
+    by_people = [AnswerRow(f"row {i}", ids[i], f"by hand {i}", who="ann") for i in (1, 5, 6, 7, 8, 9)]
+    given = threading.Lock()
+
+    def answers(body: dict[str, Any]) -> str:
+        with given:  # while the first batch of four is under way
+            if by_people:
+                enter_answers(store, by_people)
+                by_people.clear()
+        return completion(f"Answer to {number(body)}")
+
+    with serving(answers) as server:
+        found = answer(asking(server, store, concurrency=1, **PRICES), store)
+        assert len(server.asked) == 5, "the batch of the first four, and the fifth prompt"
+    assert (found.answered, found.rejected, found.open) == (4, 0, 0)
+    state = Ledger(store).state()
+    assert [state[key].response for key in ids] == [
+        f"{'by hand' if i in (1, 5, 6, 7, 8, 9) else 'Answer to Prompt'} {i}" for i in range(10)
+    ]
+    assert [state[key].paid for key in ids] == pytest.approx(
+        [0.5 if i in (1, 5, 6, 7, 8, 9) else COST for i in range(10)]
+    )
+
+
+def test_what_was_spent_beside_an_answer_without_a_price_is_recorded(store) -> None:
+    unpriced = picks(2).drop_columns("price")
+    table = order_table(store, place_order(store, unpriced, study="s", strategy="kmq", budget=2).name)
+    Ledger(store).ask(table)
+    ids = table["prompt_id"].to_pylist()
+
+    def answers(body: dict[str, Any]) -> str:
+        enter_answers(store, [AnswerRow("row", ids[0], "by hand", who="ann")])
+        return completion(f"Answer to {number(body)}")
+
+    with serving(answers) as server:
+        answer(asking(server, store, concurrency=1, **PRICES), store)
+    state = Ledger(store).state()
+    assert [state[key].response for key in ids] == ["by hand", "Answer to Prompt 1"]
+    assert [state[key].paid for key in ids] == pytest.approx([COST, COST])
 
 
 def test_a_missing_key_is_named_before_anything_is_sent(server, store, order, monkeypatch) -> None:

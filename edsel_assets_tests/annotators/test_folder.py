@@ -1,5 +1,6 @@
 """Files that are dropped in are taken in once, by content; bad ones are set aside; nothing is lost."""
 
+import errno
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 
 from edsel_assets.annotation import AnnotationError, Ledger, export_order, order_table
 from edsel_assets.annotators import FolderAnnotator, answer
+from edsel_assets.annotators.folder import _move
 from edsel_assets_tests.annotators.conftest import events, states
 
 
@@ -78,11 +80,29 @@ def test_the_same_content_under_another_name_is_not_taken_in_again(folder, store
     assert names(folder) == {"imported/a.jsonl", "imported/b.jsonl"}
 
 
-def test_another_file_of_the_same_name_overwrites_nothing(folder, store, order) -> None:
+def _no_links(*_: object) -> None:
+    raise PermissionError(errno.EPERM, "Operation not permitted")  # FAT, or a file of another owner
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_another_file_of_the_same_name_overwrites_nothing(folder, store, order, monkeypatch, links) -> None:
+    if not links:
+        monkeypatch.setattr(os, "link", _no_links)
     for key in order[1][:3]:
         drop(folder, "a.jsonl", {key: f"to {key}"})
         assert answer(taking(folder, store), store).answered == 1
     assert names(folder) == {"imported/a.jsonl", "imported/a-1.jsonl", "imported/a-2.jsonl"}
+    taken = [(folder / "imported" / f"a{end}.jsonl").read_text() for end in ("", "-1", "-2")]
+    assert [json.loads(text)["prompt_id"] for text in taken] == order[1][:3]
+
+
+def test_a_move_that_fails_leaves_the_file_and_no_empty_one(folder, order, monkeypatch) -> None:
+    path = drop(folder, "a.jsonl", {order[1][0]: "one"})
+    monkeypatch.setattr(os, "link", _no_links)
+    monkeypatch.setattr(Path, "replace", _no_links)
+    with pytest.raises(PermissionError):
+        _move(path, folder / "imported")
+    assert names(folder) == {"a.jsonl"}
 
 
 @pytest.mark.parametrize(

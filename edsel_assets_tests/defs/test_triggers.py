@@ -163,7 +163,12 @@ def test_the_sensor_of_dropped_answers_starts_a_run_for_new_files_alone(tmp_path
     result = definitions.get_job_def("answer_order").execute_in_process(instance=instance)
     assert result.success
     assert Ledger(store).state()[ids[0]].response == "yes"
-    assert not tick(found.cursor).run_requests, "nothing waits any more"
+    emptied = tick(found.cursor)
+    assert not emptied.run_requests, "nothing waits any more"
+    # Moved back as it was, before or after a look at the empty folder: asked for again, under a new key.
+    (folder / "imported" / "a.jsonl").rename(folder / "a.jsonl")
+    back = [*tick(found.cursor).run_requests, *tick(emptied.cursor).run_requests]
+    assert len({request.run_key for request in [*found.run_requests, *back]}) == 3
 
 
 def test_the_answer_job_takes_an_order_and_names_what_is_missing(tmp_path, instance) -> None:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
 from ..reading.endpoints import PassingFailure
-from .connection import Connection, JudgeError, Refused, Sent, Turns
+from .connection import Connection, Sent, Turns
 from .ledger import CostStop, Ledger, Prices, content_key
+from .refusals import JudgeError, Refused, written
 from .replies import Reply, billed_tokens, read_reply
 
 Value = TypeVar("Value")
@@ -28,14 +29,16 @@ class Outcome(Generic[Value]):
     """What the parser made of a reply, or None and in one line why there is nothing.
 
     ``invalid``: there was a reply, but of the wrong form; else the request failed. ``refused``: the server
-    will not answer this one request, now or later. ``cost``: of the replies that it rests on, whenever they
-    were bought; 0 in every outcome but the first of equal conversations.
+    will not answer this one for its text (too long, a filter), now or later. ``may_pass``: it was given up
+    after its tries, or not sent because of the stop. ``cost``: of the replies that it rests on, whenever
+    they were bought; 0 in every outcome but the first of equal conversations.
     """
 
     value: Value | None
     failure: str = ""
     invalid: bool = False
     refused: bool = False
+    may_pass: bool = False
     cost: float = field(default=0.0, compare=False)
 
 
@@ -134,7 +137,8 @@ class ChatClient:
             progress: called with (done, different conversations).
 
         Raises:
-            JudgeError: as ``on_failure`` and ``on_invalid`` say, and for a wrong key, model or address.
+            JudgeError: as ``on_failure`` and ``on_invalid`` say, and for settings that no request can pass
+                with: key, model, address, a parameter, no credit.
             CostStop: before the first request that could cost more than is left, if ``on_failure`` is
                 ``raise``.
             Requests under way are waited for, and their replies are kept.
@@ -204,7 +208,9 @@ class ChatClient:
         if self._on_failure == "skip":
             if isinstance(error, CostStop):
                 stop.at(error)
-            return Outcome(None, str(error), refused=isinstance(error, Refused))
+            if isinstance(error, Refused):
+                return Outcome(None, str(error), refused=error.for_its_text)
+            return Outcome(None, str(error), may_pass=True)
         if isinstance(error, CostStop):
             raise error
         raise JudgeError(f"{error}. What was paid for is kept.") from None
@@ -262,9 +268,7 @@ class ChatClient:
 
     def _bound(self, request: dict[str, Any]) -> float:
         """The most that a request can cost: no token is shorter than a byte."""
-        texts = [text for message in request["messages"] for text in message.values()]
-        written = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
-        prompt = written + FORMAT_TOKENS * (len(request["messages"]) + 1)
+        prompt = written(request["messages"]) + FORMAT_TOKENS * (len(request["messages"]) + 1)
         return self._prices.of(prompt, request["parameters"][self._tokens_parameter])
 
 

@@ -8,21 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from ..reading.endpoints import PROVIDERS, RETRIED, PassingFailure
-
-WRONG_SETTINGS = frozenset({401, 403, 404})
-"""Statuses that every further request would get too."""
+from ..reading.endpoints import PROVIDERS, PassingFailure
+from .refusals import JudgeError, failure_of
+from .replies import is_completion, is_error
 
 NEVER_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 """Failures of a connection after which the server has seen nothing of the request."""
-
-
-class JudgeError(RuntimeError):
-    """The endpoint cannot be asked, or the run was to end at a failure; one line, never with a key."""
-
-
-class Refused(Exception):
-    """The server will not answer this one request."""
 
 
 class Sent(NamedTuple):
@@ -65,19 +56,19 @@ class Connection:
                 extra_body=request["parameters"],
             )
         except openai.APIConnectionError as error:  # a time-out is one
-            failure = PassingFailure(f"{self.url} gives no answer ({type(error).__name__})")
+            failure: Exception = PassingFailure(f"{self.url} gives no answer ({type(error).__name__})")
             return Sent(None, failure, type(error.__cause__).__name__ not in NEVER_SENT)
         except openai.APIStatusError as error:
-            return Sent(None, self._status(error.status_code, error.response), False)
-        return Sent(self.hide(answer.http_response.text), None, True)
-
-    def _status(self, status: int, response: Any) -> Exception:
-        reason = self.hide(" ".join(response.text.split()))[:300]
-        if status in RETRIED:
-            return PassingFailure(f"{self.url} answers {status}", _retry_after(response.headers))
-        if status in WRONG_SETTINGS:
-            return JudgeError(f"{self.url} answers {status}: {reason}. Mend key, model or address.")
-        return Refused(f"{self.url} answers {status}: {reason}")
+            reason = self.hide(" ".join(error.response.text.split()))
+            failure = failure_of(self.url, error.status_code, error.response.headers, reason, request)
+            return Sent(None, failure, False)
+        body = self.hide(answer.http_response.text)
+        if is_completion(body):
+            return Sent(body, None, True)
+        failure = PassingFailure(
+            f"{self.url} answers no chat completion but {' '.join(body.split())[:200]!r}"
+        )
+        return Sent(None, failure, not is_error(body))
 
     def _connected(self) -> Any:
         import openai
@@ -135,10 +126,3 @@ def _key(variable: str | None, own_server: bool) -> str | None:
     if not key and (variable is not None or not own_server):
         raise JudgeError(f"the key of the chat endpoint is missing: set {name} in the environment.")
     return key
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    try:
-        return max(0.0, float(headers["retry-after"]))
-    except (KeyError, ValueError):  # absent, or a date, which the growing pauses stand in for
-        return None

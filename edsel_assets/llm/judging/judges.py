@@ -25,6 +25,7 @@ from .prompts import (
     check_judge_template,
     fill,
 )
+from .refusals import JudgeError
 from .replies import Reply
 
 Progress = Callable[[int, int], None]
@@ -41,7 +42,7 @@ class Tally:
 
     Attributes:
         invalid: replies of the wrong form.
-        failed: requests without a reply.
+        failed: requests that the server refused.
         cost: of the kept replies that were used, whenever they were bought.
         spent: of all requests that the folder of replies ever saw.
         why: of the first that gave no value; empty where all did.
@@ -253,6 +254,9 @@ def label_probability(likeliest: Mapping[str, float], labels: Labels) -> float:
 class EndpointJudge:
     """A judge over an OpenAI-compatible endpoint.
 
+    With a client that skips failures, requests that the server refuses have no value. Those that were given
+    up, or not sent because of the stop, end with ``JudgeError`` after all others were asked.
+
     Args:
         client: of the judge's model.
         logprobs: whether the endpoint gives log-probabilities; without them a preference is 0 or 1, by the
@@ -332,6 +336,13 @@ class EndpointJudge:
             parameters={**parameters, **self._parameters},
             progress=progress,
         )
+        later = [each.failure for each in outcomes if each.may_pass]
+        if later:  # a value without them would stand for good, whatever is raised or mended later
+            raise JudgeError(
+                f"{len(later)} of {len(outcomes)} requests have no reply yet; of the first: "
+                f"{later[0].rstrip('.')}. All replies that came are kept. Raise max_cost, or wait until the "
+                "server is well, and run again."
+            )
         self._asked_for += outcomes
         return outcomes
 

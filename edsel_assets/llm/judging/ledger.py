@@ -3,7 +3,9 @@
 ``replies.jsonl`` holds two kinds of lines. ``asked`` is written before a request is sent, with the most that
 it can cost; ``settled`` after it, with what it cost and the reply, if there was one. A request that was never
 settled, since its process was killed, counts at its most: it may have been billed. The file is locked while
-it is read and appended to, so that the stop holds for all processes together. A last line that is not whole
+it is read and appended to, so that the stop holds for all processes together. While a request is under way
+its process holds the lock of a file in ``asking/``, and another that wants the same reply waits for it; the
+lock goes with its process, so that what a killed one asked is asked again. A last line that is not whole
 is what a killed process left, and is cut off by the next; any other damage is refused, as it was paid for.
 """
 
@@ -25,6 +27,8 @@ from typing import Any, BinaryIO
 from edsel_assets.store import StoreError, check_lines, known_lines, note_lines
 
 FILE = "replies.jsonl"
+_ASKING = "asking"
+_LOOK_AGAIN = 0.25  # seconds
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,8 @@ class Ledger:
         self._replies: dict[str, str] = {}
         self._costs: dict[str, float] = {}  # of kept replies
         self._open: dict[str, float] = {}  # what requests under way may cost, those of other processes too
-        self._own: set[str] = set()  # requests of this process that are under way
+        self._asked: dict[str, str] = {}  # key to the last of its requests that is not settled
+        self._own: dict[str, BinaryIO] = {}  # requests of this process that are under way, and their locks
         self._settled = 0.0
         with self._changed, self._locked():
             pass
@@ -99,32 +104,57 @@ class Ledger:
     def reserve(self, key: str, bound: float) -> str | None:
         """A ticket for one request that costs ``bound`` at most; None if its reply is kept by now.
 
-        Where that would exceed the stop, it waits for requests under way in this process, which mostly cost
-        less than their bounds; when there is none, it raises ``CostStop``.
+        It waits while another, here or in a living process, has asked for the same reply. Where the request
+        would exceed the stop, it waits for requests under way in this process, which mostly cost less than
+        their bounds; when there is none, it raises ``CostStop``.
         """
         with self._changed:
             while True:
                 with self._locked() as file:
                     if key in self._replies:
                         return None
-                    if self._max_cost is None or self._committed() + bound <= self._max_cost:
-                        ticket = uuid.uuid4().hex
-                        self._append(file, {"asked": ticket, "key": key, "bound": bound})
-                        self._own.add(ticket)
-                        return ticket
-                    if not self._own:
-                        raise CostStop(
-                            f"the next request may cost {bound:.6g}, {self._committed():.6g} is spent, and "
-                            f"the stop is {self._max_cost:.6g}. Raise the stop; what was paid for is kept."
-                        )
-                self._changed.wait(1.0)
+                    if not self._under_way(key):
+                        if self._max_cost is None or self._committed() + bound <= self._max_cost:
+                            return self._ticket(file, key, bound)
+                        if not self._own:
+                            raise CostStop(
+                                f"the next request may cost {bound:.6g}, {self._committed():.6g} is spent, "
+                                f"and the stop is {self._max_cost:.6g}. Raise the stop; what was paid for is "
+                                "kept."
+                            )
+                self._changed.wait(_LOOK_AGAIN)
 
     def settle(self, ticket: str, key: str, cost: float, **said: Any) -> None:
         """Close a ticket. ``said`` is written too; its ``reply``, a string, is kept under ``key``."""
         with self._changed, self._locked() as file:
-            self._own.discard(ticket)
+            self._asking(ticket).unlink(missing_ok=True)
+            self._own.pop(ticket).close()
             self._append(file, {"settled": ticket, "key": key, "cost": cost, **said})
             self._changed.notify_all()
+
+    def _ticket(self, file: BinaryIO, key: str, bound: float) -> str:
+        ticket = uuid.uuid4().hex
+        self._append(file, {"asked": ticket, "key": key, "bound": bound})
+        self._asking(ticket).parent.mkdir(exist_ok=True)
+        self._own[ticket] = held = self._asking(ticket).open("wb")
+        fcntl.flock(held, fcntl.LOCK_EX)  # until it is settled
+        return ticket
+
+    def _under_way(self, key: str) -> bool:
+        """Whether a living process has asked for the reply under ``key``; called with the file locked."""
+        path = self._asking(self._asked.get(key, ""))
+        if key not in self._asked or not path.exists():
+            return False
+        with path.open("r+b") as held:  # some network file systems lock only what may be written
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        path.unlink()  # its process was killed
+        return False
+
+    def _asking(self, ticket: str) -> Path:
+        return self._path.parent / _ASKING / ticket
 
     def _committed(self) -> float:
         return self._settled + sum(self._open.values())
@@ -166,7 +196,10 @@ class Ledger:
     def _note(self, entry: dict[str, Any]) -> None:
         if "asked" in entry:
             self._open[entry["asked"]] = entry["bound"]
+            self._asked[entry["key"]] = entry["asked"]
             return
+        if self._asked.get(entry["key"]) == entry["settled"]:
+            del self._asked[entry["key"]]
         self._open.pop(entry["settled"], None)
         self._settled += entry["cost"]
         if entry.get("reply") is not None:

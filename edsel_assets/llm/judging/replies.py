@@ -42,6 +42,22 @@ def read_reply(body: str) -> Reply:
     return Reply(text, str(choice.get("finish_reason")), logprobs, prompt, completion)
 
 
+def is_completion(body: str) -> bool:
+    """Whether ``body`` is a chat completion, with or without a text in it."""
+    try:
+        return isinstance(json.loads(body)["choices"][0]["message"], dict)
+    except (IndexError, KeyError, TypeError, ValueError):  # another form, or no JSON
+        return False
+
+
+def is_error(body: str) -> bool:
+    """Whether ``body`` is an error in OpenAI's form, which some servers send with status 200."""
+    try:
+        return bool(json.loads(body)["error"])
+    except (KeyError, TypeError, ValueError):  # another form, or no JSON
+        return False
+
+
 def billed_tokens(body: str) -> tuple[int | None, int | None]:
     """(prompt, completion) tokens of the answer's ``usage``; None for each that it does not state."""
     try:

@@ -6,16 +6,19 @@ import json
 import logging
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edsel_assets.llm.judging.client import ChatClient
-from edsel_assets.llm.judging.connection import JudgeError
 from edsel_assets.llm.judging.ledger import FILE, CostStop, Ledger, Prices
+from edsel_assets.llm.judging.refusals import JudgeError
 from edsel_assets.llm.judging.replies import Reply
 from edsel_assets.store import StoreError
 from edsel_assets_tests.llm.judging.server import ChatServer, completion, serving
@@ -77,16 +80,42 @@ def test_nothing_is_paid_twice_and_another_request_is_another(server: ChatServer
 
 
 def test_rubbish_is_paid_for_kept_counted_and_not_asked_again(server: ChatServer, tmp_path: Path) -> None:
-    rubbish = ["<html>busy</html>", "", completion("rubbish"), json.dumps({"choices": []})]
+    wordless = json.loads(completion(""))
+    wordless["choices"][0]["message"]["content"] = None
+    rubbish = [completion("rubbish"), json.dumps(wordless)]
     server.script = [(200, {}, body) for body in rubbish]
     for _ in range(2):
-        found = client(server, tmp_path, concurrency=1).ask(asking(5), text, max_tokens=7)
-        assert [each.invalid for each in found] == [True] * 4 + [False]
-        assert found[4].value == "re: question 4"
-        assert "no chat completion" in found[0].failure
-        assert found[2].failure == "the reply is rubbish"
-    assert len(server.asked) == 5
-    assert [line["reply"] for line in lines(tmp_path) if "reply" in line][:4] == rubbish
+        found = client(server, tmp_path, concurrency=1).ask(asking(3), text, max_tokens=7)
+        assert [each.invalid for each in found] == [True] * 2 + [False]
+        assert found[2].value == "re: question 2"
+        assert found[0].failure == "the reply is rubbish"
+    assert len(server.asked) == 3
+    assert [line["reply"] for line in lines(tmp_path) if "reply" in line][:2] == rubbish
+
+
+@pytest.mark.parametrize(
+    ("body", "tokens"),
+    [("<html>busy</html>", 146), ("", 146), ('{"choices": []}', 146), ('{"error": {"code": 502}}', 0)],
+)
+def test_what_is_no_chat_completion_is_a_failed_request_and_is_not_kept(
+    server: ChatServer, tmp_path: Path, body: str, tokens: int
+) -> None:
+    server.script = [(200, {}, body)] * 2
+    made = client(server, tmp_path, attempts=2, prices=Prices(1.0, 1.0), on_failure="skip")
+    (found,) = made.ask(asking(1), text, max_tokens=100)
+    assert (found.value, found.invalid, found.refused, found.may_pass) == (None, False, False, True)
+    assert "answers no chat completion but" in found.failure
+    assert "given up after 2 tries" in found.failure
+    assert not any("reply" in line for line in lines(tmp_path))
+    assert made.spent == pytest.approx(2 * tokens / 1000)  # at its most, unless the server says it failed
+    assert made.ask(asking(1), text, max_tokens=100)[0].value == "re: question 0"
+
+
+@pytest.mark.parametrize("status", [501, 520, 522, 524, 529, 599])
+def test_every_fault_of_the_server_is_tried_again(server: ChatServer, tmp_path: Path, status: int) -> None:
+    server.script = [(status, {}, "busy")]
+    assert client(server, tmp_path).ask(asking(1), text, max_tokens=7)[0].value == "re: question 0"
+    assert len(server.asked) == 2
 
 
 def test_rubbish_ends_the_run_if_asked_to(server: ChatServer, tmp_path: Path) -> None:
@@ -153,6 +182,66 @@ def test_a_refused_request_ends_the_run_or_is_left_out(server: ChatServer, tmp_p
     assert kept == 5
     assert len(server.asked) == 5 + 2  # five paid for once each, one refused twice
     assert before <= 6
+
+
+def error(message: str, **more: Any) -> str:
+    return json.dumps({"error": {"message": message, "type": "invalid_request_error", **more}})
+
+
+UNSUPPORTED = "Unsupported parameter: 'max_tokens' is not supported with this model."
+REQUESTED = "This model's maximum context length is 40 tokens. However, you requested 60 tokens."
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (402, error("Insufficient credits")),
+        (400, error(UNSUPPORTED, param="max_tokens", code="unsupported_parameter")),
+        (400, error("Invalid value for 'temperature': at most 2.", param="temperature")),
+        (400, error("Bad value.", param="model", code=None)),
+        (422, '{"detail": [{"type": "extra_forbidden", "loc": ["body", "top_k"]}]}'),
+        (400, error("max_tokens is too large: 100000.", param="max_tokens")),
+        (400, error(REQUESTED)),  # of 14 bytes of text and 50000 tokens of reply
+        (302, ""),
+        (405, "Not Allowed"),
+    ],
+)
+def test_a_status_that_is_about_the_settings_ends_every_run(
+    server: ChatServer, tmp_path: Path, status: int, body: str
+) -> None:
+    server.script = [(status, {}, body)] * 20
+    made = client(server, tmp_path, on_failure="skip", concurrency=1)
+    with pytest.raises(JudgeError, match=f"answers {status}"):
+        made.ask(asking(20), text, max_tokens=50_000, parameters={"temperature": 3})
+    assert len(server.asked) <= 2
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "for_its_text"),
+    [
+        (
+            400,
+            error("This model's maximum context length is 9 tokens.", code="context_length_exceeded"),
+            True,
+        ),
+        (400, error(REQUESTED), True),
+        (422, error("prompt is too long: 300 tokens"), True),
+        (413, "<html>Request Entity Too Large</html>", True),
+        (400, error("The prompt triggered the content management policy.", code="content_filter"), True),
+        (400, error("Your prompt was flagged", code="invalid_prompt"), True),
+        (400, error("Bad request"), False),  # says neither
+        (400, error("The content filter does not support temperature"), False),  # says both
+    ],
+)
+def test_only_a_refusal_that_names_the_text_is_for_good(
+    server: ChatServer, tmp_path: Path, status: int, body: str, for_its_text: bool
+) -> None:
+    server.script = [(status, {}, body)]
+    made = client(server, tmp_path, on_failure="skip", concurrency=1)
+    found = made.ask(asking(2), text, max_tokens=7, parameters={"temperature": 0})
+    assert (found[0].refused, found[0].invalid, found[0].may_pass) == (for_its_text, False, False)
+    assert found[1].value == "re: question 1"
+    assert len(server.asked) == 2
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
@@ -277,6 +366,54 @@ def test_the_stop_holds_for_all_processes_together(tmp_path: Path) -> None:
         worker.join()
     assert Ledger(tmp_path).spent == pytest.approx(0.9, abs=0.1001)  # ten times 0.1, up to rounding
     assert sum("asked" in line for line in lines(tmp_path)) in (9, 10)
+
+
+WAITING = """
+import sys
+import openai
+from edsel_assets.llm.judging.client import ChatClient
+print("ready", flush=True)
+made = ChatClient("judge", sys.argv[1], base_url=sys.argv[2], timeout=30)
+asked = [[{"role": "user", "content": "question 0"}]]
+print(made.ask(asked, lambda reply: reply.text, max_tokens=7)[0].value)
+"""
+
+
+def asking_elsewhere(server: ChatServer, folder: Path) -> subprocess.Popen[str]:
+    order = [sys.executable, "-c", WAITING, str(folder), server.url]
+    return subprocess.Popen(order, stdout=subprocess.PIPE, text=True)
+
+
+def until(reached: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_two_processes_with_one_question_pay_once_and_a_dead_one_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    gate = threading.Event()
+
+    def answer(body: dict[str, Any]) -> str:
+        assert gate.wait(60)
+        return completion("said once")
+
+    with serving(answer) as server:
+        killed = asking_elsewhere(server, tmp_path)
+        until(lambda: len(server.asked) == 1)
+        killed.kill()
+        killed.wait()
+        both = [asking_elsewhere(server, tmp_path) for _ in "ab"]
+        until(lambda: len(server.asked) == 2)  # the reply that the dead one did not get
+        assert [process.stdout.readline() for process in both if process.stdout] == ["ready\n"] * 2
+        threading.Timer(3.0, gate.set).start()  # time for the other one to ask too, if it did not wait
+        assert [process.communicate()[0].strip() for process in both] == ["said once"] * 2
+        assert len(server.asked) == 2
+    assert list((tmp_path / "asking").iterdir()) == []
 
 
 @pytest.mark.parametrize(

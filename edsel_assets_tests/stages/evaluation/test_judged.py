@@ -127,11 +127,11 @@ def test_ratings_need_no_reference(serve, tmp_path: Path) -> None:
 
 
 RUBBISH = (200, {}, completion("neither", [{"neither": -0.1}]))
-NO_JSON = (200, {}, "<html>a proxy speaks</html>")
+NO_TEXT = (200, {}, json.dumps({"choices": [{"message": {"content": None, "refusal": "no"}}]}))
 REFUSED = (400, {}, '{"error": {"message": "not for me"}}')
 
 
-@pytest.mark.parametrize("reply", [RUBBISH, NO_JSON])
+@pytest.mark.parametrize("reply", [RUBBISH, NO_TEXT])
 def test_rubbish_is_counted_and_left_out_with_its_instruction(serve, tmp_path: Path, reply: Any) -> None:
     server = serve()
     server.script = [reply]  # to the first instruction, shown first
@@ -143,7 +143,7 @@ def test_rubbish_is_counted_and_left_out_with_its_instruction(serve, tmp_path: P
     assert found.why
 
 
-@pytest.mark.parametrize("reply", [RUBBISH, NO_JSON])
+@pytest.mark.parametrize("reply", [RUBBISH, NO_TEXT])
 def test_rubbish_ends_the_run_where_the_study_says_so_and_what_was_paid_is_kept(
     serve, tmp_path: Path, reply: Any
 ) -> None:
@@ -158,10 +158,8 @@ def test_rubbish_ends_the_run_where_the_study_says_so_and_what_was_paid_is_kept(
     assert row(found)["n"] == COUNT - 1
 
 
-@pytest.mark.parametrize("failure", [[REFUSED], [1.0, 1.0]], ids=["refused", "silent"])
-def test_a_failure_is_left_out_or_ends_the_run_and_what_was_paid_is_kept(
-    serve, tmp_path: Path, failure: list[Any]
-) -> None:
+def test_a_refusal_is_left_out_or_ends_the_run_and_what_was_paid_is_kept(serve, tmp_path: Path) -> None:
+    failure = [REFUSED]
     good = (200, {}, prefers_mine({"messages": [{"content": "mine other"}]}))
     server = serve()
     server.script = [good, *failure]
@@ -189,20 +187,35 @@ def test_the_cost_stop_ends_the_run_before_the_request_that_could_pass_it(serve,
     assert row(found)["n"] == COUNT
 
 
-def test_over_the_stop_the_run_goes_on_with_what_it_has_where_the_study_says_so(
+SILENT = [1.0, 1.0]
+BUSY = [(503, {"retry-after": "0"}, "busy")] * 2
+PROXY = [(200, {"retry-after": "0"}, "<html>a proxy speaks</html>")] * 2
+
+
+@pytest.mark.parametrize("failure", [SILENT, BUSY, PROXY], ids=["silent", "busy", "a proxy"])
+def test_an_outage_gives_no_value_that_would_stand_but_all_others_are_asked_first(
+    serve, tmp_path: Path, failure: list[Any]
+) -> None:
+    server = serve()
+    server.script = list(failure)
+    with pytest.raises(JudgeError, match=r"1 of 8 requests have no reply yet.*All replies.*are kept.*again"):
+        judge(server, tmp_path, on_error="leave_out")
+    assert len(kept(tmp_path)) == 2 * COUNT - 1
+    assert row(judge(server, tmp_path, on_error="leave_out"))["n"] == COUNT
+
+
+def test_over_the_stop_no_value_is_made_of_what_got_through_and_a_higher_stop_makes_it(
     serve, tmp_path: Path
 ) -> None:
-    def both_orders_of_few(body: dict[str, Any]) -> str:
-        return prefers_mine(body)
-
-    server = serve(both_orders_of_few)
+    server = serve()
     money = {"price_prompt": 1.0, "price_reply": 1.0, "on_error": "leave_out"}
-    found = judge(server, tmp_path, **money, max_cost=6.2)
+    with pytest.raises(JudgeError, match=r"requests have no reply yet.*the stop is 6\.2.*Raise max_cost"):
+        judge(server, tmp_path, **money, max_cost=6.2)
     # Six thousand tokens of prompts at most: the first orders of all four, then some of the second.
-    assert 1 <= row(found)["n"] < COUNT
-    assert row(found)["failed"] == 2 * COUNT - len(server.asked)
-    assert row(found)["cost"] <= 6.2
-    assert row(found)["value"] == pytest.approx(0.8)
+    assert COUNT < len(kept(tmp_path)) < 2 * COUNT
+    found = judge(server, tmp_path, **money, max_cost=100.0)
+    assert (row(found)["n"], row(found)["failed"]) == (COUNT, 0)
+    assert len(server.asked) == 2 * COUNT
 
 
 def test_a_judge_that_says_nothing_of_use_is_an_error_with_the_reason(serve, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from edsel_assets.demo import DEMO, model_folder
-from edsel_assets.llm import CostStop, deita_complexity, deita_quality, load_model, perplexity
+from edsel_assets.llm import CostStop, JudgeError, deita_complexity, deita_quality, load_model, perplexity
 from edsel_assets.llm.judging.reward import load_reward_model, reward_scores
 from edsel_assets.stages.scoring.columns import ColumnError
 from edsel_assets.stages.scoring.kept import KeptScores
@@ -166,11 +166,15 @@ def test_a_judge_rates_and_an_unrated_prompt_is_chosen_last(tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("quiet_proxy")
-def test_a_judge_over_its_stop_ends_the_run_with_what_was_paid_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("on_error", "error"), [("stop", CostStop), ("leave_out", JudgeError)])
+def test_a_judge_over_its_stop_ends_the_run_with_what_was_paid_for(
+    tmp_path: Path, on_error: str, error: type[Exception]
+) -> None:
     with serving(lambda body: completion("Rating: [[5]]", prompt=300, tokens=100)) as server:
         judge: dict[str, Any] = {"model": "judge", "base_url": server.url, "concurrency": 1}
         judge |= {"price_prompt": 1.0, "price_reply": 1.0, "reply_tokens": 100}
-        with pytest.raises(CostStop, match=r"the stop is 1\.3"):
+        judge |= {"on_error": on_error}
+        with pytest.raises(error, match=r"the stop is 1\.3"):
             scored(study_of(scorer="judge", judge={**judge, "max_cost": 1.3}), tmp_path)
         paid = len(server.asked)
         assert 0 < paid < 4
