@@ -10,9 +10,12 @@ from typing import Any
 from edsel_assets.secret import SERVICES, variable_of
 from edsel_assets.study.yaml_text import Place, SettingsError, dotted
 
+#: ``user:password@`` after any ``//`` or ``::`` (fsspec chains addresses so), ``token@`` of a web server, and
+#: parameters by the end of their names, as those of signed addresses (X-Goog-Signature, sig of Azure).
 _URL_SECRET = re.compile(
-    r"^\s*(?:https?://[^/?#\s]*@|[\w+.-]+://[^/?#\s:]*:[^/?#\s]*@)"
-    r"|[?&](?:api[_-]?key|key|token|access[_-]?token|auth|password|secret|sig|signature|x-amz-signature)=[^&\s]",
+    r"(?:^\s*|::)https?://[^/?#\s]*@"
+    r"|(?://|::)[^/?#\s:@]*:(?:[^/?#\s:@]|:(?!:))*@"  # up to the next :: alone, so that time is linear
+    r"|[?&;](?:sig|auth|[^?&;=\s]*(?:signature|token|key|secret|password|credential))=[^&;\s]",
     re.IGNORECASE,
 )
 #: How the keys of the usual services begin.
