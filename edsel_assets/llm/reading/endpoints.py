@@ -125,9 +125,7 @@ def _protocol(url: str, name: str) -> Iterator[None]:
         raise EmbeddingError(f"{url} does not answer in the protocol of {name}.") from error
 
 
-def _failure(
-    url: str, key: Secret | None, status: int, headers: Mapping[str, str], text: str
-) -> Exception:
+def _failure(url: str, key: Secret | None, status: int, headers: Mapping[str, str], text: str) -> Exception:
     """What a status other than 200 means; the server's own words in one line, without the key."""
     if status in RETRIED:
         return PassingFailure(f"{url} answers {status}", _retry_after(headers))

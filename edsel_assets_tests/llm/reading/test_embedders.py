@@ -137,7 +137,9 @@ def test_a_refusal_that_is_cut_at_the_key_shows_no_part_of_it(server, monkeypatc
     assert "secret-of-mine" not in said.replace('"secret-of-mine"', "")  # which stands in this test's source
 
 
-@pytest.mark.parametrize(("provider", "variable"), [("openai", "OPENAI_API_KEY"), ("cohere", "COHERE_API_KEY")])
+@pytest.mark.parametrize(
+    ("provider", "variable"), [("openai", "OPENAI_API_KEY"), ("cohere", "COHERE_API_KEY")]
+)
 def test_a_providers_key_goes_to_no_other_server(server, monkeypatch, provider, variable) -> None:
     monkeypatch.setenv(variable, "secret-of-mine")
     list(embedder(server, provider).embed(["a"]))
