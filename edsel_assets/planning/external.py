@@ -6,20 +6,19 @@ when these differ.
 """
 
 import json
-import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from edsel_assets.demo import DEMO, local_path, model_folder
+from edsel_assets.llm.models.files import model_commit, model_files, sentence_model
 from edsel_assets.planning import reads
 from edsel_assets.study import Study
 
 _CACHE = "external_files.json"
-_WEIGHTS = {".safetensors", ".bin", ".pt", ".gguf"}
-_DOCUMENTS = {".md", ".png", ".jpg"}
 #: A file changed less than this before it was read may change again within the clock's step.
 _SETTLED_SECONDS = 2
 
@@ -97,7 +96,8 @@ class External:
             ValueError, OSError: where a file that the study names is not there.
         """
         if name not in self._known:
-            made = _SOURCES.get(name, partial(_scorer_files, name))
+            other = _embedder_files if reads.is_embedder(name) else _scorer_files
+            made = _SOURCES.get(name, partial(other, name))
             self._known[name] = made(self._study, self._hashes)
             self._hashes.save()
         return self._known[name]
@@ -176,13 +176,21 @@ def _listed(prefix: str, source: Any, hashes: FileHashes) -> dict[str, str]:
         return {f"{prefix}/{DEMO}": _sources_hash(hashes)}
     found = {}
     listed = pool_files(source)
-    base = os.path.commonpath([os.path.dirname(file.path) for file in listed]) if listed else ""
+    near = [file.path for file in listed if file.local]
+    # Beside local files a remote one has its whole address, which no name of theirs can be.
+    shared = {True: _shared(near), False: 0 if near else _shared([file.path for file in listed])}
     for file in listed:
-        name = f"{prefix}/{os.path.relpath(file.path, base)}"
+        name = f"{prefix}/{'/'.join(file.path.split('/')[shared[file.local] :])}"
         stamp = {"tag": file.tag} if file.tag else {"changed": file.modified}
         found[name] = hashes.of(Path(file.path)) if file.local else fingerprint(size=file.bytes, **stamp)
     # A data set of the hub has no files here: the commit that would be read stands for it.
     return found or {f"{prefix}/{path}": data_set_commit(path, source.revision) for path in source.paths}
+
+
+def _shared(paths: Sequence[str]) -> int:
+    """How many parts the folders of all paths begin with."""
+    folders = zip(*(path.split("/")[:-1] for path in paths), strict=False)
+    return sum(1 for _ in takewhile(lambda parts: len(set(parts)) == 1, folders))
 
 
 def _sources_hash(hashes: FileHashes) -> str:
@@ -217,22 +225,22 @@ def _files_of_model(
     folder = Path(model_folder(name))
     if not folder.is_dir():
         return _hub_model(prefix, name, revision)
-    files = [f for f in sorted(folder.iterdir()) if f.is_file() and not f.name.startswith(".")]
-    if any(f.suffix == ".safetensors" for f in files):
-        # Weights in other formats beside them are not read.
-        files = [f for f in files if f.suffix not in _WEIGHTS - {".safetensors"}]
-    if not with_code:
-        files = [f for f in files if f.suffix != ".py"]
-    return {f"{prefix}/{f.name}": hashes.of(f) for f in files if f.suffix.lower() not in _DOCUMENTS}
+    return {f"{prefix}/{f.name}": hashes.of(f) for f in model_files(folder, with_code=with_code)}
+
+
+def _embedder_files(place: str, study: Study, hashes: FileHashes) -> dict[str, str]:
+    """The files of a model of sentence-transformers, or its commit at the hub."""
+    settings = reads.embedder_at(study, place)
+    folder = Path(str(settings.name))
+    if not folder.is_dir():
+        return _hub_model(place, sentence_model(str(settings.name)), settings.revision)
+    files = model_files(folder, below=True)
+    return {f"{place}/{f.relative_to(folder).as_posix()}": hashes.of(f) for f in files}
 
 
 def _hub_model(prefix: str, name: str, revision: str | None) -> dict[str, str]:
-    """A model of the hub: its name, and the commit that is in the local cache where there is one."""
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(name, "config.json", revision=revision) if "/" in name else None
-    commit = Path(found).parent.name if isinstance(found, str) else revision or "not downloaded"
-    return {f"{prefix}/{name}": commit}
+    """A model of the hub: its name, and the commit that loading it gives now."""
+    return {f"{prefix}/{name}": model_commit(name, revision) or revision or "not downloaded"}
 
 
 def _task_files(study: Study, hashes: FileHashes) -> dict[str, str]:

@@ -1,10 +1,11 @@
 """What can be known before the first model is loaded: settings against each other, the machine, and files."""
 
-import os
 from collections.abc import Callable, Collection, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from edsel_assets.llm.models.files import sentence_model
 from edsel_assets.planning import external
 from edsel_assets.planning.cells import Cell
 from edsel_assets.planning.ledger import read_ledger
@@ -15,7 +16,7 @@ from edsel_assets.planning.model_problems import (
     target_problems,
 )
 from edsel_assets.study import HumanEvalSettings, JudgeSettings, Study, TaskSettings
-from edsel_assets.study.secrets import variable_of_key
+from edsel_assets.study.secrets import missing_key
 
 _TRAINED = {"lora_adapters", "round_checkpoint", "purchased_adapter"}
 _SCORED = {"base_scores", "benchmark_scores", "purchased_scores"}
@@ -52,9 +53,10 @@ def problems(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
     ]
     if reads_model:
         yield from base_model_problems(study)
-    if "embeddings" in kinds:
-        yield from _key(study)
-    if "rankings" in kinds and study.selection.by_price:
+    for kind in ("embeddings", "other_embeddings"):
+        if kind in kinds:
+            yield from _embedders(study, kind)
+    if kinds:
         yield from _price_column(study)
     if "quality_scores" in kinds:
         yield from _quality(study)
@@ -111,14 +113,25 @@ def _sizes(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
         )
 
 
-def _key(study: Study) -> Iterator[str]:
-    settings = study.embeddings
-    variable = variable_of_key(settings)
-    if variable and settings.base_url is None and not os.environ.get(variable):
-        yield f"embeddings.source: {settings.source} needs a key in the environment: set {variable}."
+def _embedders(study: Study, kind: str) -> Iterator[str]:
+    """What the embeddings of a kind lack: keys, the package of sentence-transformers, models' folders."""
+    for place, settings in external.reads.embedders(study, kind).items():
+        variable = missing_key(settings)
+        if variable:
+            yield f"{place}.source: {settings.source} needs a key in the environment: set {variable}."
+        if settings.source == "sentence_transformers":
+            if find_spec("sentence_transformers") is None:
+                yield (
+                    f"{place}.source: sentence_transformers needs the package sentence-transformers. Install "
+                    "edsel-assets[embeddings]."
+                )
+            name = str(settings.name)
+            named = name if Path(name).is_dir() else sentence_model(name)
+            yield from model_problems(f"{place}.name", named, settings.revision, ())
 
 
 def _price_column(study: Study) -> Iterator[str]:
+    """Prices by a column that the pool does not have: no order could be placed, whatever is made now."""
     if study.annotation.price_by == "column" and "price" not in study.pool.columns:
         yield (
             "annotation.price_by: column, and no column of the pool is its price. Name it in pool.columns: "
@@ -155,8 +168,8 @@ def _scorer(study: Study, place: str) -> Iterator[str]:
     """A reward model, a scorer or a judge that cannot be loaded or asked."""
     chosen = external.reads.setting(study, place)
     if not external.reads.is_local(study, place):
-        variable = variable_of_key(chosen)
-        if variable and not os.environ.get(variable):
+        variable = missing_key(chosen)
+        if variable:
             yield f"{place}: the server needs a key in the environment: set {variable}."
         return
     yield from model_problems(f"{place}.model", chosen.model, chosen.revision, ("config.json",))
@@ -262,6 +275,6 @@ def _judge(settings: JudgeSettings) -> Iterator[str]:
     if settings.by == "local":
         yield from model_problems("evaluation.judge.model", str(settings.model), settings.revision, ())
         return
-    variable = variable_of_key(settings)
-    if variable and not os.environ.get(variable):
+    variable = missing_key(settings)
+    if variable:
         yield f"evaluation.judge: the server needs a key in the environment: set {variable}."

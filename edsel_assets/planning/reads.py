@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from edsel_assets.keys import parse_budget_trial
 from edsel_assets.llm.scoring.backends import PACKAGES
 from edsel_assets.selection.strategy import EMBEDDINGS
-from edsel_assets.study import JudgeModel, Study
+from edsel_assets.study import EmbeddingSettings, JudgeModel, Study
 
 #: Names of the sources of external inputs; see ``external``.
 POOL_FILES, ANNOTATION_FILES, MODEL_FILES, TASK_FILES = "pool", "annotations", "model", "tasks"
@@ -27,6 +27,7 @@ QUALITY_MODELS = {
     "judge": ("quality.judge",),
 }
 ROUND_MODELS = {"reward": ("rounds.reward",), "judge": ("rounds.judge",)}
+_OTHERS = "other_embeddings."
 ORDER_FILES, PURCHASE_FILES = "orders", "purchases"
 INSTRUCTION_FILES, JUDGE_FILES = "instructions", "judge"
 
@@ -220,9 +221,38 @@ def external_of(study: Study, kind: str, partition: str | None = None) -> tuple[
     if kind == "round_weights":
         return (*READS[kind].external, *_round_files(study, _strategy_in(partition)))
     if kind in {"embeddings", "other_embeddings"}:
-        others = study.other_embeddings.values() if kind == "other_embeddings" else ()
-        return (MODEL_FILES,) if any(e.source == "model" for e in (study.embeddings, *others)) else ()
+        return _embedder_files(study, kind, partition)
     return READS[kind].external
+
+
+def embedders(study: Study, kind: str, partition: str | None = None) -> dict[str, EmbeddingSettings]:
+    """The settings that make the cells of ``embeddings`` or ``other_embeddings``, by their place."""
+    if kind == "embeddings":
+        return {"embeddings": study.embeddings}
+    names = study.other_embeddings if partition is None else [partition]
+    return {f"{_OTHERS}{name}": study.other_embeddings[name] for name in names}
+
+
+def is_embedder(place: str) -> bool:
+    """Whether a source of files is the model of embedding settings."""
+    return place == "embeddings" or place.startswith(_OTHERS)
+
+
+def embedder_at(study: Study, place: str) -> EmbeddingSettings:
+    """The embedding settings at a place that ``embedders`` gave."""
+    other = place.startswith(_OTHERS)
+    return study.other_embeddings[place.removeprefix(_OTHERS)] if other else study.embeddings
+
+
+def _embedder_files(study: Study, kind: str, partition: str | None) -> tuple[str, ...]:
+    """The base model's files, or those of a model of sentence-transformers; a server has none."""
+    found = []
+    for place, settings in embedders(study, kind, partition).items():
+        if settings.source == "model":
+            found.append(MODEL_FILES)
+        elif settings.source == "sentence_transformers":
+            found.append(place)
+    return tuple(dict.fromkeys(found))
 
 
 def _strategy_in(partition: str | None) -> str | None:

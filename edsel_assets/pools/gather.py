@@ -16,7 +16,7 @@ import pyarrow as pa
 from edsel_assets.demo import DEMO
 from edsel_assets.pools.batch import ROW_NAMES, Batch
 from edsel_assets.pools.errors import PoolError
-from edsel_assets.pools.files import Opened
+from edsel_assets.pools.files import Opened, without_query
 from edsel_assets.pools.layouts import Layout, RowError, UnusableRow, example, normalise, recognise, unfolded
 from edsel_assets.pools.report import FileCount, Skipped
 from edsel_assets.pools.source import NUMBERS, PoolSource
@@ -105,7 +105,7 @@ def _add_rows(opened: Opened, batch: Batch, layout: Layout, source: PoolSource, 
         rows.skip(opened.name, batch.numbers[i], unusable.get(i, empty))
     tasks = _column(batch, source.columns.get("task", "task"))
     origins = _column(batch, source.columns.get("source", "source"))
-    default = opened.name if opened.name == DEMO else PurePosixPath(opened.name).name
+    default = opened.name if opened.name == DEMO else PurePosixPath(without_query(opened.name)).name
     columns: dict[str, list[Any]] = {
         "prompt": [texts[i] for i in kept],
         "response": [answers[i] for i in kept],

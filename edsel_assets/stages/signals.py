@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from edsel_assets.llm.models.files import model_commit, model_files, sentence_model
 from edsel_assets.llm.models.templates import format_prompt
 from edsel_assets.selection import Clusters, kmeans
 from edsel_assets.stages.inputs import embedding_matrix
@@ -51,7 +53,7 @@ def embeddings(
             progress=progress,
         )
         return embeddings_table(pool["prompt_id"], source.embeddings(ids)), asdict(counts)
-    rows = PoolEmbeddings(home, _embedder_identity(settings), settings.input)
+    rows = PoolEmbeddings(home, embedder_identity(settings), settings.input)
     counts = rows.compute(
         ids,
         texts,
@@ -117,7 +119,7 @@ def _embedded_texts(study: Study, pool: pa.Table) -> tuple[list[str], list[str]]
 
 
 def model_identity(revision: str | None, dtype: str, path: str) -> dict[str, Any]:
-    """What decides a model's numbers: where it is from, its revision and type, and its files.
+    """What decides a model's numbers: where it is from, its revision and type, its files or its commit.
 
     Local files are hashed; above 1 GiB of weights by size and time of change, as hashing them at
     each start would take longer than the start.
@@ -125,16 +127,32 @@ def model_identity(revision: str | None, dtype: str, path: str) -> dict[str, Any
     identity: dict[str, Any] = {"revision": revision, "dtype": dtype}
     folder = Path(path)
     if not folder.is_dir():
-        return {**identity, "name": path}
+        return {**identity, "name": path, "commit": _commit(path, revision)}
     files = sorted(f for f in folder.iterdir() if f.suffix in {".safetensors", ".json", ".model"})
+    return {**identity, **_content(folder, files)}
+
+
+#: One answer per process: it loads a model once, so its rows are of one commit.
+_commit = cache(model_commit)
+
+
+def _content(folder: Path, files: Sequence[Path]) -> dict[str, Any]:
+    named = {file.relative_to(folder).as_posix(): file for file in files}
     if sum(file.stat().st_size for file in files) <= _HASHED_WHOLE:
-        return {**identity, "files": content_hash({file.name: file for file in files})}
-    stamps = {file.name: [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
-    return {**identity, "name": os.path.realpath(folder), "stamps": stamps}
+        return {"files": content_hash(named)}
+    stamps = {name: [file.stat().st_size, file.stat().st_mtime_ns] for name, file in named.items()}
+    return {"name": os.path.realpath(folder), "stamps": stamps}
 
 
-def _embedder_identity(settings: EmbeddingSettings) -> dict[str, Any]:
-    return settings.model_dump(include={"source", "name", "revision", "base_url"})
+def embedder_identity(settings: EmbeddingSettings) -> dict[str, Any]:
+    """What decides an embedder's numbers; of a model that is loaded here its files or its commit too."""
+    known = settings.model_dump(include={"source", "name", "revision", "base_url"})
+    if settings.source != "sentence_transformers":
+        return known
+    folder = Path(str(settings.name))
+    if not folder.is_dir():
+        return {**known, "commit": _commit(sentence_model(str(settings.name)), settings.revision)}
+    return {**known, **_content(folder, model_files(folder, below=True))}
 
 
 def open_embedder(settings: EmbeddingSettings, device: str) -> Any:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from typing import Any
 
+from edsel_assets.secret import SERVICES, variable_of
 from edsel_assets.study.yaml_text import Place, SettingsError, dotted
 
+#: ``user:password@`` after any ``//`` or ``::`` (fsspec chains addresses so), ``token@`` of a web server, and
+#: parameters by the end of their names, as those of signed addresses (X-Goog-Signature, sig of Azure).
 _URL_SECRET = re.compile(
-    r"^\s*(?:https?://[^/?#\s]*@|[\w+.-]+://[^/?#\s:]*:[^/?#\s]*@)"
-    r"|[?&](?:api[_-]?key|key|token|access[_-]?token|auth|password|secret|sig|signature|x-amz-signature)=[^&\s]",
+    r"(?:^\s*|::)https?://[^/?#\s]*@"
+    r"|(?://|::)[^/?#\s:@]*:(?:[^/?#\s:@]|:(?!:))*@"  # up to the next :: alone, so that time is linear
+    r"|[?&;](?:sig|auth|[^?&;=\s]*(?:signature|token|key|secret|password|credential))=[^&;\s]",
     re.IGNORECASE,
 )
 #: How the keys of the usual services begin.
@@ -18,8 +23,6 @@ _KEY = re.compile(
     r"(?<![A-Za-z0-9])(?:sk-|sk_|rk_|pk_|hf_|gsk_|xai-|nvapi-|r8_|gh[opsu]_|github_pat_|glpat-|xox[abp]-|AKIA|ASIA|AIza)"
     r"([A-Za-z0-9_-]{16,})"
 )
-#: The variable of a service's key, where a study names no other.
-_SERVICES = {"openai": "OPENAI_API_KEY", "cohere": "COHERE_API_KEY"}
 _VARIABLE_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 
 
@@ -52,17 +55,21 @@ def refuse_secrets(content: Any, lines: dict[Place, int]) -> None:
 
 
 def variable_of_key(section: Any) -> str | None:
-    """The environment variable that holds the key of a section's server; None where it needs none.
+    """The environment variable that holds the key of a section's server; None where it gets none.
 
     Args:
         section: settings with ``base_url`` and ``key_variable``: of embeddings, a judge, or an annotator.
     """
     served = next((getattr(section, name) for name in ("source", "by", "kind") if hasattr(section, name)), "")
-    if served == "local" or getattr(section, "model", "") is None:
+    if served not in SERVICES or getattr(section, "model", "") is None:
         return None
-    if section.key_variable is not None or section.base_url is not None:
-        return section.key_variable
-    return _SERVICES.get(served)
+    return variable_of(served, section.base_url, section.key_variable)
+
+
+def missing_key(section: Any) -> str | None:
+    """The variable of ``variable_of_key`` where it is not set; None where nothing is missing."""
+    variable = variable_of_key(section)
+    return variable if variable and not os.environ.get(variable, "").strip() else None
 
 
 def _texts(value: Any, place: Place) -> Iterator[tuple[Place, str]]:

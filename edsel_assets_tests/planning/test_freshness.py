@@ -10,8 +10,10 @@ from pydantic import BaseModel
 
 from edsel_assets.planning import reads
 from edsel_assets.planning.cells import Cell, Lineage
+from edsel_assets.planning.external import External
 from edsel_assets.planning.freshness import State
 from edsel_assets.planning.plan import plan
+from edsel_assets.stages.signals import embedder_identity
 from edsel_assets.study import DeitaSettings, JudgeModel, RewardSettings, Study
 from edsel_assets_tests.planning.fake_store import fill, freshness_of, put
 
@@ -354,11 +356,19 @@ def outside(tmp_path: Path) -> tuple[Study, Path, Lineage]:
     (tasks / "mine.yaml").write_text("task: mine\n")
     (tmp_path / "data" / "me" / "mine").mkdir(parents=True)
     (tmp_path / "data" / "me" / "mine" / "test.jsonl").write_text("{}\n")
+    sentence = tmp_path / "sentence"
+    (sentence / "1_Pooling").mkdir(parents=True)
+    for name in ("modules.json", "model.safetensors", "vocab.txt", "README.md", "1_Pooling/config.json"):
+        (sentence / name).write_text(name)
     study = Study.model_validate(
         {
             "name": "files",
             "pool": {"path": str(tmp_path / "pool"), "annotations": str(tmp_path / "answers.csv")},
             "model": {"path": str(model)},
+            "other_embeddings": {
+                "sentences": {"source": "sentence_transformers", "name": str(sentence)},
+                "served": {"source": "openai", "name": "m"},
+            },
             "selection": {"strategies": ["random", "min_margin"], "budgets": [2]},
             "finetuning": {"seeds": 1},
             "evaluation": {
@@ -386,6 +396,11 @@ def outside(tmp_path: Path) -> tuple[Study, Path, Lineage]:
         ("model/model.safetensors", READ_MODEL),
         ("model/code.py", NOTHING),  # not run: trust_remote_code is off
         ("model/README.md", NOTHING),
+        *(
+            (f"sentence/{name}", {"other_embeddings[sentences]"})
+            for name in ("modules.json", "model.safetensors", "vocab.txt", "1_Pooling/config.json")
+        ),
+        ("sentence/README.md", NOTHING),
         ("tasks/mine.yaml", SCORES),
         ("data/me/mine/test.jsonl", SCORES),
         ("data/me/mine/more.jsonl", SCORES),
@@ -421,6 +436,20 @@ def test_a_file_that_is_gone_is_said_in_words(outside, tmp_path) -> None:
     study, home, _ = outside
     (tmp_path / "model" / "merges.txt").unlink()
     assert freshness_of(study, home).verdict(Cell("base_scores")).reasons == ("model/merges.txt is gone",)
+
+
+def test_rows_of_a_sentence_model_are_those_of_its_files(outside, tmp_path) -> None:
+    study = outside[0]
+    sentences, served = (study.other_embeddings[name] for name in ("sentences", "served"))
+    before, paid = embedder_identity(sentences), embedder_identity(served)
+    (tmp_path / "sentence" / "README.md").write_text("other")
+    assert embedder_identity(sentences) == before
+    (tmp_path / "sentence" / "1_Pooling" / "config.json").write_text("other")
+    assert embedder_identity(sentences) != before
+    # Rows that were paid for are found under what they always were.
+    assert paid == {"source": "openai", "name": "m", "revision": None, "base_url": None}
+    own = study.model_copy(update={"embeddings": sentences})
+    assert "embeddings/1_Pooling/config.json" in External(own, tmp_path / "home").of("embeddings")
 
 
 # -- inputs and artifacts

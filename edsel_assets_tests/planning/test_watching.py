@@ -15,6 +15,8 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from edsel_assets.llm.models.files import model_commit
+from edsel_assets.planning import preflight
 from edsel_assets.planning.cells import Cell, cell_path, with_suffix
 from edsel_assets.planning.external import External
 from edsel_assets.planning.freshness import Freshness
@@ -22,6 +24,7 @@ from edsel_assets.planning.ledger import artifact_files, read_ledger, stored_fil
 from edsel_assets.planning.recording import content_of
 from edsel_assets.planning.watching import Look, due, look
 from edsel_assets.pools import PoolError, PoolSource, data_set_commit, pool_files
+from edsel_assets.stages import signals
 from edsel_assets.stages.pools import read_study_pool
 from edsel_assets.store import write_table
 from edsel_assets.study import Study, TriggerSettings
@@ -34,7 +37,7 @@ def lines(*prompts: str) -> str:
     return "".join(json.dumps({"prompt": p}) + "\n" for p in prompts)
 
 
-def study_on(path: str, **sections: Any) -> Study:
+def study_on(path: str | list[str], **sections: Any) -> Study:
     selection = {"strategies": ["random"], "budgets": [1]}
     return Study.model_validate({"name": "w", "pool": {"path": path}, "selection": selection, **sections})
 
@@ -326,6 +329,23 @@ def test_a_file_over_http_is_noticed(tmp_path) -> None:
         server.shutdown()
 
 
+def test_files_here_and_far_are_of_one_pool(tmp_path, memory) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jsonl").write_text(lines(name))
+        with fsspec.open(f"memory:///prompts/{name}.jsonl", "w") as file:
+            file.write(lines(f"far {name}"))
+
+    def names(*paths: str) -> list[str]:
+        return sorted(External(study_on([*paths]), tmp_path).source("pool"))
+
+    here, far = str(tmp_path / "*.jsonl"), "memory:///prompts"
+    assert names(here) == ["pool/a.jsonl", "pool/b.jsonl"]
+    assert names(far) == ["pool/a.jsonl", "pool/b.jsonl"]
+    both = ["pool//prompts/a.jsonl", "pool//prompts/b.jsonl", "pool/a.jsonl", "pool/b.jsonl"]
+    assert names(here, far) == names(far, here) == both
+    assert not list(preflight.problems(study_on([here, far]), tmp_path, {"pool"}))
+
+
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -375,6 +395,38 @@ def test_a_data_set_of_the_hub_is_told_by_its_commit(monkeypatch) -> None:
     cached = f"/cache/datasets--me--prompts/snapshots/{'c' * 40}/README.md"
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *a, **k: cached)
     assert data_set_commit("me/prompts", "offline") == "c" * 40
+
+
+def test_a_model_of_the_hub_is_told_by_its_commit(monkeypatch, tmp_path) -> None:
+    import huggingface_hub
+
+    commit, hub = "a" * 40, {"me/moves": "b" * 40}
+    assert model_commit("me/model", commit) == commit, "a commit needs no look"
+
+    def info(self: Any, name: str, revision: str | None = None, timeout: float | None = None) -> Any:
+        if name not in hub:
+            raise ConnectionError("no network")
+        return type("Info", (), {"sha": hub[name]})
+
+    def cached(name: str, file: str, revision: str | None = None) -> str | None:
+        there = (name, file) == ("me/sentences", "modules.json")
+        return f"/cache/snapshots/{'c' * 40}/{file}" if there else None
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", info)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", cached)
+    assert model_commit("me/moves", None) == "b" * 40
+    assert model_commit("me/sentences", None) == "c" * 40, "what was downloaded, where the hub is silent"
+    for unknown in ("me/unknown", "./here", "/nowhere/model", "demo"):
+        assert model_commit(unknown, None) is None
+
+    study = study_on("builtin:demo", model={"path": "me/moves"})
+    seen = [External(study, tmp_path).source("model"), signals.model_identity(None, "auto", "me/moves")]
+    hub["me/moves"] = "d" * 40
+    signals._commit.cache_clear()  # as in another process
+    then = [External(study, tmp_path).source("model"), signals.model_identity(None, "auto", "me/moves")]
+    assert seen[0] == {"model/me/moves": "b" * 40}, "of the first run too, before anything is downloaded"
+    assert then[0] == {"model/me/moves": "d" * 40}
+    assert (seen[1]["commit"], then[1]["commit"]) == ("b" * 40, "d" * 40)
 
 
 def response() -> Any:

@@ -89,6 +89,7 @@ def test_files_over_http(tmp_path, server):
         report = read_pool(PoolSource(f"{server}/{name}"))
         assert sorted(report.table["prompt"].to_pylist()) == ["p0", "p1", "p2"]
         assert list(report.counts) == [f"{server}/{name}"]
+        assert set(report.table["source"].to_pylist()) == {name.partition("?")[0]}
     both = PoolSource([f"{server}/a.jsonl", f"{server}/c.csv.gz", str(tmp_path / "a.jsonl")])
     assert prompts(both) == ["p0", "p1", "p2", "p9"]
 

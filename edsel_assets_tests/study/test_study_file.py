@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from edsel_assets.study import Study, StudyError
+from edsel_assets.study.secrets import refuse_secrets
 from edsel_assets_tests.defs.conftest import TINY
 
 VALID = yaml.safe_dump(TINY, sort_keys=False)
@@ -183,6 +184,38 @@ SECRETS: dict[str, tuple[str, str]] = {
         with_text("pool", "annotations: s3://id:S3CRETpass@bucket/x"),
         "pool.annotations",
     ),
+    "a signed address of Google's": (
+        with_text("pool", "annotations: https://h/b/p.jsonl?X-Goog-Expires=9&X-Goog-Signature=S3CRET"),
+        "pool.annotations is an address with a password or key",
+    ),
+    "a signed address of Azure's": (
+        with_text("pool", "annotations: https://h/b/p.jsonl?sv=2024&sig=S3CRET"),
+        "pool.annotations is an address",
+    ),
+    "a credential of a signed address": (
+        with_text("pool", "annotations: https://h/b/p.jsonl?X-Amz-Credential=S3CRET"),
+        "pool.annotations is an address",
+    ),
+    "an access key in a query": (
+        with_text("pool", "annotations: https://h/p.jsonl?access_key=S3CRET"),
+        "pool.annotations is an address",
+    ),
+    "a password in a chained address": (
+        with_text("pool", "annotations: simplecache::https://user:S3CRET@h/p.jsonl"),
+        "pool.annotations is an address",
+    ),
+    "a token in a chained address": (
+        with_text("pool", "annotations: simplecache::https://S3CRET@h/p.jsonl"),
+        "pool.annotations is an address",
+    ),
+    "a secret key in a chained address": (
+        with_text("pool", "annotations: simplecache::s3://KEY:S3CRET@b/p"),
+        "pool.annotations is an address",
+    ),
+    "a password in the second address of a chain": (
+        with_text("pool", "annotations: zip://a.csv::filecache::ftp://user:S3CRET@h/p.zip"),
+        "pool.annotations is an address",
+    ),
     "a key for key_variable": (
         with_text("embeddings", "key_variable: sk-S3CRETpassS3CRETpass"),
         r"embeddings.key_variable is the name of an environment variable, such as OPENAI_API_KEY",
@@ -247,10 +280,20 @@ def test_a_secret_is_refused_and_not_repeated(tmp_path, case) -> None:
         "name: /data/hf_cache_directory_2024/sk_models_of_ours/co_training_sets",
         "name: sk-learn-data-sets-and-more",
         "key_variable: THE_KEY_OF_OUR_EMBEDDING_SERVER_2",
+        "name: zip://a.csv::https://host:8000/p@1.zip",
+        "name: https://host/p.jsonl?keys=2&signed=no&token=&tokens=3",
+        "name: std::vector, a:b@c",
     ],
 )
 def test_what_is_no_secret_passes(tmp_path, line) -> None:
     load(tmp_path / "fine.yaml", with_text("embeddings", line))
+
+
+@pytest.mark.parametrize("text", ["::" * 45_000, "//a:" * 22_000, "?key" * 22_000, "::https://" * 9_000])
+def test_looking_for_secrets_takes_no_long_time(text) -> None:
+    start = time.monotonic()
+    refuse_secrets({"name": text}, {})
+    assert time.monotonic() - start < 5
 
 
 @pytest.mark.parametrize("name", ["2024-99-99", "2024-01-31", "1.5.2", "0x1F", "1e5x"])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+
+from edsel_assets.secret import Secret, SecretError, server_key
 
 from ..reading.endpoints import PROVIDERS, PassingFailure
 from .refusals import JudgeError, failure_of
@@ -30,16 +31,17 @@ class Connection:
 
     Args:
         base_url: of the server; OpenAI's own without it.
-        key_variable: environment variable of the key; ``OPENAI_API_KEY`` without it.
+        key_variable: environment variable of the key; without it ``OPENAI_API_KEY`` for OpenAI's own
+            server, and none for another.
         timeout: of connecting, and of waiting for the answer, in seconds.
 
-    Raises ``ValueError`` for a URL that is none or holds credentials, and ``JudgeError`` without a key for
-    OpenAI's own server.
+    Raises ``ValueError`` for a URL that is none or holds credentials, and ``JudgeError`` without a key
+    where one is to be sent.
     """
 
     def __init__(self, base_url: str | None, key_variable: str | None, timeout: float) -> None:
         self.url = _checked_url(base_url)
-        self._key = _key(key_variable, own_server=base_url is not None)
+        self._key = _key(base_url, key_variable)
         self._timeout = timeout
         self._client: Any = None
         self._connecting = threading.Lock()
@@ -77,7 +79,8 @@ class Connection:
             if self._client is None:
                 self._client = openai.OpenAI(
                     base_url=self.url,
-                    api_key=self._key or "none",  # the package demands one, which is not sent
+                    # The package demands one; "none" is not sent.
+                    api_key=self._key.reveal() if self._key else "none",
                     max_retries=0,
                     timeout=self._timeout,
                     http_client=openai.DefaultHttpxClient(follow_redirects=False),
@@ -86,7 +89,7 @@ class Connection:
 
     def hide(self, text: str) -> str:
         """``text`` without the key."""
-        return text.replace(self._key, "***") if self._key else text
+        return self._key.hide(text) if self._key else text
 
 
 class Turns:
@@ -120,9 +123,8 @@ def _checked_url(base_url: str | None) -> str:
     return url
 
 
-def _key(variable: str | None, own_server: bool) -> str | None:
-    name = variable or PROVIDERS["openai"].key_variable
-    key = os.environ.get(name)
-    if not key and (variable is not None or not own_server):
-        raise JudgeError(f"the key of the chat endpoint is missing: set {name} in the environment.")
-    return key
+def _key(base_url: str | None, variable: str | None) -> Secret | None:
+    try:
+        return server_key("openai", base_url, variable)
+    except SecretError as error:
+        raise JudgeError(str(error)) from None

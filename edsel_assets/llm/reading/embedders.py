@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from edsel_assets.secret import Secret, SecretError, server_key
+
 from .endpoints import PROVIDERS, EmbeddingError, PassingFailure
 
 
@@ -84,8 +86,8 @@ class EndpointEmbedder:
             client at ``{base_url}/embeddings``; ``cohere`` posts to ``{base_url}/v2/embed``.
         model: name of the embedding model.
         base_url: of the server; the provider's own without it.
-        key_variable: environment variable that holds the key; the provider's usual one without it. A
-            server of one's own that needs no key may leave it unset.
+        key_variable: environment variable that holds the key; for the provider's own server its usual
+            one without it. Another server gets no key without it.
         batch_size: texts per request.
         requests_per_minute: at most, evenly spaced; None for no limit.
         attempts: how often one request is tried.
@@ -94,7 +96,7 @@ class EndpointEmbedder:
 
     Raises:
         ValueError: an unknown provider, or a number out of range.
-        EmbeddingError: no key for the provider's own server; a refused request, with the status and the
+        EmbeddingError: no key where one is to be sent; a refused request, with the status and the
             server's reason; an answer of the wrong form.
     """
 
@@ -126,8 +128,7 @@ class EndpointEmbedder:
             )
         self._batch_size = batch_size
         self._url = (base_url or known.url).rstrip("/")
-        key = _key(provider, key_variable, own_server=base_url is not None)
-        self._ask = known.connect(self._url, key, model, timeout)
+        self._ask = known.connect(self._url, _key(provider, base_url, key_variable), model, timeout)
         self._attempts, self._max_pause = _at_least_one("attempts", attempts), max_pause
         self._interval = 0.0 if requests_per_minute is None else 60.0 / requests_per_minute
         self._sleep, self._clock, self._next = sleep, clock, float("-inf")
@@ -180,12 +181,11 @@ class EndpointEmbedder:
         return vectors
 
 
-def _key(provider: str, variable: str | None, own_server: bool) -> str | None:
-    name = variable or PROVIDERS[provider].key_variable
-    key = os.environ.get(name)
-    if not key and (variable is not None or not own_server):
-        raise EmbeddingError(f"the key of the {provider} endpoint is missing: set {name} in the environment.")
-    return key
+def _key(provider: str, base_url: str | None, variable: str | None) -> Secret | None:
+    try:
+        return server_key(provider, base_url, variable)
+    except SecretError as error:
+        raise EmbeddingError(str(error)) from None
 
 
 def _at_least_one(name: str, value: Any) -> int:

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from edsel_assets.secret import Secret
+
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 """Statuses of a failure that may pass."""
 
@@ -37,23 +39,22 @@ Ask = Callable[[list[str]], np.ndarray]
 class Provider:
     """One protocol, and where its provider's own server is.
 
-    ``key_variable``: environment variable of the key. ``largest_batch``: texts per request at most.
-    ``connect`` takes (url, key or None, model, timeout in seconds) and returns the function to ask with.
+    ``largest_batch``: texts per request at most. ``connect`` takes (url, key or None, model, timeout in
+    seconds) and returns the function to ask with.
     """
 
     url: str
-    key_variable: str
     largest_batch: int
-    connect: Callable[[str, str | None, str, float], Ask]
+    connect: Callable[[str, Secret | None, str, float], Ask]
 
 
-def _openai(url: str, key: str | None, model: str, timeout: float) -> Ask:
+def _openai(url: str, key: Secret | None, model: str, timeout: float) -> Ask:
     """OpenAI's protocol, which many servers speak: ``{url}/embeddings``, through OpenAI's client."""
     import openai
 
     client = openai.OpenAI(
         base_url=url,
-        api_key=key or "none",  # the client demands one, which a server without keys does not get
+        api_key=key.reveal() if key else "none",  # the client demands one, which is not sent
         max_retries=0,
         timeout=timeout,
         http_client=openai.DefaultHttpxClient(follow_redirects=False),
@@ -72,7 +73,8 @@ def _openai(url: str, key: str | None, model: str, timeout: float) -> Ask:
             raise PassingFailure(f"{url} cannot be reached ({type(error).__name__})") from error
         except openai.APIStatusError as error:
             response = error.response
-            raise _failure(url, key, error.status_code, response.headers, response.text) from error
+            # Not from the client's own error, whose text repeats the server's, with the key.
+            raise _failure(url, key, error.status_code, response.headers, response.text) from None
         with _protocol(url, "openai"):
             return np.array(
                 [row.embedding for row in sorted(answer.data, key=lambda row: row.index)], dtype=np.float32
@@ -81,7 +83,7 @@ def _openai(url: str, key: str | None, model: str, timeout: float) -> Ask:
     return ask
 
 
-def _cohere(url: str, key: str | None, model: str, timeout: float) -> Ask:
+def _cohere(url: str, key: Secret | None, model: str, timeout: float) -> Ask:
     """Cohere's own protocol, version 2: ``{url}/v2/embed``."""
     import requests
 
@@ -89,7 +91,7 @@ def _cohere(url: str, key: str | None, model: str, timeout: float) -> Ask:
 
     def sign(request: Any) -> Any:
         if key:
-            request.headers["Authorization"] = f"Bearer {key}"
+            request.headers["Authorization"] = f"Bearer {key.reveal()}"
         return request
 
     session.auth = sign  # or a .netrc file's entry would take the key's place
@@ -109,8 +111,8 @@ def _cohere(url: str, key: str | None, model: str, timeout: float) -> Ask:
 
 
 PROVIDERS = {
-    "openai": Provider("https://api.openai.com/v1", "OPENAI_API_KEY", 2048, _openai),
-    "cohere": Provider("https://api.cohere.com", "COHERE_API_KEY", 96, _cohere),
+    "openai": Provider("https://api.openai.com/v1", 2048, _openai),
+    "cohere": Provider("https://api.cohere.com", 96, _cohere),
 }
 
 
@@ -123,12 +125,12 @@ def _protocol(url: str, name: str) -> Iterator[None]:
         raise EmbeddingError(f"{url} does not answer in the protocol of {name}.") from error
 
 
-def _failure(url: str, key: str | None, status: int, headers: Mapping[str, str], text: str) -> Exception:
+def _failure(url: str, key: Secret | None, status: int, headers: Mapping[str, str], text: str) -> Exception:
     """What a status other than 200 means; the server's own words in one line, without the key."""
     if status in RETRIED:
         return PassingFailure(f"{url} answers {status}", _retry_after(headers))
-    reason = " ".join(text.split())[:300]
-    return EmbeddingError(f"{url} answers {status}: {reason.replace(key, '***') if key else reason}")
+    reason = " ".join((key.hide(text) if key else text).split())[:300]
+    return EmbeddingError(f"{url} answers {status}: {reason}")
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

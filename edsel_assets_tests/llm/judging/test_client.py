@@ -328,6 +328,15 @@ def test_the_key_is_sent_and_nowhere_else(
     assert KEY not in (tmp_path / FILE).read_text()
 
 
+def test_the_key_of_openai_goes_to_no_other_server(
+    server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    client(server, tmp_path).ask(asking(1), text, max_tokens=7)
+    client(server, tmp_path, key_variable="OPENAI_API_KEY").ask(asking(1, 5), text, max_tokens=7)
+    assert server.keys == [None, f"Bearer {KEY}"]
+
+
 def test_settings_are_checked(server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(JudgeError, match="set OPENAI_API_KEY in the environment"):

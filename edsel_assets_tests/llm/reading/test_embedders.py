@@ -25,6 +25,7 @@ class Server:
         self.keys: list[str | None] = []
         self.failures: list[tuple[int, dict[str, str]]] = []
         self.answer = None
+        self.before = ""  # what a refusal says before it repeats the key
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -37,7 +38,7 @@ class Server:
                 for name, value in headers.items():
                     self.send_header(name, value)
                 self.end_headers()
-                said = f"refused {self.headers.get('Authorization')}"
+                said = f"{owner.before}refused {self.headers.get('Authorization')}"
                 self.wfile.write((owner.reply(self.path, body) if status == 200 else said).encode())
 
             def log_message(self, *arguments) -> None:
@@ -123,6 +124,27 @@ def test_a_wrong_request_fails_at_once_and_hides_the_key(server, monkeypatch) ->
         list(embedder(server, key_variable="MY_KEY").embed(TEXTS))
     assert "secret-of-mine" not in str(caught.value)
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("provider", ["openai", "cohere"])
+def test_a_refusal_that_is_cut_at_the_key_shows_no_part_of_it(server, monkeypatch, provider) -> None:
+    monkeypatch.setenv("MY_KEY", "secret-of-mine")
+    server.failures, server.before = [(401, {})], "x" * (300 - len("refused Bearer secret"))
+    with pytest.raises(EmbeddingError, match="answers 401: x") as caught:
+        list(embedder(server, provider, key_variable="MY_KEY").embed(TEXTS))
+    said = str(caught.getrepr(style="long", showlocals=True)) + repr(caught.value.__cause__)
+    assert "secret" not in str(caught.value)
+    assert "secret-of-mine" not in said.replace('"secret-of-mine"', "")  # which stands in this test's source
+
+
+@pytest.mark.parametrize(
+    ("provider", "variable"), [("openai", "OPENAI_API_KEY"), ("cohere", "COHERE_API_KEY")]
+)
+def test_a_providers_key_goes_to_no_other_server(server, monkeypatch, provider, variable) -> None:
+    monkeypatch.setenv(variable, "secret-of-mine")
+    list(embedder(server, provider).embed(["a"]))
+    list(embedder(server, provider, key_variable=variable).embed(["a"]))
+    assert server.keys == [None, "Bearer secret-of-mine"]
 
 
 def test_requests_keep_to_the_rate(server) -> None:

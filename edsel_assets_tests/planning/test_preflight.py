@@ -1,0 +1,71 @@
+"""What a study lacks is said before anything runs: for each section of embeddings, and for prices."""
+
+from __future__ import annotations
+
+import pytest
+
+from edsel_assets.planning import preflight
+from edsel_assets_tests.defs.conftest import tiny_study
+
+COHERE = {"source": "cohere", "name": "m"}
+KINDS = {"pool", "embeddings", "other_embeddings"}
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "others", "kinds", "said"),
+    [
+        (COHERE, {}, KINDS, "embeddings.source: cohere needs a key in the environment: set COHERE_API_KEY."),
+        (COHERE, {}, {"pool"}, ""),
+        (
+            {},
+            {"second": COHERE},
+            KINDS,
+            "other_embeddings.second.source: cohere needs a key in the environment: set COHERE_API_KEY.",
+        ),
+        ({}, {"second": COHERE}, {"embeddings"}, ""),
+        ({}, {"second": {**COHERE, "base_url": "http://h"}}, KINDS, ""),
+        (
+            {**COHERE, "base_url": "http://h", "key_variable": "MINE"},
+            {},
+            KINDS,
+            "embeddings.source: cohere needs a key in the environment: set MINE.",
+        ),
+        ({"key_variable": "MINE"}, {}, KINDS, ""),  # the base model needs none
+        (
+            {},
+            {"second": {"source": "sentence_transformers", "name": "./nowhere"}},
+            KINDS,
+            "other_embeddings.second.name: there is no folder ./nowhere",
+        ),
+    ],
+)
+def test_what_embeddings_lack_is_said(embeddings, others, kinds, said, tmp_path, monkeypatch) -> None:
+    for variable in ("COHERE_API_KEY", "MINE"):
+        monkeypatch.delenv(variable, raising=False)
+    study = tiny_study(embeddings=embeddings, other_embeddings=others)
+    found = list(preflight.problems(study, tmp_path, kinds))
+    assert [problem.startswith(said) for problem in found] == ([True] if said else [])
+
+
+def test_the_package_of_sentence_transformers_is_looked_for(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(preflight, "find_spec", lambda name: None)
+    section = {"source": "sentence_transformers", "name": str(tmp_path)}
+    study = tiny_study(other_embeddings={"second": section})
+    (found,) = preflight.problems(study, tmp_path, KINDS)
+    assert found.startswith("other_embeddings.second.source: sentence_transformers needs the package")
+
+
+@pytest.mark.parametrize("by_price", [False, True])
+def test_a_price_that_no_column_gives_is_said_whatever_is_made(by_price, tmp_path) -> None:
+    selection = {"strategies": ["random"], "budgets": [6], "by_price": by_price}
+    lacking = tiny_study(selection=selection, annotation={"price_by": "column"})
+    for kinds in ({"pool"}, {"rankings"}, {"embeddings"}):
+        (found,) = preflight.problems(lacking, tmp_path, kinds)
+        assert found.startswith("annotation.price_by: column, and no column of the pool is its price.")
+    assert not list(preflight.problems(lacking, tmp_path, set())), "nothing is to be made"
+    priced = tiny_study(
+        selection=selection,
+        annotation={"price_by": "column"},
+        pool={"columns": {"prompt": "prompt", "price": "cost"}},
+    )
+    assert not list(preflight.problems(priced, tmp_path, {"rankings"}))
