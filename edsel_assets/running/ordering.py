@@ -1,7 +1,7 @@
 """Orders and answers as a person or a job asks for them: the next batch, its file, what came back."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,9 +101,7 @@ def _place(
 ) -> Placed:
     from edsel_assets.annotation import Ledger, list_orders
     from edsel_assets.stages.buying import next_order, record_orders
-    from edsel_assets.stages.rankings import cut
     from edsel_assets.stages.training_sets import replicate_of
-    from edsel_assets.store import read_table
 
     record_orders(desk.store)
     before = [o for o in list_orders(desk.store) if request is not None and o.request == request]
@@ -114,34 +112,29 @@ def _place(
     if replace and not rejected:
         raise ValueError("No prompt was rejected that is not replaced already, so there is nothing to order.")
     iterative = desk.study.strategy(strategy).iterative
-    own_round = None
-    if replace and iterative:
-        own_round, rejected = rejected_round(desk.study, desk.store, strategy, rejected)
     unit = "money" if spend is not None or desk.study.selection.by_price else "prompts"
-    count: float
-    if replace:
-        asked_at = sum(state[p].asked_price or 0.0 for p in rejected)
-        count = asked_at if unit == "money" else len(rejected)
-    else:
-        count = spend if spend is not None else budget or 0
-    if own_round is not None:
-        cell = own_round
+
+    def amount(prompts: Sequence[str]) -> float:
+        asked_at = (state[p].asked_price or 0.0 for p in prompts)
+        return math.fsum(asked_at) if unit == "money" else len(prompts)
+
+    if replace and iterative:
+        cell, lost, to_validate = rejected_round(desk.study, desk.store, strategy, rejected)
+        rejected = [*lost, *to_validate]
+        count = amount(rejected)
         _check_made(cell, _make(desk, cell, listener), desk.store)
-        picks = next_draws(desk.study, desk.store, cell, count)
+        # A prompt to validate is drawn at random, and needs no pick.
+        picks = next_draws(desk.study, desk.store, cell, amount(lost)) if lost else _read(desk, cell)
     else:
-        within = _within(desk.study, strategy, count, unit)
-        cell = _cell(desk, strategy, within, listener)
-        table = read_table(with_suffix(cell_path(desk.store, cell), ".parquet"))
-        nested = desk.study.strategy(strategy).nested and not desk.study.selection.by_price
-        ranked = cell.asset == "rankings"
-        picks = cut(table, int(count) if nested and unit == "prompts" else within) if ranked else table
+        count = amount(rejected) if replace else spend if spend is not None else budget or 0
+        cell, picks = _next_picks(desk, strategy, count, unit, listener)
     ledger = read_ledger(desk.store, cell)
     assert ledger is not None, "a cell that was just made has a ledger"
     order = next_order(
         desk.study,
         desk.store,
         replicate_of(picks, 0),
-        _read(desk, "pool"),
+        _read(desk, Cell("pool")),
         strategy=strategy,
         budget=count,
         unit=unit,
@@ -155,17 +148,30 @@ def _place(
         },
         replaces=rejected,
         whole=iterative and not replace,
-        answered=set(_read(desk, "annotations", ["prompt_id"])["prompt_id"].to_pylist()),
+        answered=set(_read(desk, Cell("annotations"), ["prompt_id"])["prompt_id"].to_pylist()),
         request=request,
     )
     show_orders(desk.instance, desk.store)
     return _placed(desk, order)
 
 
-def _read(desk: Desk, asset: str, columns: list[str] | None = None) -> Any:
+def _next_picks(desk: Desk, strategy: str, count: float, unit: str, listener: Listener) -> tuple[Cell, Any]:
+    """The cell that the next ``count`` picks of a strategy come from, made, and its table."""
+    from edsel_assets.stages.rankings import cut
+
+    within = _within(desk.study, strategy, count, unit)
+    cell = _cell(desk, strategy, within, listener)
+    table = _read(desk, cell)
+    if cell.asset != "rankings":
+        return cell, table
+    nested = desk.study.strategy(strategy).nested and not desk.study.selection.by_price
+    return cell, cut(table, int(count) if nested and unit == "prompts" else within)
+
+
+def _read(desk: Desk, cell: Cell, columns: list[str] | None = None) -> Any:
     from edsel_assets.store import read_table
 
-    return read_table(with_suffix(cell_path(desk.store, Cell(asset)), ".parquet"), columns)
+    return read_table(with_suffix(cell_path(desk.store, cell), ".parquet"), columns)
 
 
 def _placed(desk: Desk, order: "Order") -> Placed:

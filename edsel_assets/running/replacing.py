@@ -18,27 +18,28 @@ if TYPE_CHECKING:
 
 def rejected_round(
     study: Study, store: Path, strategy: str, rejected: Collection[str]
-) -> tuple[Cell, list[str]]:
-    """The first round of a strategy, as ordered, that rejected prompts count for; and these prompts.
+) -> tuple[Cell, list[str], list[str]]:
+    """The first round of a strategy that has rejected prompts: these of its picks, and of those to validate.
 
     Raises:
         ValueError: none of them is of a round of that strategy.
     """
     from edsel_assets.stages.buying import orders_table
 
-    found: dict[Cell, list[str]] = {}
+    found: dict[Cell, tuple[list[str], list[str]]] = {}
     for row in orders_table(store).to_pylist():
         cell = Cell.parse(row["counts_for"] or "")
         if row["prompt_id"] not in rejected or cell.kind != "round_selection":
             continue
         if parse_budget_trial(cell.partition or "")[1] == strategy:
-            found.setdefault(cell, []).append(row["prompt_id"])
+            found.setdefault(cell, ([], []))[row["validation"]].append(row["prompt_id"])
     if not found:
         raise ValueError(
             f"None of the {len(rejected)} rejected prompts is of a round of {strategy}. Replace them by the "
             f"strategy that they were ordered by, of {', '.join(study.selection.names)}."
         )
-    return next(iter(found.items()))
+    cell, (picks, to_validate) = next(iter(found.items()))
+    return cell, picks, to_validate
 
 
 def next_draws(study: Study, store: Path, cell: Cell, size: float) -> pa.Table:
@@ -48,11 +49,11 @@ def next_draws(study: Study, store: Path, cell: Cell, size: float) -> pa.Table:
     round's own seed draws next, of the prompts that nobody was asked for and that no round has.
 
     Args:
-        size: prompts; money where budgets are. Where it does not buy the first of them, all that the pool has
-            left is drawn, so that a cheaper one can be taken.
+        size: prompts, or as many as are left; money where budgets are. Where it does not buy the first of
+            them, all that the pool has left is drawn, so that a cheaper one can be taken.
 
     Raises:
-        ValueError: fewer prompts are left.
+        ValueError: no prompt is left.
     """
     from edsel_assets.stages.held_out import known_ids
     from edsel_assets.stages.inputs import money_prices, signals_of
@@ -84,13 +85,19 @@ def next_draws(study: Study, store: Path, cell: Cell, size: float) -> pa.Table:
     earlier = [read(Cell(f"round_{i}/selection", cell.partition)) for i in range(1, number)]
     options = round_options(study, name, seed)
 
+    free = len(signals.prompt_ids) - len(signals.selected)
+    if not free:
+        raise ValueError(
+            f"Every prompt of the pool is asked for or answered; {cell} needs more. Add prompts."
+        )
+
     def draws(amount: float) -> Any:
         return pick_round(study.strategy(name), signals, amount, options, earlier)  # type: ignore[arg-type]
 
+    if signals.prices is None:
+        return draws(min(size, free))
     found = draws(size)
-    if found.num_rows or signals.prices is None:
-        return found
-    return draws(math.fsum(signals.prices))
+    return found if found.num_rows else draws(math.fsum(signals.prices))
 
 
 def _no_embeddings() -> Any:

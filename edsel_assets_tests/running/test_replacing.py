@@ -69,7 +69,10 @@ def test_a_round_goes_on_once_what_was_rejected_of_it_is_replaced(tmp_path, inst
     come_back(mine, first[1:], first[:1])
     with pytest.raises(ValueError, match=r"waits for 1 answers.*1 prompts were rejected.*--replace"):
         ordering.place(mine, ROUNDS, 8)
+    spoiled = read_order(mine.store, list_orders(mine.store)[0].name).validation
+    come_back(mine, [], list(spoiled))
     placed = ordering.place(mine, ROUNDS, None, replace=True)
+    assert (placed.prompts, placed.validation) == (2, 1)
     (instead,) = picks(mine, placed.name)
     assert instead not in first
     with pytest.raises(ValueError, match="No prompt was rejected that is not replaced already"):

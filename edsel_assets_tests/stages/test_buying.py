@@ -231,7 +231,7 @@ def test_what_replaces_a_pick_of_a_round_takes_its_place_in_it_whoever_picked_it
     reject(tmp_path, [IDS[1], IDS[2], *first.validation])
     assert in_round(tmp_path) == IDS[:4], "nobody was asked in their place yet"
     second = order(tmp_path, study, budget=3, ids=IDS[5:], replaces=[*first.validation, IDS[1], IDS[2]])
-    picks = [p for p in annotation.order_table(tmp_path, second.name)["prompt_id"].to_pylist()][:2]
+    picks = annotation.order_table(tmp_path, second.name)["prompt_id"].to_pylist()[:2]
     assert in_round(tmp_path) == [IDS[0], IDS[3], *picks]
     reject(tmp_path, [picks[0]])
     third = order(tmp_path, study, budget=1, ids=IDS[5:], replaces=[picks[0]], cell=ROUND)
