@@ -22,9 +22,9 @@ def enter_answers(
 ) -> CheckedAnswers:
     """Enter ``rows`` into the ledger of ``store``, all or none; what is recorded already is left out.
 
-    An answer in time is paid at the price that it was asked at, or that ``prices`` says; a late one is for a
-    person to decide. A rejection is paid only where ``prices`` has one: who would not answer may have cost
-    something all the same.
+    An answer in time is paid at the price that it was asked at, or that ``prices`` says, beside what its
+    rejection did cost before; a late one is for a person to decide. A rejection is paid only where ``prices``
+    has one: who would not answer may have cost something all the same.
 
     Args:
         order, keep, skip_unknown: as in ``check_answers``.
@@ -37,7 +37,8 @@ def enter_answers(
     state = ledger.state()
     checked = check_answers(rows, state, order=order, keep=keep, skip_unknown=skip_unknown)
     due = [
-        (answer, given.get(answer.prompt_id, state[answer.prompt_id].price)) for answer in checked.answered
+        (answer, given.get(answer.prompt_id, state[answer.prompt_id].asked_price))
+        for answer in checked.answered
     ]
     due += [(answer, given.get(answer.prompt_id)) for answer in checked.rejected]
     paid = [
@@ -47,9 +48,9 @@ def enter_answers(
     ]
     # What a process left unpaid that was stopped between the two.
     unpaid = [
-        Event("paid", p.order, p.prompt_id, who=p.who, price=p.price)
+        Event("paid", p.order, p.prompt_id, who=p.who, price=p.due)
         for p in state.values()
-        if p.status == "answered" and p.paid is None and p.price is not None
+        if p.status == "answered" and p.due is not None
     ]
     ledger.append([*checked.events(state, given), *paid, *unpaid])
     return checked

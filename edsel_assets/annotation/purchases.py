@@ -19,8 +19,13 @@ class Purchase:
             after all); ``replaced`` (another prompt was asked for instead); ``late`` (answered after it
             was replaced).
         response: the answer of an ``answered`` or a ``late`` prompt, else None.
-        price: what it costs: as paid, else as answered, else as asked.
-        paid: what was paid for it, None before it is paid.
+        price: what it costs: as paid, else as answered, else as asked. An answer after a rejection that was
+            paid costs both.
+        paid: what was paid for it in all, None before it is paid.
+        asked_price: what it was expected to cost when it was asked for, whatever was paid since.
+        due: what is still to be paid for its answer; None where that is nothing, or not known.
+        settled: whether a payment was for its answer, made after it or in advance. One for a rejection is
+            not.
     """
 
     prompt_id: str
@@ -32,6 +37,9 @@ class Purchase:
     who: str | None = None
     asked_when: str = ""
     answered_when: str = ""
+    asked_price: float | None = None
+    due: float | None = None
+    settled: bool = False
 
     @property
     def answered(self) -> bool:
@@ -85,7 +93,7 @@ def admits(state: Mapping[str, Purchase], event: Event) -> bool:
             f"Prompt {event.prompt_id} was asked for {where}, not in {event.order}. Name the right order."
         )
     if event.event == "paid":
-        return now.paid is None
+        return now.paid is None or (now.answered and not now.settled)
     if event.event in ("answered", "late"):
         return _admits_answer(now, event)
     if now.response is not None:
@@ -120,7 +128,8 @@ def apply(state: dict[str, Purchase], event: Event) -> None:
     """Bring ``state`` forward by ``event``, which ``admits`` let in."""
     key, price = event.prompt_id, event.price
     if event.event == "asked":
-        state.setdefault(key, Purchase(key, event.order, "asked", price=price, asked_when=event.when))
+        asked = Purchase(key, event.order, "asked", price=price, asked_when=event.when, asked_price=price)
+        state.setdefault(key, asked)
         return
     if key not in state:
         raise AnnotationError(
@@ -129,15 +138,28 @@ def apply(state: dict[str, Purchase], event: Event) -> None:
         )
     now = state[key]
     if event.event == "paid":
-        state[key] = replace(now, paid=price, price=price)
+        state[key] = _paid(now, price or 0.0)
     elif event.event in ("answered", "late"):
-        state[key] = replace(
-            now,
-            status=event.event,
-            response=event.response,
-            price=now.price if price is None or now.paid is not None else price,
-            who=event.who,
-            answered_when=event.when,
-        )
+        state[key] = _answered(now, event)
     else:
         state[key] = replace(now, status=event.event)
+
+
+def _paid(now: Purchase, price: float) -> Purchase:
+    """A payment while a prompt is rejected or replaced is for the refusal; its answer is paid beside it."""
+    total = (now.paid or 0.0) + price
+    settled = now.settled or now.status not in ("rejected", "replaced")
+    return replace(now, paid=total, price=total, due=None, settled=settled)
+
+
+def _answered(now: Purchase, event: Event) -> Purchase:
+    due = now.asked_price if event.price is None else event.price
+    return replace(
+        now,
+        status=event.event,
+        response=event.response,
+        price=now.price if now.settled or due is None else (now.paid or 0.0) + due,
+        due=None if now.settled else due,
+        who=event.who,
+        answered_when=event.when,
+    )

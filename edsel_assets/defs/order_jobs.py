@@ -53,6 +53,7 @@ def build(graph: Graph) -> list[dg.JobDefinition]:
             spend=config.spend or None,
             replace=config.replace,
             listener=Listener(waiting=context.log.info),
+            request=context.run.root_run_id or context.run_id,
         )
         context.log.info(f"{placed.name}: {placed.prompts} prompts, expected to cost {placed.price:g}")
         context.add_output_metadata(
@@ -97,7 +98,9 @@ def build(graph: Graph) -> list[dg.JobDefinition]:
         context.add_output_metadata({**figures, "remarks": list(found.remarks)})
 
     @dg.job(
-        description="Freeze the next picks of a strategy as an order.", executor_def=dg.in_process_executor
+        description="Freeze the next picks of a strategy as an order. A run that is executed again places no "
+        "other order; launch the job anew for the next one.",
+        executor_def=dg.in_process_executor,
     )
     def order_prompts() -> None:
         place_order()

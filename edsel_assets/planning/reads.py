@@ -88,7 +88,8 @@ def _scores(libraries: tuple[str, ...]) -> Reads:
 
 READS: Mapping[str, Reads] = {
     "pool": Reads(_POOL, external=(POOL_FILES,)),
-    "orders": Reads(external=(ORDER_FILES,)),
+    # 2: says which prompts were replaced, and what the others count for
+    "orders": Reads(external=(ORDER_FILES,), code="2"),
     "purchases": Reads(external=(PURCHASE_FILES,)),
     "annotations": Reads(external=(ANNOTATION_FILES,)),
     "embeddings": Reads(),  # by embeddings.source: see settings_of
@@ -118,7 +119,8 @@ READS: Mapping[str, Reads] = {
     ),
     "reference_answers": Reads(),
     "win_rates": Reads(code="2"),  # 2: a judge's word on answers, no more a comparison of likelihoods
-    "round_selection": Reads(("rounds.rounds",)),
+    # 2: what was replaced leaves a round that was ordered
+    "round_selection": Reads(("rounds.rounds",), code="2"),
     "round_training_set": Reads(),
     "round_checkpoint": Reads(
         (*_BASE, "model.template", "finetuning", "rounds.epochs", "rounds.start", "selection.seed"),

@@ -1,7 +1,7 @@
 """Orders and answers as a person or a job asks for them: the next batch, its file, what came back."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,11 @@ from edsel_assets.running.dagster_internals import lineage_of
 from edsel_assets.running.instance import show_orders
 from edsel_assets.running.leases import hold
 from edsel_assets.running.local import Listener, Outcome, materialize
+from edsel_assets.running.replacing import next_draws, rejected_round
 from edsel_assets.study import Study
 
 if TYPE_CHECKING:
+    from edsel_assets.annotation import Order
     from edsel_assets.annotators import Annotator, Answered
 
 
@@ -58,18 +60,25 @@ def place(
     spend: float | None = None,
     replace: bool = False,
     listener: Listener | None = None,
+    request: str | None = None,
 ) -> Placed:
     """Bring the strategy's ranking up to date and order its first prompts that nobody was asked for.
 
     Orders of one study are placed one after another, so that each ranking knows of those before it.
+    A strategy that chooses in rounds orders its next round whole.
 
     Args:
-        budget: prompts to order; None with ``spend`` or ``replace``.
+        budget: prompts to order; None with ``spend`` or ``replace``. In rounds, one of the study's budgets,
+            which all rounds share; ``spend`` likewise.
         spend: money instead: the picks in their order, each that can still be paid from it. They are those
             of the study's smallest budget of at least so much where its budgets are money, else of its
             largest.
         replace: order as many as were rejected and not replaced yet, in their place; where budgets are
-            money, for what they would have cost.
+            money, for what they were asked at. By a strategy of rounds, for the first of its rounds that has
+            rejected prompts: the next draws of that round by its clusters' weights (see
+            ``replacing.next_draws``); again for the next such round. By another strategy, its next picks,
+            which count for the rounds that rejected prompts were of.
+        request: a name of this request; where an order was placed for it, that is the answer.
 
     Raises:
         ValueError: a strategy or budget that the study does not have, or nothing to order.
@@ -78,42 +87,54 @@ def place(
     listener = listener or Listener()
     lease = desk.store / ".leases" / "order.lease"
     with hold(lease, "another order is being placed", waiting=listener.waiting):
-        return _place(desk, strategy, budget, spend, replace, listener)
+        return _place(desk, strategy, budget, spend, replace, listener, request)
 
 
 def _place(
-    desk: Desk, strategy: str, budget: int | None, spend: float | None, replace: bool, listener: Listener
+    desk: Desk,
+    strategy: str,
+    budget: int | None,
+    spend: float | None,
+    replace: bool,
+    listener: Listener,
+    request: str | None,
 ) -> Placed:
-    from edsel_assets.annotation import Ledger, order_table
+    from edsel_assets.annotation import Ledger, list_orders
     from edsel_assets.stages.buying import next_order, record_orders
-    from edsel_assets.stages.rankings import cut
     from edsel_assets.stages.training_sets import replicate_of
-    from edsel_assets.store import read_table
 
     record_orders(desk.store)
-    unwilling = [p for p in Ledger(desk.store).state().values() if p.rejected] if replace else []
-    rejected = [p.prompt_id for p in unwilling]
+    before = [o for o in list_orders(desk.store) if request is not None and o.request == request]
+    if before:
+        return _placed(desk, before[0])
+    state = Ledger(desk.store).state()
+    rejected = [p.prompt_id for p in state.values() if p.rejected] if replace else []
     if replace and not rejected:
         raise ValueError("No prompt was rejected that is not replaced already, so there is nothing to order.")
+    iterative = desk.study.strategy(strategy).iterative
     unit = "money" if spend is not None or desk.study.selection.by_price else "prompts"
-    count: float
-    if replace:
-        count = sum(p.price or 0.0 for p in unwilling) if unit == "money" else len(rejected)
+
+    def amount(prompts: Sequence[str]) -> float:
+        asked_at = (state[p].asked_price or 0.0 for p in prompts)
+        return math.fsum(asked_at) if unit == "money" else len(prompts)
+
+    if replace and iterative:
+        cell, lost, to_validate = rejected_round(desk.study, desk.store, strategy, rejected)
+        rejected = [*lost, *to_validate]
+        count = amount(rejected)
+        _check_made(cell, _make(desk, cell, listener), desk.store)
+        # A prompt to validate is drawn at random, and needs no pick.
+        picks = next_draws(desk.study, desk.store, cell, amount(lost)) if lost else _read(desk, cell)
     else:
-        count = spend if spend is not None else budget or 0
-    within = _within(desk.study, strategy, count, unit)
-    cell = _cell(desk, strategy, within, listener)
-    table = read_table(with_suffix(cell_path(desk.store, cell), ".parquet"))
-    nested = desk.study.strategy(strategy).nested and not desk.study.selection.by_price
-    ranked = cell.asset == "rankings"
-    picks = cut(table, int(count) if nested and unit == "prompts" else within) if ranked else table
+        count = amount(rejected) if replace else spend if spend is not None else budget or 0
+        cell, picks = _next_picks(desk, strategy, count, unit, listener)
     ledger = read_ledger(desk.store, cell)
     assert ledger is not None, "a cell that was just made has a ledger"
     order = next_order(
         desk.study,
         desk.store,
         replicate_of(picks, 0),
-        read_table(with_suffix(cell_path(desk.store, Cell("pool")), ".parquet")),
+        _read(desk, Cell("pool")),
         strategy=strategy,
         budget=count,
         unit=unit,
@@ -126,8 +147,36 @@ def _place(
             },
         },
         replaces=rejected,
+        whole=iterative and not replace,
+        answered=set(_read(desk, Cell("annotations"), ["prompt_id"])["prompt_id"].to_pylist()),
+        request=request,
     )
     show_orders(desk.instance, desk.store)
+    return _placed(desk, order)
+
+
+def _next_picks(desk: Desk, strategy: str, count: float, unit: str, listener: Listener) -> tuple[Cell, Any]:
+    """The cell that the next ``count`` picks of a strategy come from, made, and its table."""
+    from edsel_assets.stages.rankings import cut
+
+    within = _within(desk.study, strategy, count, unit)
+    cell = _cell(desk, strategy, within, listener)
+    table = _read(desk, cell)
+    if cell.asset != "rankings":
+        return cell, table
+    nested = desk.study.strategy(strategy).nested and not desk.study.selection.by_price
+    return cell, cut(table, int(count) if nested and unit == "prompts" else within)
+
+
+def _read(desk: Desk, cell: Cell, columns: list[str] | None = None) -> Any:
+    from edsel_assets.store import read_table
+
+    return read_table(with_suffix(cell_path(desk.store, cell), ".parquet"), columns)
+
+
+def _placed(desk: Desk, order: "Order") -> Placed:
+    from edsel_assets.annotation import order_table
+
     placed = order_table(desk.store, order.name)
     price = sum(value or 0.0 for value in placed["price"].to_pylist())
     return Placed(
@@ -205,6 +254,12 @@ def _check(study: Study, strategy: str, budget: int | None, spend: float | None,
         raise ValueError(
             f"A round of {strategy} is ordered whole. Order it by --budget, or set selection.by_price."
         )
+    wanted, budgets = budget if budget is not None else spend, study.selection.budgets_for(strategy)
+    if study.strategy(strategy).iterative and wanted is not None and wanted not in budgets:
+        raise ValueError(
+            f"A round of {strategy} is ordered whole: --{'spend' if budget is None else 'budget'} is the "
+            f"budget that its rounds share, of {', '.join(map(str, budgets))}; got {wanted:g}."
+        )
 
 
 def _within(study: Study, strategy: str, count: float, unit: str) -> int:
@@ -240,15 +295,21 @@ def _round(desk: Desk, strategy: str, budget: int, listener: Listener | None) ->
     for number in range(1, desk.study.rounds.rounds + 1):
         cell = Cell(f"round_{number}/selection", partition)
         if str(cell) not in placed:
-            outcome = _make(desk, cell, listener)
-            if cell in outcome.waiting:
-                lacking = sum(outcome.lacking.values())
-                raise ValueError(
-                    f"{cell} waits for {lacking} answers to the round before it. Import them first, or order "
-                    "what was rejected again by --replace."
-                )
+            _check_made(cell, _make(desk, cell, listener), desk.store)
             return cell
     raise ValueError(f"All {desk.study.rounds.rounds} rounds of {strategy} at {budget} are ordered already.")
+
+
+def _check_made(cell: Cell, outcome: Outcome, store: Path) -> None:
+    """Refuse a round that waits for answers to those before it."""
+    from edsel_assets.annotation import Ledger
+
+    if cell not in outcome.waiting:
+        return
+    lacking = sum(outcome.lacking.values())
+    rejected = sum(p.rejected for p in Ledger(store).state().values())
+    why = f" {rejected} prompts were rejected: order others in their place by --replace." if rejected else ""
+    raise ValueError(f"{cell} waits for {lacking} answers to the round before it. Import them first.{why}")
 
 
 def _make(desk: Desk, cell: Cell, listener: Listener | None) -> Outcome:

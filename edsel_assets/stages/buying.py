@@ -6,7 +6,7 @@ training uses what was answered.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ ORDERS = pa.schema(
         *annotation.SHOWN_SCHEMA,
         ("validation", pa.bool_()),
         ("cell", pa.string()),
+        ("counts_for", pa.string()),
+        ("replaced", pa.bool_()),
     ]
 )
 PURCHASES = pa.schema(
@@ -74,13 +76,34 @@ class NothingToOrder(ValueError):
 
 
 def orders_table(store: Path) -> pa.Table:
-    """Every prompt of every order, oldest order first; ``cell`` is what its picks were taken from."""
+    """Every prompt of every order, oldest order first.
+
+    ``cell`` is what its picks were taken from; ``counts_for`` the same, but for a pick in the place of a
+    rejected one what that one counted for; ``replaced`` says that a later order has another in its place.
+    """
+    placed = annotation.list_orders(store)
+    replaced = pa.array([p for order in placed for p in order.manifest.get("replaces", ())], pa.string())
+    counts_for: dict[str, str | None] = {}
+    validating: set[str] = set()
     tables = []
-    for order in annotation.list_orders(store):
+    for order in placed:
         table = annotation.order_table(store, order.name)
-        marked = pc.is_in(table["prompt_id"], value_set=pa.array(order.validation, pa.string()))
-        cell = pa.array([order.manifest.get("cell")] * table.num_rows, pa.string())
-        tables.append(table.append_column("validation", marked).append_column("cell", cell).cast(ORDERS))
+        ids, own = table["prompt_id"].to_pylist(), order.manifest.get("cell")
+        gone = [p for p in order.manifest.get("replaces", ()) if p in counts_for and p not in validating]
+        validating |= set(order.validation)
+        picks = [p for p in ids if p not in validating]
+        counts_for |= dict.fromkeys(ids, own)
+        if gone:  # the first pick for the first rejected one, and so on; those beyond for the last
+            counts_for |= {p: counts_for[gone[min(i, len(gone) - 1)]] for i, p in enumerate(picks)}
+        columns = {
+            "validation": pc.is_in(table["prompt_id"], value_set=pa.array(order.validation, pa.string())),
+            "cell": pa.array([own] * table.num_rows, pa.string()),
+            "counts_for": pa.array([counts_for[p] for p in ids], pa.string()),
+            "replaced": pc.is_in(table["prompt_id"], value_set=replaced),
+        }
+        for name, column in columns.items():
+            table = table.append_column(name, column)
+        tables.append(table.cast(ORDERS))
     return pa.concat_tables(tables) if tables else ORDERS.empty_table()
 
 
@@ -222,6 +245,9 @@ def next_order(
     manifest: Mapping[str, Any],
     replaces: Sequence[str] = (),
     unit: str = "prompts",
+    whole: bool = False,
+    answered: Collection[str] = (),
+    request: str | None = None,
 ) -> annotation.Order:
     """Place an order for the first ``budget`` prompts of ``selection`` that nobody asked for yet.
 
@@ -234,40 +260,52 @@ def next_order(
         cell: what the picks are taken from.
         manifest: ``ledger`` of that cell, and ``behind`` it those of all that it was made from.
         replaces: rejected prompts that these take the place of: picks of picks, and prompts to validate of
-            those. Nothing else is bought to validate then.
+            those, one for one. Nothing else is bought to validate then. Money is for the picks: what the
+            rejected prompts were asked at, less those that were to validate. Where the picks are too few,
+            the last of ``replaces`` stay rejected.
+        whole: order all of ``selection``, a round; ``budget`` is noted alone, and what validates is bought
+            beside it.
+        answered: prompts with an answer from elsewhere; none of them is drawn to validate.
+        request: as ``annotation.place_order`` has it.
 
     Raises:
         NothingToOrder, annotation.AnnotationError: nothing is left, or an earlier order has a pick.
     """
     asked = annotation.asked_prompts(store)
     rows = {row["prompt_id"]: row for row in pool.to_pylist()}
-    spoiled = len({p for order in annotation.list_orders(store) for p in order.validation} & set(replaces))
+    to_validate = {p for order in annotation.list_orders(store) for p in order.validation}
+    spoiled = [p for p in replaces if p in to_validate]
+    gone = [p for p in replaces if p not in to_validate]
+    wants_picks = bool(gone) or not replaces
     left = [row for row in selection.sort_by("rank").to_pylist() if row["prompt_id"] not in asked]
-    if unit == "prompts":
-        chosen = left[: int(budget) - spoiled]
+    money = budget - _asked_at(store, spoiled) if unit == "money" else 0.0
+    if not wants_picks:
+        chosen = []
+    elif whole:
+        chosen = left
+    elif unit == "prompts":
+        chosen = left[: int(budget) - len(spoiled)]
     else:
-        chosen = _affordable(study, left, rows, pool, budget)
-    if not left and not (spoiled and spoiled == budget):
+        chosen = _affordable(study, left, rows, pool, money)
+    if not left and wants_picks:
         raise NothingToOrder(
             f"All {selection.num_rows} picks of {cell} are asked for already. Add prompts to the pool, or "
             "raise selection.budgets."
         )
-    taken = {row["prompt_id"] for row in chosen} | set(asked)
-    size = spoiled if replaces else study.annotation.validation
+    taken = {row["prompt_id"] for row in chosen} | set(asked) | set(answered)
+    size = len(spoiled) if replaces else study.annotation.validation
     validation = _validation_sample(study, [p for p in rows if p not in taken], size)
-    if unit == "money" and validation:
-        rest = budget - sum(prices_of(study, [rows[p] for p in validation], pool))
+    if unit == "money" and validation and not replaces and not whole:
+        money -= sum(prices_of(study, [rows[p] for p in validation], pool))
         others = [row for row in left if row["prompt_id"] not in validation]
-        chosen = _affordable(study, others, rows, pool, rest) if rest > 0 else []
+        chosen = _affordable(study, others, rows, pool, money) if money > 0 else []
     if not chosen and not validation:
-        raise NothingToOrder(
-            f"No pick of {cell} that nobody asked for can be paid from {budget:g}. Order for more."
-        )
-    if not chosen and unit == "money":
-        raise NothingToOrder(
-            f"No pick of {cell} can be paid from {budget:g}, of which {len(validation)} prompts to validate "
-            "come first. Order for more."
-        )
+        what = f"can be paid from {budget:g}. Order for more" if wants_picks else "is left to validate with"
+        raise NothingToOrder(f"No pick of {cell} that nobody asked for {what}.")
+    if not chosen and unit == "money" and wants_picks:
+        first = f", of which {len(validation)} prompts to validate come first" if not replaces else ""
+        raise NothingToOrder(f"No pick of {cell} can be paid from {budget:g}{first}. Order for more.")
+    replaces = [*(gone[: len(chosen)] if unit == "prompts" else gone), *spoiled[: len(validation)]]
     every = [*chosen, *({"prompt_id": p, "gain": None} for p in validation)]
     prices = prices_of(study, [rows[row["prompt_id"]] for row in every], pool)
     picks = pa.table(
@@ -289,8 +327,9 @@ def next_order(
         strategy=strategy,
         budget=budget,
         unit=unit,
-        manifest={**manifest, "cell": cell, "replaces": list(replaces)},
+        manifest={**manifest, "cell": cell, "replaces": replaces},
         validation=validation,
+        request=request,
     )
     record_orders(store)
     return order
@@ -315,6 +354,12 @@ def record_orders(store: Path) -> None:
 def prices_of(study: Study, rows: Sequence[Mapping[str, Any]], pool: pa.Table) -> list[float]:
     """The expected price of each prompt, by the study's rule."""
     return annotation.rule_prices(study.annotation, rows, pool)
+
+
+def _asked_at(store: Path, prompts: Sequence[str]) -> float:
+    """What these prompts were expected to cost when they were asked for."""
+    state = annotation.Ledger(store).state()
+    return sum(state[p].asked_price or 0.0 for p in prompts)
 
 
 def _affordable(

@@ -44,10 +44,17 @@ def pick_round(
 
 
 def ordered_round(orders: pa.Table, cell: str) -> pa.Table | None:
-    """A round's picks as ordered, ``replicate, rank, prompt_id, gain``; None before its order."""
-    mine = orders.filter(pc.and_(pc.equal(orders["cell"], cell), pc.invert(orders["validation"])))
+    """A round's picks as ordered, ``replicate, rank, prompt_id, gain``; None before its order.
+
+    A rejected pick that was replaced is left out; what was ordered in its place stands after the others.
+
+    Args:
+        orders: ``prompt_id, gain, validation, counts_for, replaced``, as ``buying.orders_table`` gives them.
+    """
+    mine = orders.filter(pc.and_(pc.equal(orders["counts_for"], cell), pc.invert(orders["validation"])))
     if not mine.num_rows:
         return None
+    mine = mine.filter(pc.invert(mine["replaced"]))
     return pa.table(
         {
             "replicate": pa.array(np.zeros(mine.num_rows, dtype=np.int32)),

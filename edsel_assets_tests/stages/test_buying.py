@@ -23,6 +23,7 @@ from edsel_assets.stages.buying import (
     spend_table,
     validation_answers,
 )
+from edsel_assets.stages.rounds import ordered_round
 from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import tiny_study
 
@@ -58,9 +59,8 @@ def order(
         pool(),
         strategy="fl_rbf",
         budget=budget,
-        cell="rankings[fl_rbf]",
         manifest={"content": "x"},
-        **more,
+        **{"cell": "rankings[fl_rbf]", **more},
     )
 
 
@@ -210,6 +210,91 @@ def test_what_is_replaced_is_replaced_in_kind(tmp_path) -> None:
     ledger.append([annotation.Event("rejected", second.name, second.validation[0])])
     third = order(tmp_path, study, budget=1, replaces=second.validation)
     assert annotation.order_table(tmp_path, third.name)["prompt_id"].to_pylist() == list(third.validation)
+
+
+ROUND = "round_1/selection[00010|iterative_kmq_perplexity.s0]"
+
+
+def reject(store: Path, prompts: list[str], paid: float | None = None) -> None:
+    """Reject prompts; each did cost ``paid``."""
+    rows = [annotation.AnswerRow("a row", key, None, rejected=True) for key in prompts]
+    annotation.enter_answers(store, rows, prices=None if paid is None else dict.fromkeys(prompts, paid))
+
+
+def in_round(store: Path) -> list[str]:
+    frozen = ordered_round(orders_table(store), ROUND)
+    assert frozen is not None
+    return frozen["prompt_id"].to_pylist()
+
+
+def test_what_replaces_a_pick_of_a_round_takes_its_place_in_it_whoever_picked_it(tmp_path) -> None:
+    study = tiny_study(annotation={"validation": 1})
+    first = order(tmp_path, study, ids=IDS[:4], cell=ROUND, whole=True)
+    reject(tmp_path, [IDS[1], IDS[2], *first.validation])
+    assert in_round(tmp_path) == IDS[:4], "nobody was asked in their place yet"
+    second = order(tmp_path, study, budget=3, ids=IDS[5:], replaces=[*first.validation, IDS[1], IDS[2]])
+    picks = annotation.order_table(tmp_path, second.name)["prompt_id"].to_pylist()[:2]
+    assert in_round(tmp_path) == [IDS[0], IDS[3], *picks]
+    reject(tmp_path, [picks[0]])
+    third = order(tmp_path, study, budget=1, ids=IDS[5:], replaces=[picks[0]], cell=ROUND)
+    last = annotation.order_table(tmp_path, third.name)["prompt_id"].to_pylist()
+    assert in_round(tmp_path) == [IDS[0], IDS[3], picks[1], *last]
+    table = orders_table(tmp_path)
+    assert set(table.filter(table["replaced"])["prompt_id"].to_pylist()) == {
+        IDS[1],
+        IDS[2],
+        picks[0],
+        *first.validation,
+    }
+
+
+def test_a_rejected_prompt_for_which_no_pick_is_left_stays_rejected(tmp_path) -> None:
+    order(tmp_path, ids=IDS[:4])
+    reject(tmp_path, IDS[:3])
+    order(tmp_path, budget=3, ids=IDS[:6], replaces=IDS[:3])
+    state = annotation.Ledger(tmp_path).state()
+    assert [state[p].status for p in IDS[:3]] == ["replaced", "replaced", "rejected"]
+
+
+def test_a_prompt_to_validate_alone_is_replaced_where_orders_are_for_money(tmp_path) -> None:
+    study = by_column(validation=2)
+    first = order(tmp_path, study, budget=60.0, unit="money")
+    spoiled = first.validation[0]
+    reject(tmp_path, [spoiled], paid=0.0)
+    asked_at = annotation.Ledger(tmp_path).state()[spoiled].asked_price
+    assert asked_at == IDS.index(spoiled)
+    second = order(tmp_path, study, budget=asked_at, unit="money", replaces=[spoiled])
+    assert annotation.order_table(tmp_path, second.name)["prompt_id"].to_pylist() == list(second.validation)
+    assert len(second.validation) == 1
+    assert annotation.Ledger(tmp_path).state()[spoiled].status == "replaced"
+
+
+def test_a_pick_and_a_prompt_to_validate_are_replaced_each_from_its_own_money(tmp_path) -> None:
+    study = by_column(validation=1)
+    first = order(tmp_path, study, ids=[IDS[i] for i in (6, 1, 5, 4)], budget=60.0, unit="money")
+    asked = set(annotation.order_table(tmp_path, first.name)["prompt_id"].to_pylist())
+    reject(tmp_path, [IDS[5], *first.validation], paid=0.001)
+    money = 5.0 + IDS.index(first.validation[0])
+    left = [key for key in IDS if key not in asked]
+    second = order(
+        tmp_path, study, ids=left, budget=money, unit="money", replaces=[IDS[5], *first.validation]
+    )
+    table = annotation.order_table(tmp_path, second.name)
+    picks = [row for row in table.to_pylist() if row["prompt_id"] not in second.validation]
+    assert len(second.validation) == 1
+    assert 0 < sum(row["price"] for row in picks) <= 5.0
+
+
+def test_no_prompt_that_has_an_answer_is_drawn_to_validate(tmp_path) -> None:
+    study = tiny_study(annotation={"validation": 16})
+    placed = order(tmp_path, study, answered=IDS[10:])
+    assert set(placed.validation) == set(IDS[4:10])
+
+
+def test_a_round_is_ordered_whole(tmp_path) -> None:
+    placed = order(tmp_path, by_column(validation=2), ids=IDS[:6], budget=3.0, unit="money", whole=True)
+    table = annotation.order_table(tmp_path, placed.name)
+    assert [p for p in table["prompt_id"].to_pylist() if p not in placed.validation] == IDS[:6]
 
 
 def test_an_order_that_the_ledger_missed_is_entered_later(tmp_path) -> None:

@@ -87,7 +87,8 @@ def test_a_round_that_was_ordered_is_its_order() -> None:
     orders = pa.table(
         {
             "prompt_id": IDS[:4].tolist(),
-            "cell": ["round_1/selection[00010|iterative_kmq_perplexity.s0]"] * 3 + ["rankings[fl_rbf]"],
+            "counts_for": ["round_1/selection[00010|iterative_kmq_perplexity.s0]"] * 3 + ["rankings[fl_rbf]"],
+            "replaced": [False] * 4,
             "gain": [3.0, 2.0, None, 1.0],
             "validation": [False, False, True, False],
         }

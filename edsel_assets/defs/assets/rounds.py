@@ -92,7 +92,7 @@ def _selection(graph: Graph, number: int) -> dg.AssetsDefinition:
 
         cell = dimensions(context)
         name, seed = parse_trial(cell["trial"])
-        placed = orders.read(["prompt_id", "cell", "gain", "validation"])
+        placed = orders.read(["prompt_id", "gain", "validation", "counts_for", "replaced"])
         frozen = ordered_round(placed, str(Cell(context.asset_key.to_user_string(), context.partition_key)))
         if frozen is not None:  # what was asked for is never picked anew
             yield from checked(context, {NONE_BOUGHT_BEFORE: Finding(figures={"note": "ordered as it is"})})
