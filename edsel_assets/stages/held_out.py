@@ -99,6 +99,7 @@ def loss_scores(nll: np.ndarray, tokens: np.ndarray) -> list[dict[str, Any]]:
 
 TASK = "held_out"
 METRICS = ("token_mean", "prompt_mean")
+ANSWER_METRICS = ("exact_match", "rouge_l")  # where a study asks for answers to the held-out prompts
 
 
 def known_ids(*tables: pa.Table) -> pa.Table:

@@ -112,7 +112,7 @@ class EvaluationSettings(Settings):
         description="Also let each trial answer the held-out prompts, and compare its answers with the "
         "responses. Nothing is written by default, as it takes longer than the loss.",
     )
-    held_out_max_new_tokens: Positive = Field(128, description="Longest of these answers; greedy.")
+    held_out_max_new_tokens: Positive = Field(128, description="Longest answer to a held-out prompt; greedy.")
     judge: JudgeSettings | None = Field(None, description="Answers to instructions, and who judges them.")
     humaneval: HumanEvalSettings | None = Field(
         None, description="HumanEval; off unless the study says so, as it runs programs."

@@ -48,7 +48,7 @@ def held_out_items(
     ids: list[str], values: Mapping[str, np.ndarray], answers: Sequence[Answer] | None = None
 ) -> pa.Table:
     """Of held-out prompts: ``values`` by metric, and the answers that they are of, if they are of answers."""
-    written = answers or [None] * len(ids)
+    written: Sequence[Answer | None] = answers or [None] * len(ids)
     rows = [
         _row(held_out.TASK, item, metric, float(value)) | _written(answer)
         for metric, column in values.items()

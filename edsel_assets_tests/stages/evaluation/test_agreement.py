@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import string
 from itertools import combinations
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
 
-from edsel_assets.stages.evaluation.agreement import exact_match, rouge_l
+from edsel_assets.planning.preflight import problems
+from edsel_assets.stages.evaluation.agreement import MEASURES, exact_match, rouge_l
 from edsel_assets.stages.evaluation.items import ITEMS, item_values
-from edsel_assets.stages.held_out import HELD_OUT, loss_scores, losses
+from edsel_assets.stages.held_out import ANSWER_METRICS, HELD_OUT, loss_scores, losses
 from edsel_assets.stages.trials import SCORES, evaluate_study
-from edsel_assets.study import Study
+from edsel_assets.study import EvaluationSettings, Study
 from edsel_assets_tests.defs.conftest import tiny_study
 from edsel_assets_tests.llm import tiny
 
 END = 256
 LEARNED, OTHER = ("Say red.", "Red it is."), ("Name a bird.", "A wren, of course.")
+
+
+def test_the_studys_measures_are_those_there_are() -> None:
+    annotation = EvaluationSettings.model_fields["held_out_answers"].annotation
+    assert get_args(get_args(annotation)[0]) == ANSWER_METRICS == tuple(MEASURES)
 
 
 def longest_common(one: list[str], other: list[str]) -> int:
@@ -75,7 +82,8 @@ def test_exact_match_leaves_out_white_space_alone(answer: str, response: str, va
 
 
 def study_of(**evaluation: Any) -> Study:
-    return tiny_study(model={"template": "{prompt}\n"}, evaluation={"tasks": [], **evaluation})
+    own = {"tasks": [], "held_out_max_new_tokens": 30, **evaluation}
+    return tiny_study(model={"template": "{prompt}\n"}, evaluation=own)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +115,7 @@ def answered(memory: Any, study: Study, *pairs: tuple[str, str]) -> Any:
 
 
 def test_a_model_that_learned_an_answer_by_heart_gives_it(memory: Any) -> None:
-    study = study_of(held_out_answers=["exact_match", "rouge_l"], held_out_max_new_tokens=30)
+    study = study_of(held_out_answers=["exact_match", "rouge_l"])
     rows = {row["metric"]: row for row in answered(memory, study, LEARNED).table.to_pylist()}
     assert [rows[name]["value"] for name in ("exact_match", "rouge_l")] == [1.0, 1.0]
     assert rows["token_mean"]["value"] > -0.1
@@ -128,9 +136,20 @@ def test_a_model_that_learned_an_answer_by_heart_gives_it(memory: Any) -> None:
         assert len(values) == len(by_item["held_out/nll"]), "items pair with those of the loss"
 
 
+def test_an_answer_that_leaves_no_room_for_its_prompt_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    def told(longest: int, **evaluation: Any) -> list[str]:
+        study = study_of(held_out_max_new_tokens=longest, **evaluation)
+        return [text for text in problems(study, tmp_path, {"base_scores"}) if "held_out" in text]
+
+    positions = 256  # of the demo's model
+    assert told(positions) == told(positions - 1, held_out_answers=["rouge_l"]) == []
+    (text,) = told(positions, held_out_answers=["rouge_l"])
+    assert text.startswith("evaluation.held_out_max_new_tokens: 256 leaves no room")
+
+
 def test_answers_are_kept_and_say_whether_they_were_cut(memory: Any) -> None:
     study = study_of(held_out_answers=["exact_match"], held_out_max_new_tokens=3)
-    whole = study_of(held_out_answers=["exact_match"], held_out_max_new_tokens=30)
+    whole = study_of(held_out_answers=["exact_match"])
     cut, full = (answered(memory, each, LEARNED).items.to_pylist()[-1] for each in (study, whole))
     assert (cut["text"], cut["note"], cut["value"]) == (LEARNED[1][:3], "cut", 0.0)
     assert (full["text"], full["note"], full["value"]) == (LEARNED[1], None, 1.0)
