@@ -57,7 +57,7 @@ def score_answers(
     prompts, responses = held_out["prompt"].to_pylist(), held_out["response"].to_pylist()
     answers = greedy_answers(model, tokenizer, study, prompts, settings.held_out_max_new_tokens)
     texts = [answer.text for answer in answers]
-    values = {
+    values: dict[str, np.ndarray] = {
         name: np.array([MEASURES[name](*pair) for pair in zip(texts, responses, strict=True)])
         for name in settings.held_out_answers
     }
