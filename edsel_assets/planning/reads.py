@@ -143,6 +143,7 @@ READS: Mapping[str, Reads] = {
 }
 
 
+_ANSWERS = ("held_out_answers", "held_out_max_new_tokens")
 _SCORED = {"base_scores", "benchmark_scores", "purchased_scores"}
 _TRAINED = {"lora_adapters", "round_checkpoint", "purchased_adapter"}
 
@@ -475,10 +476,9 @@ def _evaluation_settings(study: Study) -> dict[str, Any]:
         names.append("fewshot_as_multiturn")
     if any(task.share for task in settings.tasks):
         names.append("share_seed")
-    if settings.held_out_answers:
-        names += ["held_out_answers", "held_out_max_new_tokens"]
     found = {f"evaluation.{name}": getattr(settings, name) for name in names}
     if settings.held_out_answers:
+        found |= {f"evaluation.{name}": getattr(settings, name) for name in _ANSWERS}
         found |= _flat(study, "forward.max_prompt_tokens")
     for task in settings.tasks:
         for name, value in task.model_dump(exclude={"metric", "label"}).items():
