@@ -1,5 +1,6 @@
 """What can be known of a model before it is loaded: its folder, the hub's cache, the names of its layers."""
 
+import json
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -48,6 +49,20 @@ def target_problems(study: Study) -> Iterator[str]:
             known = sorted({layer.rpartition(".")[2] for layer in layers})
             some = ", ".join(known[:_LISTED])
             yield f"finetuning.target_modules: the model has no layer {name}. Name some of {some}."
+
+
+def answer_problems(study: Study) -> Iterator[str]:
+    """Answers to held-out prompts that do not fit the base model; told where it lies in a folder."""
+    config = Path(external.model_path(study)) / "config.json"
+    if not study.evaluation.held_out_answers or not config.is_file():
+        return
+    positions = json.loads(config.read_text(encoding="utf-8")).get("max_position_embeddings")
+    longest = study.evaluation.held_out_max_new_tokens
+    if positions is not None and longest >= positions:
+        yield (
+            f"evaluation.held_out_max_new_tokens: {longest} leaves no room for a prompt in the model's "
+            f"{positions} positions. Lower it."
+        )
 
 
 def has_gpu() -> bool:

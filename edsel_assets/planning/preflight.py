@@ -10,6 +10,7 @@ from edsel_assets.planning import external
 from edsel_assets.planning.cells import Cell
 from edsel_assets.planning.ledger import read_ledger
 from edsel_assets.planning.model_problems import (
+    answer_problems,
     base_model_problems,
     has_gpu,
     model_problems,
@@ -203,6 +204,7 @@ def _tasks(study: Study) -> Iterator[str]:
     yield from _backend(study)
     if settings.humaneval is not None:
         yield from _programs(settings.humaneval)
+    yield from answer_problems(study)
     yield from task_mistakes(study)
 
 

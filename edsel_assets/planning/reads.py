@@ -146,6 +146,7 @@ READS: Mapping[str, Reads] = {
 }
 
 
+_ANSWERS = ("held_out_answers", "held_out_max_new_tokens")
 _SCORED = {"base_scores", "benchmark_scores", "purchased_scores"}
 _TRAINED = {"lora_adapters", "round_checkpoint", "purchased_adapter"}
 
@@ -205,8 +206,10 @@ def libraries_of(study: Study, kind: str, partition: str | None = None) -> dict[
         names = _ranking_libraries(study, partition)
     elif kind == "win_rates" and _judged_here(study):
         names = _MODEL
-    elif kind in _SCORED and (package := PACKAGES.get(study.evaluation.backend)):
-        names = (*names, package)
+    elif kind in _SCORED:
+        package = PACKAGES.get(study.evaluation.backend)
+        words = ("rouge-score",) if "rouge_l" in study.evaluation.held_out_answers else ()
+        names = (*names, *((package,) if package else ()), *words)
     elif kind == "quality_scores":
         scorers = _scorers(study, partition)
         names = _MODEL if any(_loads_model(study, scorer) for scorer in scorers) else ()
@@ -506,6 +509,9 @@ def _evaluation_settings(study: Study) -> dict[str, Any]:
     if any(task.share for task in settings.tasks):
         names.append("share_seed")
     found = {f"evaluation.{name}": getattr(settings, name) for name in names}
+    if settings.held_out_answers:
+        found |= {f"evaluation.{name}": getattr(settings, name) for name in _ANSWERS}
+        found |= _flat(study, "forward.max_prompt_tokens")
     for task in settings.tasks:
         for name, value in task.model_dump(exclude={"metric", "label"}).items():
             found[f"evaluation.tasks.{task.shown}.{name}"] = value

@@ -11,7 +11,7 @@ from typing import Any
 
 from edsel_assets.demo import DEMO
 from edsel_assets.llm.models.templates import DEFAULT_TEMPLATE
-from edsel_assets.rehearsal.sizes import Numbers, few_budgets
+from edsel_assets.rehearsal.sizes import Numbers, few_budgets, small_held_out
 
 
 def _pool(pool: Any, numbers: Numbers) -> dict[str, Any]:
@@ -97,7 +97,8 @@ def _evaluation(evaluation: Any, numbers: Numbers) -> dict[str, Any]:
         "include_path": stand_ins.tasks,
         "data_directory": stand_ins.data,
         "max_length": None,
-        "held_out": min(evaluation.held_out, numbers.size.held_out),
+        "held_out": small_held_out(evaluation, stand_ins, numbers.size),
+        "held_out_max_new_tokens": min(evaluation.held_out_max_new_tokens, numbers.size.new_tokens),
     }
     if getattr(evaluation, "backend", "edsel") != "edsel":
         change |= {"backend": "edsel", "backend_arguments": {}}

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from edsel_assets.planning import preflight
 from edsel_assets.rehearsal.pool import PoolFacts
+from edsel_assets.stages.held_out import held_out_count
 from edsel_assets.study import Study
 
 
@@ -43,12 +44,13 @@ def _warmup(study: Study) -> Iterator[str]:
 
 def _sizes(study: Study, pool: PoolFacts) -> Iterator[str]:
     """Numbers that are larger than the pool."""
-    if study.evaluation.held_out >= pool.answered > 0:
+    held_out = held_out_count(study.evaluation.held_out, pool.answered)
+    if held_out >= pool.answered > 0:
         yield (
-            f"evaluation.held_out: {study.evaluation.held_out} of {pool.answered} answered prompts leave "
+            f"evaluation.held_out: {held_out} of {pool.answered} answered prompts leave "
             "none to train on. Lower it."
         )
-    room = pool.prompts - study.evaluation.held_out
+    room = pool.prompts - held_out
     for what, number in (
         ("selection.budgets", study.selection.every_budget[-1]),
         ("clustering.counts", max(study.clustering.counts)),

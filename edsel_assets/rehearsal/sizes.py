@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
-from edsel_assets.study import Study
+from edsel_assets.stages.held_out import held_out_count
+from edsel_assets.study import EvaluationSettings, Study
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class Numbers:
         kept = (few_budgets(study, selection.budgets_for(name)) for name in selection.names)
         every = sorted(set(chain.from_iterable(kept)))
         whole = stand_ins.whole_pool or assumed_pool(study)
-        room = stand_ins.prompts - stand_ins.annotated - _held_out(study, size)
+        room = stand_ins.prompts - stand_ins.annotated - small_held_out(study.evaluation, stand_ins, size)
         share = room / whole
         largest = min(size.largest, room)
         least = min(max(study.rounds.rounds, 2), largest)
@@ -129,5 +130,6 @@ def assumed_pool(study: Study) -> int:
     return max(round(1.1 * study.selection.every_budget[-1]), *study.clustering.counts)
 
 
-def _held_out(study: Study, size: Size) -> int:
-    return min(study.evaluation.held_out, size.held_out)
+def small_held_out(evaluation: EvaluationSettings, stand_ins: StandIns, size: Size) -> int:
+    """How many prompts a rehearsal holds out; a share is of its own pool, all of which is answered."""
+    return min(held_out_count(evaluation.held_out, stand_ins.prompts), size.held_out)

@@ -21,18 +21,27 @@ HELD_OUT = pa.schema(
 )
 
 
-def held_out_rows(pool: pa.Table, count: int, seed: int) -> np.ndarray:
+def held_out_count(wanted: float, answered: int) -> int:
+    """How many of ``answered`` prompts are held out: ``wanted``, or that share of them, at least one."""
+    return max(1, round(wanted * answered)) if 0 < wanted < 1 else int(wanted)
+
+
+def held_out_rows(pool: pa.Table, wanted: float, seed: int) -> np.ndarray:
     """(N,) bool: the prompts to hold out, spread over the tasks in proportion to their answered prompts.
 
     Within a task those whose hash of (seed, prompt_id) is lowest.
+
+    Args:
+        wanted: how many, as a whole number, or the share of the answered prompts in (0, 1).
 
     Raises:
         ValueError: where so many are asked for that no answered prompt would be left.
     """
     marked = np.zeros(pool.num_rows, dtype=bool)
     answered = np.flatnonzero(pool["response"].is_valid().to_numpy())
-    if not count or not len(answered):
+    if not wanted or not len(answered):
         return marked
+    count = held_out_count(wanted, len(answered))
     if count >= len(answered):
         raise ValueError(
             f"evaluation.held_out asks for {count} of {len(answered)} answered prompts, which leaves none to "
@@ -90,6 +99,7 @@ def loss_scores(nll: np.ndarray, tokens: np.ndarray) -> list[dict[str, Any]]:
 
 TASK = "held_out"
 METRICS = ("token_mean", "prompt_mean")
+ANSWER_METRICS = ("exact_match", "rouge_l")  # where a study asks for answers to the held-out prompts
 
 
 def known_ids(*tables: pa.Table) -> pa.Table:

@@ -62,8 +62,9 @@ def summarise(
 ) -> Report:
     """The report of the trials there are.
 
-    Benchmark tasks and held-out prompts are compared apart: an accuracy and a loss have no mean. Where the
-    study has no control, or no trial of it is scored yet, the scores are shown without a comparison.
+    Benchmark tasks and each measure of the held-out prompts are compared apart: an accuracy and a loss have
+    no mean. Where the study has no control, or no trial of it is scored yet, the scores are shown without a
+    comparison.
 
     Args:
         trials, win_rates: by partition key, ``00100|k_center.s0``.
@@ -72,8 +73,8 @@ def summarise(
     title = f"Label efficiency: {study.name}"
     compared = [
         efficiency
-        for of_tasks in (True, False)
-        if (efficiency := _compare(study, base, trials, of_tasks)) is not None
+        for measure in (None, held_out.METRICS[0], *held_out.ANSWER_METRICS)
+        if (efficiency := _compare(study, base, trials, measure)) is not None
     ]
     sections = section_sheets(spend, staleness, missing)
     if not compared:
@@ -87,24 +88,33 @@ def summarise(
 
 
 def _compare(
-    study: Study, base: Scores, trials: Mapping[str, Scores], of_tasks: bool
+    study: Study, base: Scores, trials: Mapping[str, Scores], measure: str | None
 ) -> LabelEfficiency | None:
-    """Scores and savings on the benchmark tasks, or on the held-out prompts; None where there are none."""
+    """Scores and savings on the benchmark tasks (None), or by one measure of the held-out prompts.
+
+    A measure of answers is shown as a task of its own. None where nothing was scored so.
+    """
     control = study.control
     if control is None or not any(parse_budget_trial(key)[1] == control for key in trials):
         return None
     frame = _frame(study, base, trials, control)
     held = frame["task"] == held_out.TASK
-    frame = frame[~held if of_tasks else held]
+    frame = frame[~held if measure is None else held & (frame["metric"] == measure)]
     if not len(frame):
         return None
-    primary = primary_of(study)
+    primary = primary_of(study) if measure is None else {held_out.TASK: measure}
     models: dict[_Key, Scores] = {(0, control, 0): base}
     models |= {parse_budget_trial(key): scores for key, scores in trials.items()}
+    of_loss = measure == held_out.METRICS[0]
+    items = _held_out_items(models) if of_loss else _task_items(models, frame, primary)
+    if measure in held_out.ANSWER_METRICS:
+        task = f"{held_out.TASK}_{measure}"
+        frame, primary = frame.assign(task=task), {task: measure}
+        items = None if items is None else items.assign(task=task)
     return label_efficiency(
         frame,
-        items=_task_items(models, frame, primary) if of_tasks else _held_out_items(models),
-        primary=primary if of_tasks else {held_out.TASK: held_out.METRICS[0]},
+        items=items,
+        primary=primary,
         control=control,
         one_subset=_one_subset(study),
     )
@@ -198,8 +208,9 @@ def _joined(parts: Sequence[Evidence], sections: Sequence[Sheet]) -> Evidence:
     tables = [first.table, *(part.table[part.table["task"] != AVERAGE] for part in parts[1:])]
     plots, captions = dict(first.plots), dict(first.captions)
     for part in parts[1:]:
-        plots |= {f"{name}_{held_out.TASK}": png for name, png in part.plots.items()}
-        captions |= {f"{name}_{held_out.TASK}": text for name, text in part.captions.items()}
+        task = next(each for each in part.table["task"] if each != AVERAGE)
+        plots |= {f"{name}_{task}": png for name, png in part.plots.items()}
+        captions |= {f"{name}_{task}": text for name, text in part.captions.items()}
     return replace(
         first,
         sheets=(*(sheet for part in parts for sheet in part.sheets), *sections),

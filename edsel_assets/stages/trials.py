@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from edsel_assets.demo import local_path
 from edsel_assets.llm.models.adapters import ADAPTER_CONFIG
-from edsel_assets.stages.evaluation.items import ITEMS, held_out_items, task_items
+from edsel_assets.stages.evaluation.agreement import score_answers
+from edsel_assets.stages.evaluation.items import ITEMS, NLL, TOKENS, held_out_items, task_items
 from edsel_assets.stages.evaluation.programs import score_programs
 from edsel_assets.stages.held_out import loss_scores, losses
 from edsel_assets.study import FinetuningSettings, Study, TaskSettings
@@ -77,7 +78,11 @@ def evaluate_study(
     if held_out.num_rows:
         nll, tokens = losses(model, tokenizer, held_out, study.model.template, study.forward.batch_tokens)
         rows += loss_scores(nll, tokens)
-        items.append(held_out_items(held_out["prompt_id"].to_pylist(), nll, tokens))
+        items.append(held_out_items(held_out["prompt_id"].to_pylist(), {NLL: nll, TOKENS: tokens}))
+    if held_out.num_rows and study.evaluation.held_out_answers:
+        scores, found = score_answers(model, tokenizer, study, held_out)
+        rows += scores
+        items.append(found)
     joined = pa.concat_tables(items) if items else ITEMS.empty_table()
     return Scored(pa.Table.from_pylist(rows, schema=SCORES), joined, sorted(paths))
 

@@ -74,6 +74,7 @@ class Study(Settings):
         for name, variant in self.selection.variants.items():
             self._check_variant(name, variant)
         self._check_reference()
+        self._check_held_out()
         self._check_quality(self.quality.scorer)  # the diagnostics read it
         for name in names:
             self._check_scorers(name)
@@ -109,6 +110,13 @@ class Study(Settings):
             raise ValueError(
                 f"selection.variants.{name}.embeddings must be one of other_embeddings "
                 f"{sorted(self.other_embeddings)}; got {variant.embeddings!r}"
+            )
+
+    def _check_held_out(self) -> None:
+        if self.evaluation.held_out_answers and not (self.evaluation.held_out or self.annotation.validation):
+            raise ValueError(
+                "evaluation.held_out_answers has no prompts to answer; set evaluation.held_out, or "
+                "annotation.validation"
             )
 
     def _check_reference(self) -> None:

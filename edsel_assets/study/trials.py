@@ -101,16 +101,37 @@ class EvaluationSettings(Settings):
     backend_arguments: dict[str, str | int | float | bool] = Field(
         default_factory=dict, description="Arguments of that model of lm-eval."
     )
-    held_out: Annotated[int, Field(ge=0)] = Field(
+    held_out: Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0, lt=1)] = Field(
         0,
-        description="Answered prompts that no strategy may take, to score trials on: spread over the tasks, "
-        "drawn by hash. 0: none.",
+        description="Answered prompts that no strategy may take, to score trials on: a whole number, or a "
+        "share of them as a fraction. Spread over the tasks, drawn by hash. 0: none.",
     )
     held_out_seed: int = Field(0, description="Seed of that draw.")
+    held_out_answers: list[Literal["exact_match", "rouge_l"]] = Field(
+        default_factory=list,
+        description="Also let each trial answer the held-out prompts, and compare its answers with the "
+        "responses. Nothing is written by default, as it takes longer than the loss.",
+    )
+    held_out_max_new_tokens: Positive = Field(128, description="Longest answer to a held-out prompt; greedy.")
     judge: JudgeSettings | None = Field(None, description="Answers to instructions, and who judges them.")
     humaneval: HumanEvalSettings | None = Field(
         None, description="HumanEval; off unless the study says so, as it runs programs."
     )
+
+    @field_validator("held_out", mode="before")
+    @classmethod
+    def _count_or_share(cls, held_out: Any) -> Any:
+        share = isinstance(held_out, float) and not 0 < held_out < 1  # 1.0 must not be read as one prompt
+        if share or (isinstance(held_out, int) and held_out < 0):
+            raise ValueError("should be a whole number of at least 0, or a share above 0 and below 1")
+        return held_out
+
+    @field_validator("held_out_answers")
+    @classmethod
+    def _each_once(cls, measures: list[str]) -> list[str]:
+        if len(set(measures)) < len(measures):
+            raise ValueError("names a measure twice; leave one out")
+        return measures
 
     @field_validator("tasks", mode="before")
     @classmethod

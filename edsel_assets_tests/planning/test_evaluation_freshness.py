@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from edsel_assets.planning.cells import Lineage
+from edsel_assets.planning.reads import libraries_of, settings_of
 from edsel_assets.study import HumanEvalSettings, JudgeSettings, Study
 from edsel_assets_tests.defs.conftest import tiny_study
 from edsel_assets_tests.planning.fake_store import fill, freshness_of
@@ -144,3 +145,21 @@ def test_a_file_that_changes_makes_stale_what_reads_it(tmp_path: Path, file: str
     with (tmp_path / file).open("a") as handle:
         handle.write(" ")
     assert stale(study, tmp_path) == expand(lineage, expected)
+
+
+def test_how_held_out_prompts_are_answered_decides_scores_only_where_they_are() -> None:
+    def read(**evaluation: Any) -> tuple[dict[str, Any], set[str]]:
+        study = tiny_study(evaluation=evaluation, forward={"max_prompt_tokens": 77})
+        return settings_of(study, "benchmark_scores"), set(libraries_of(study, "benchmark_scores"))
+
+    off, libraries = read()
+    assert not [name for name in off if "held_out" in name or name.startswith("forward.")]
+    assert read(held_out_max_new_tokens=9) == (off, libraries)
+    on, same = read(held_out_answers=["exact_match"], held_out_max_new_tokens=9)
+    assert on == off | {
+        "evaluation.held_out_answers": ["exact_match"],
+        "evaluation.held_out_max_new_tokens": 9,
+        "forward.max_prompt_tokens": 77,
+    }
+    assert same == libraries
+    assert read(held_out_answers=["rouge_l"])[1] == libraries | {"rouge-score"}

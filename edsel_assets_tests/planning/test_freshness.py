@@ -135,6 +135,8 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
     ("evaluation.backend_arguments", {"batch_size": 3}, SCORES),
     ("evaluation.held_out", 20, POOL),
     ("evaluation.held_out_seed", 3, POOL),
+    ("evaluation.held_out_answers", ["rouge_l"], SCORES),
+    ("evaluation.held_out_max_new_tokens", 9, NOTHING),  # read where answers are written: see below
     ("annotation.price_by", "length", NOTHING),  # read when an order is placed, which never changes
     ("annotation.price", 3.0, NOTHING),
     ("annotation.per_thousand_prompt", 3.0, NOTHING),

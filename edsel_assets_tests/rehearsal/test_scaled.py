@@ -145,6 +145,15 @@ def test_judges_and_reward_models_are_replaced_wherever_they_stand() -> None:
     assert "{prompt}" in str(small.rewards["one"].template)
 
 
+@pytest.mark.parametrize(("wanted", "small"), [(0, 0), (5, 5), (150, 16), (0.02, 5), (0.5, 16)])
+def test_a_share_that_is_held_out_becomes_a_small_number(wanted: float, small: int) -> None:
+    demo = shipped("demo")
+    evaluation = demo.evaluation.model_copy(update={"held_out": wanted})
+    scaled = rehearsed(demo.model_copy(update={"evaluation": evaluation}), Size(), stand_ins(demo)).evaluation
+    assert scaled.held_out == small
+    assert scaled.held_out_max_new_tokens == Size().new_tokens
+
+
 def test_every_section_is_found() -> None:
     study = shipped("yu2024")
     found = list(sections(study))

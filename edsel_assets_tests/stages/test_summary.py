@@ -132,6 +132,45 @@ def test_held_out_losses_are_compared_apart_and_by_token(results):
     assert "Annotation saved against random: held_out" in report.texts[".txt"]
 
 
+def test_answers_to_held_out_prompts_are_compared_apart_by_item(results):
+    study, base, trials, _ = results
+    ease = np.random.default_rng(1).normal(0, 1, size=60)  # of an item, for all trials
+
+    def with_answers(scores: Scores, seed: int, level: float) -> Scores:
+        noise = np.random.default_rng(seed).normal(0, 0.1, size=60)
+        values = 1 / (1 + np.exp(-(ease + level + noise)))
+        row = {
+            "task": "held_out",
+            "metric": "rouge_l",
+            "value": values.mean(),
+            "stderr": values.std(ddof=1) / np.sqrt(60),
+            "n": 60,
+        }
+        table = pa.concat_tables([scores.table, pa.Table.from_pylist([row], schema=scores.table.schema)])
+        return Scores(table, {**scores.items, "held_out/rouge_l": values})
+
+    found = {
+        key: with_answers(s, number, 0.3 * np.log(int(key[:5])) - 2)
+        for number, (key, s) in enumerate(sorted(trials.items()))
+    }
+    report = summarise(study, with_answers(base, 99, -2), found, {})
+    rows = {(r["task"], r["strategy"], r["budget"]): r for r in report.table.to_pylist()}
+    mine = [
+        s.items["held_out/rouge_l"].mean() for key, s in found.items() if key.startswith("00100|k_center.")
+    ]
+    cell = rows["held_out_rouge_l", "k_center", 100]
+    assert cell["mean"] == pytest.approx(np.mean(mine))
+    assert not [key for key in rows if key[0] in ("held_out", "held_out_exact_match")]
+    assert "Annotation saved against random: held_out_rouge_l" in report.texts[".txt"]
+    assert "score_by_budget_held_out_rouge_l" in report.plots
+
+    apart = {key: Scores(s.table, {}) for key, s in found.items()}
+    unpaired = summarise(study, Scores(with_answers(base, 99, -2).table, {}), apart, {})
+    other = {(r["task"], r["strategy"], r["budget"]): r for r in unpaired.table.to_pylist()}
+    width = other["held_out_rouge_l", "k_center", 100]["difference_se"]
+    assert cell["difference_se"] < 0.5 * width, "items are paired, so their ease falls out"
+
+
 @pytest.mark.parametrize("strategies", [["k_center"], ["random", "k_center"]])
 def test_without_a_control_the_scores_are_shown_and_nothing_is_compared(strategies):
     study = tiny_study(selection={"strategies": strategies})

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from edsel_assets.study import JudgeSettings, Study
+
+if TYPE_CHECKING:
+    from edsel_assets.llm import Answer
 
 #: ``row``: of the file of instructions, from 0. ``ended``: whether the answer ended by itself or was cut.
 ANSWERS = pa.schema(
@@ -58,21 +62,28 @@ def _rows(path: Path, text: str) -> list[Any]:
         ) from None
 
 
-def write_answers(model: Any, tokenizer: Any, study: Study) -> pa.Table:
-    """``ANSWERS`` of a model, greedy, each instruction put by the study's template."""
+def greedy_answers(
+    model: Any, tokenizer: Any, study: Study, texts: Sequence[str], max_new_tokens: int
+) -> list[Answer]:
+    """What a model answers to each text, put by the study's template: greedy, up to an end token."""
     from edsel_assets.llm import format_prompt, generate_answers
 
-    settings = study.evaluation.judge
-    assert settings is not None, "asked for without a section evaluation.judge"
-    instructions = read_instructions(settings)
-    found = generate_answers(
+    return generate_answers(
         model,
         tokenizer,
-        [format_prompt(study.model.template, text) for text in instructions],
-        max_new_tokens=settings.max_new_tokens,
+        [format_prompt(study.model.template, text) for text in texts],
+        max_new_tokens=max_new_tokens,
         max_prompt_tokens=study.forward.max_prompt_tokens,
         batch_tokens=study.evaluation.batch_tokens,
     )
+
+
+def write_answers(model: Any, tokenizer: Any, study: Study) -> pa.Table:
+    """``ANSWERS`` of a model to the study's instructions."""
+    settings = study.evaluation.judge
+    assert settings is not None, "asked for without a section evaluation.judge"
+    instructions = read_instructions(settings)
+    found = greedy_answers(model, tokenizer, study, instructions, settings.max_new_tokens)
     columns = {
         "row": range(len(instructions)),
         "instruction": instructions,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,13 @@ import pyarrow.compute as pc
 from edsel_assets.stages import held_out
 
 if TYPE_CHECKING:
+    from edsel_assets.llm import Answer
     from edsel_assets.llm.scoring.evaluation import ItemScore
     from edsel_assets.llm.scoring.humaneval import HumanEval
 
 #: ``task``: as the study names it. ``subtask``: the task of lm-eval that the item is of. ``item``: its number
 #: in that task's data, its name in HumanEval, or the id of a held-out prompt. ``sample``: which of an item's
-#: programs. ``text``: what the model wrote. ``note``: why a program failed.
+#: programs. ``text``: what the model wrote. ``note``: why a program failed, or that an answer was cut.
 ITEMS = pa.schema(
     [
         ("task", pa.string()),
@@ -33,6 +34,7 @@ ITEMS = pa.schema(
 )
 NLL, TOKENS = "nll", "tokens"
 PASSED = "passed"
+CUT = "cut"  # an answer that did not end within the tokens that it may have
 HUMANEVAL = "humaneval"
 
 
@@ -42,14 +44,23 @@ def task_items(scores: Iterable[ItemScore], names: Mapping[str, str]) -> pa.Tabl
     return pa.Table.from_pylist(rows, schema=ITEMS)
 
 
-def held_out_items(ids: list[str], nll: np.ndarray, tokens: np.ndarray) -> pa.Table:
-    """Of held-out prompts: loss in nats, and tokens of the response."""
+def held_out_items(
+    ids: list[str], values: Mapping[str, np.ndarray], answers: Sequence[Answer] | None = None
+) -> pa.Table:
+    """Of held-out prompts: ``values`` by metric, and the answers that they are of, if they are of answers."""
+    written: Sequence[Answer | None] = answers or [None] * len(ids)
     rows = [
-        _row(held_out.TASK, item, metric, float(value))
-        for metric, values in ((NLL, nll), (TOKENS, tokens))
-        for item, value in zip(ids, values, strict=True)
+        _row(held_out.TASK, item, metric, float(value)) | _written(answer)
+        for metric, column in values.items()
+        for item, value, answer in zip(ids, column, written, strict=True)
     ]
     return pa.Table.from_pylist(rows, schema=ITEMS)
+
+
+def _written(answer: Answer | None) -> dict[str, Any]:
+    if answer is None:
+        return {}
+    return {"text": answer.text, "note": None if answer.ended else CUT}
 
 
 def program_items(found: HumanEval, by_problem: Mapping[str, float], metric: str) -> pa.Table:
