@@ -70,8 +70,8 @@ def check_direction(name: str, metric: str, include_path: str | Path | None = No
     """Raise ``ValueError`` for a metric of a task or group of which a lower value is better."""
     if metric.partition(",")[0] in lower_metrics(_manager_for((name,), include_path), name):
         raise ValueError(
-            f"of {name}'s metric {metric} a lower value is better, and scores are compared as if a higher one "
-            "were. Name another metric, or leave the task out; evaluation.held_out scores the loss by token."
+            f"of {name}'s metric {metric} a lower value is better, and a report takes a higher score for the "
+            "better one. Name another metric, or leave the task out; evaluation.held_out scores a loss."
         )
 
 

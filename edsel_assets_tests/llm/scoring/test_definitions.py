@@ -51,7 +51,11 @@ def test_metrics_of_which_less_is_better_are_refused(folder: Path) -> None:
     declared = "metric_list: [{metric: mine, higher_is_better: false}, {metric: exact_match}]"
     own = WRITES.replace("{extra}", declared).replace("edsel_test_writes", "edsel_test_low")
     (folder / "low.yaml").write_text(own)
-    for task, metric in (("edsel_test_low", "mine"), ("wikitext", "word_perplexity"), ("pile", "bits_per_byte")):
+    for task, metric in (
+        ("edsel_test_low", "mine"),
+        ("wikitext", "word_perplexity"),
+        ("pile", "bits_per_byte"),
+    ):
         with pytest.raises(ValueError, match=f"metric {metric} a lower value is better"):
             check_direction(task, metric, folder)
     for task, metric in (("edsel_test_low", "exact_match"), ("edsel_test_sum", "exact_match,strict")):
