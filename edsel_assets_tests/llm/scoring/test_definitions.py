@@ -54,7 +54,7 @@ def test_metrics_of_which_less_is_better_are_refused(folder: Path) -> None:
     for task, metric in (
         ("edsel_test_low", "mine"),
         ("wikitext", "word_perplexity"),
-        ("pile", "bits_per_byte"),
+        ("pile_arxiv", "bits_per_byte"),
     ):
         with pytest.raises(ValueError, match=f"metric {metric} a lower value is better"):
             check_direction(task, metric, folder)
