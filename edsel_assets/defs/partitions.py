@@ -193,6 +193,22 @@ class Partitions:
         used = dict.fromkeys(self.study.clustering_of(row.name) for row in rows)
         return dg.SpecificPartitionsPartitionMapping(list(used))
 
+    def score_inputs(self, kind: Any) -> dict[str, dg.AssetIn]:
+        """The scores that strategies prefer prompts by; which of them a cell reads, ``is_read`` says too."""
+        rows = [*self.strategies, *self.iterative]
+        used: dict[str, list[str]] = {
+            "uncertainty_scores": [row.measure for row in rows if row.measure],
+            "quality_scores": [self.study.quality_of(row.name) for row in rows if QUALITY in row.needs],
+        }
+        return {
+            name: dg.AssetIn(
+                partition_mapping=dg.SpecificPartitionsPartitionMapping(list(dict.fromkeys(keys))),
+                dagster_type=kind,
+            )
+            for name, keys in used.items()
+            if keys
+        }
+
     def selections_of_budget(self) -> dg.PartitionMapping:
         return dg.MultiToSingleDimensionPartitionMapping("budget")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edsel_assets.keys import budget_key, parse_trial
-from edsel_assets.selection.strategy import EMBEDDINGS
+from edsel_assets.selection.strategy import EMBEDDINGS, QUALITY
 from edsel_assets.study import Study
 
 #: What the partitions of an asset with one dimension are.
@@ -128,8 +128,8 @@ def strategy_of(study: Study, cell: Cell) -> str | None:
 def is_read(study: Study, cell: Cell, parent: Cell) -> bool:
     """Whether a cell reads one of the parents that Dagster's mappings give it.
 
-    No mapping says that a strategy reads no embeddings, or leads from a clustering to some of the cells of
-    two dimensions.
+    No mapping says that a strategy reads no embeddings, or leads from a clustering or a score to some of the
+    cells of two dimensions.
     """
     if not is_asked_for(study, parent):
         return False
@@ -146,7 +146,12 @@ def is_read(study: Study, cell: Cell, parent: Cell) -> bool:
         return own and EMBEDDINGS in study.strategy(strategy).needs
     if parent.asset == "clusters":
         return parent.partition == study.clustering_of(strategy)
-    return parent.asset != "quality_scores" or parent.partition == study.quality_of(strategy)
+    row = study.strategy(strategy)
+    if parent.asset == "uncertainty_scores":
+        return parent.partition == row.measure
+    if parent.asset == "quality_scores":
+        return QUALITY in row.needs and parent.partition == study.quality_of(strategy)
+    return True
 
 
 def is_asked_for(study: Study, cell: Cell) -> bool:

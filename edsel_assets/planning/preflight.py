@@ -69,6 +69,8 @@ def problems(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
         yield from training_mistakes(study)
     if _SCORED & set(kinds):
         yield from _tasks(study)
+    elif "label_efficiency" in kinds and any(task.metric for task in study.evaluation.tasks):
+        yield from task_mistakes(study)
     judge = study.evaluation.judge
     if judge is not None and {"generations", "win_rates"} & set(kinds):
         yield from _instructions(judge)
@@ -212,7 +214,7 @@ def task_mistakes(study: Study) -> Iterator[str]:
     """Unknown tasks, and metrics, filters and shots that a task does not have; needs no data."""
     if not study.evaluation.tasks:
         return
-    from edsel_assets.llm.scoring.tasks import check_shots, check_tasks, metrics_of
+    from edsel_assets.llm.scoring.tasks import check_direction, check_shots, check_tasks, metrics_of
     from edsel_assets.report.statistics.trials import primary_metric
     from edsel_assets.stages.trials import tasks_folder
 
@@ -221,7 +223,7 @@ def task_mistakes(study: Study) -> Iterator[str]:
     def check_metric(task: TaskSettings) -> None:
         metrics = metrics_of(task.name, folder)
         if metrics is not None:
-            primary_metric(task.shown, metrics, task.metric)
+            check_direction(task.name, primary_metric(task.shown, metrics, task.metric), folder)
 
     for task in study.evaluation.tasks:
         unknown = _words(check_tasks, [task.name], folder)

@@ -103,7 +103,7 @@ READS: Mapping[str, Reads] = {
     "cluster_quality": Reads(("quality.scorer", "quality.threshold", "quality.threshold_quantile")),
     "rankings": Reads(),  # by strategy
     "selections": Reads(),
-    "selection_cards": Reads(),
+    "selection_cards": Reads(code="2"),  # 2: the strategy's scores are among the columns
     "selection_overlap": Reads(),
     "training_sets": Reads(),
     "held_out": Reads(_POOL, external=(POOL_FILES,)),
@@ -142,7 +142,8 @@ READS: Mapping[str, Reads] = {
         code="2",  # the history of the weights lies in the table
     ),
     "iterative_selections": Reads(),
-    "label_efficiency": Reads(("report.control",), code="2"),  # what was bought is a section of it
+    # 2: what was bought is a section of it; 3: one task has no average, a judge's reference no win rate
+    "label_efficiency": Reads(("report.control",), code="3"),
 }
 
 

@@ -12,17 +12,16 @@ _EXCERPT = 90
 
 
 def cards_markdown(cards: Cards, *, title: str = "Selection", picks: int = 20, values: int = 10) -> str:
-    """Coverage, skew, overlap, and the first picks with the reason for each.
+    """Coverage, skew, and the first picks with the reason for each.
 
     Args:
         picks: rows shown of the picks, by rank.
         values: rows shown of a field's skew: the largest departures from the pool.
     """
     sheets = [_coverage_sheet(cards, title), _test_sheet(cards), *_skew_sheets(cards, values)]
-    if cards.overlap.num_rows:
-        sheets.append(_overlap_sheet(cards))
     sheets.append(_pick_sheet(cards, picks))
-    return "\n\n".join(map(markdown_table, sheets)) + "\n"
+    overlap = "What other strategies picked as well: the asset selection_overlap, of this budget."
+    return "\n\n".join([*map(markdown_table, sheets), overlap.replace("_", "\\_")]) + "\n"
 
 
 def _coverage_sheet(cards: Cards, title: str) -> Sheet:
@@ -65,23 +64,6 @@ def _skew_sheets(cards: Cards, values: int) -> list[Sheet]:
         caption = f"{rest:,} more differ less." if rest else ""
         sheets.append(Sheet(f"Skew by {field}", (field, "pool", "selection", "ratio"), rows, caption))
     return sheets
-
-
-def _overlap_sheet(cards: Cards) -> Sheet:
-    ordered = cards.overlap.sort_by([("share", "descending"), ("other", "ascending")])
-    rows = tuple(
-        (
-            row["other"],
-            f"{row['picks']:,}",
-            f"{row['shared']:,}",
-            f"{row['share']:.1%}",
-            f"{row['jaccard']:.2f}",
-            f"{row['by_chance']:.1f}",
-        )
-        for row in ordered.to_pylist()
-    )
-    header = ("selection", "picks", "shared", "share", "Jaccard", "shared by chance")
-    return Sheet("Overlap with other selections", header, rows)
 
 
 def _pick_sheet(cards: Cards, picks: int) -> Sheet:

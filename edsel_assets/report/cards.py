@@ -7,7 +7,6 @@ of equals the pick of lowest rank, and a pick is its own. Time O(N k d) in block
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,15 +34,12 @@ class Cards:
         skew: ``field, value, pool, selected, pool_share, selected_share, ratio`` (selected share by pool
             share) for the fields task, source and length (fifths of the pool by characters).
         skew_tests: ``field, values, statistic, p``; see ``skew_tables``.
-        overlap: ``other, picks, shared, share`` (of this selection), ``jaccard`` and ``by_chance``
-            (picks shared by two independent random selections of these sizes).
     """
 
     picks: pa.Table
     coverage: pa.Table
     skew: pa.Table
     skew_tests: pa.Table
-    overlap: pa.Table
 
 
 def make_cards(
@@ -53,7 +49,6 @@ def make_cards(
     *,
     scores: np.ndarray | None = None,
     clusters: np.ndarray | None = None,
-    others: Mapping[str, pa.Table] | None = None,
     seed: int = 0,
 ) -> Cards:
     """The cards of a selection.
@@ -62,9 +57,8 @@ def make_cards(
         pool: ``prompt_id, prompt`` and, where known, ``task`` and ``source``; N rows.
         embeddings: (N, d) floats in the pool's row order.
         selection: ``prompt_id, rank`` and, where known, ``gain``: one replicate at one budget.
-        scores: (N,) what the strategy ranks by, higher is picked first; NaN where unknown.
+        scores: (N,) the strategy's uncertainty or quality, higher is preferred; NaN where unknown.
         clusters: (N,) labels.
-        others: ``prompt_id`` of other strategies' selections, by name.
         seed: of the draws behind the skew's p-values.
 
     Raises:
@@ -92,7 +86,7 @@ def make_cards(
     picks = pa.table(columns)
     picks = picks.append_column("why", [[_why(row, len(ids)) for row in picks.to_pylist()]])
     skew, tests = skew_tables(pool, rows, seed=seed)
-    return Cards(picks, _coverage(ids, cosines, counts), skew, tests, _overlap(ids, rows, others or {}))
+    return Cards(picks, _coverage(ids, cosines, counts), skew, tests)
 
 
 def nearest_picks(embeddings: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -215,26 +209,3 @@ def _coverage(ids: list[str], cosines: np.ndarray, counts: np.ndarray) -> pa.Tab
         "largest_share": float(counts.max() / len(ids)),
     }
     return pa.Table.from_pylist([row])
-
-
-def _overlap(ids: list[str], rows: np.ndarray, others: Mapping[str, pa.Table]) -> pa.Table:
-    schema = pa.schema(
-        [("other", pa.string()), ("picks", pa.int64()), ("shared", pa.int64()), ("share", pa.float64()),
-         ("jaccard", pa.float64()), ("by_chance", pa.float64())]
-    )  # fmt: skip
-    own = {ids[row] for row in rows}
-    found = []
-    for name, table in others.items():
-        picked = set(table["prompt_id"].to_pylist())
-        shared = len(own & picked)
-        found.append(
-            {
-                "other": name,
-                "picks": len(picked),
-                "shared": shared,
-                "share": shared / len(own),
-                "jaccard": shared / len(own | picked),
-                "by_chance": len(own) * len(picked) / len(ids),
-            }
-        )
-    return pa.Table.from_pylist(found, schema=schema)

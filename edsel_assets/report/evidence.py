@@ -18,8 +18,9 @@ from edsel_assets.report.sheets import (
     saved_sheet,
     score_sheet,
 )
-from edsel_assets.report.tables import AVERAGE, LabelEfficiency
+from edsel_assets.report.tables import LabelEfficiency
 
+STALE = "Stale results"
 _CELL = ["task", "strategy", "budget"]
 
 
@@ -34,7 +35,8 @@ class Evidence:
         captions: by name of a plot.
         unseen: sentences on the variance that the trials cannot show.
         table: one row per task, strategy and budget: the columns of ``LabelEfficiency.scores``
-            and ``saved``, and in AVERAGE's rows ``win_rate`` and ``rating`` with their ``_se``.
+            and ``saved``, and in the main task's rows ``win_rate`` and ``rating`` with their ``_se``.
+        notice: a sentence that a reader needs before any table; may be empty.
     """
 
     title: str
@@ -43,6 +45,7 @@ class Evidence:
     captions: dict[str, str]
     unseen: tuple[str, ...]
     table: pd.DataFrame
+    notice: str = ""
 
 
 def gather(
@@ -56,8 +59,8 @@ def gather(
     """The report of a comparison.
 
     Args:
-        win_rates: one row per trial: ``strategy, budget, win_rate`` in [0, 1], and where known ``n`` and
-            ``lost``: instructions with a value, and replies that gave none.
+        win_rates: one row per trial: ``strategy, budget, win_rate`` in [0, 1], and where known ``stderr``
+            over instructions and ``lost``, the replies that gave no value.
         ratings: the same with ``rating``, 1 to 10.
         by_task: also show each task by itself where there are several.
     """
@@ -72,10 +75,18 @@ def gather(
     )
 
 
-def section_sheets(spend: Rows, staleness: Rows, missing: Rows) -> list[Sheet]:
-    """What belongs to the study and not to a comparison: rows of plain data; what is empty is left out."""
-    named = {"Spend": spend, "Stale results": staleness, "Missing results": missing}
-    return [rows_sheet(name, rows) for name, rows in named.items() if len(rows)]
+def section_sheets(spend: Rows, staleness: Rows, missing: Rows, shown: int = 40) -> list[Sheet]:
+    """What belongs to the study and not to a comparison: rows of plain data; what is empty is left out.
+
+    Args:
+        shown: rows shown of each; the caption says how many more there are.
+    """
+    named = {"Spend": spend, STALE: staleness, "Missing results": missing}
+    return [
+        rows_sheet(name, rows[:shown], f"{len(rows) - shown:,} more rows." if len(rows) > shown else "")
+        for name, rows in named.items()
+        if len(rows)
+    ]
 
 
 def whole_table(efficiency: LabelEfficiency, *judged: pd.DataFrame) -> pd.DataFrame:
@@ -84,19 +95,24 @@ def whole_table(efficiency: LabelEfficiency, *judged: pd.DataFrame) -> pd.DataFr
         efficiency.saved.drop(columns="score"), on=_CELL, how="left", validate="one_to_one"
     )
     for means in judged:
-        averaged = means.drop(columns=["n", "lost"]).assign(task=AVERAGE)
+        averaged = means.drop(columns=["n", "lost"]).assign(task=efficiency.main_task)
         joined = joined.merge(averaged, on=_CELL, how="left", validate="one_to_one")
     return joined
 
 
 def mean_of_trials(frame: pd.DataFrame | None, name: str) -> pd.DataFrame:
-    """``strategy, budget, NAME, NAME_se, n, lost`` over the trials of each cell; lost replies are summed."""
+    """``strategy, budget, NAME, NAME_se, n, lost`` over the n trials of each cell; lost replies are summed.
+
+    The standard error is over trials; of one trial, that over its instructions.
+    """
     columns = ["strategy", "budget", name]
+    numbers = {name: float, "budget": int, "stderr": float, "lost": float}
     given = pd.DataFrame(columns=columns) if frame is None else frame
-    known = given.reindex(columns=[*columns, "lost"]).astype({name: float, "budget": int, "lost": float})
-    cells = known.groupby(columns[:2])
-    means = cells[name].agg(["mean", "sem", "count"]).assign(lost=cells["lost"].sum()).reset_index()
-    return means.rename(columns={"mean": name, "sem": f"{name}_se", "count": "n"})
+    cells = given.reindex(columns=["strategy", *numbers]).astype(numbers).groupby(columns[:2])
+    means = cells[name].agg(["mean", "sem", "count"]).assign(lost=cells["lost"].sum())
+    means["sem"] = means["sem"].where(means["count"] > 1, cells["stderr"].mean())
+    named = {"mean": name, "sem": f"{name}_se", "count": "n"}
+    return means.reset_index().rename(columns=named)
 
 
 def judged_sheets(win_rates: pd.DataFrame | None, ratings: pd.DataFrame | None) -> list[Sheet]:
@@ -135,7 +151,10 @@ def _judged_sheet(means: pd.DataFrame, name: str, title: str, text: str) -> Shee
         for row in ordered.to_dict("records")
     )
     header = ("strategy", "budget", name.replace("_", " "), "standard error", "seeds", "lost replies")
-    return Sheet(title, header, rows)
+    caption = "Standard error over seeds; of one seed over its instructions."
+    if name == "win_rate":
+        caption += " The reference trial itself is left out."
+    return Sheet(title, header, rows, caption)
 
 
 def _plots(efficiency: LabelEfficiency, task: str) -> tuple[dict[str, bytes], dict[str, str]]:
@@ -147,10 +166,14 @@ def _plots(efficiency: LabelEfficiency, task: str) -> tuple[dict[str, bytes], di
         "heat_map": f"Score by strategy and budget ({task})",
         "score_by_budget": f"Score by annotation budget ({task})",
     }
-    if (efficiency.saved["task"] == task).any():
+    saved, scores = (table[table["task"] == task] for table in (efficiency.saved, efficiency.scores))
+    if len(saved):
         plots["annotation_saved"] = score_plots.annotation_saved(efficiency, task)
-        captions["annotation_saved"] = f"Annotation saved against {efficiency.control} ({task})"
-    if efficiency.scores["difference"].notna().any():
+        named = f"Annotation saved against {efficiency.control} ({task})"
+        captions["annotation_saved"] = named + score_plots.panel_note(saved)
+    compared = scores[scores["difference"].notna()]
+    if len(compared):
         plots["differences"] = score_plots.differences(efficiency, task)
-        captions["differences"] = f"Difference to {efficiency.control} with 95 % intervals ({task})"
+        named = f"Difference to {efficiency.control} with 95 % intervals ({task})"
+        captions["differences"] = named + score_plots.panel_note(compared)
     return plots, captions

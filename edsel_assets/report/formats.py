@@ -22,9 +22,13 @@ _MARKDOWN = str.maketrans(
 )
 
 
-def render_text(sheets: Iterable[Sheet], unseen: Iterable[str] = (), width: int = 120) -> str:
-    """The tables as plain text, without colours: for a log, a file or metadata."""
+def render_text(
+    sheets: Iterable[Sheet], unseen: Iterable[str] = (), width: int = 120, notice: str = ""
+) -> str:
+    """The notice and the tables as plain text, without colours: for a log, a file or metadata."""
     console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False)
+    if notice:
+        console.print(notice, markup=False, highlight=False)
     print_sheets(console, sheets, unseen)
     return console.file.getvalue()  # type: ignore[attr-defined]
 
@@ -53,7 +57,8 @@ def terminal_table(sheet: Sheet) -> Table:
 
 def render_markdown(evidence: Evidence) -> str:
     """The tables and sentences as Markdown; plots are not in it."""
-    parts = [f"# {_markdown(evidence.title)}", *map(markdown_table, evidence.sheets)]
+    notice = [f"**{_markdown(evidence.notice)}**"] if evidence.notice else []
+    parts = [f"# {_markdown(evidence.title)}", *notice, *map(markdown_table, evidence.sheets)]
     if evidence.unseen:
         parts.append(f"## {UNSEEN}\n\n" + "\n".join(f"- {_markdown(s)}" for s in evidence.unseen))
     return "\n\n".join(parts) + "\n"
@@ -75,8 +80,9 @@ def markdown_table(sheet: Sheet, level: int = 2) -> str:
 
 
 def render_latex(evidence: Evidence) -> str:
-    """The tables, one ``table`` environment each; needs no package."""
-    return "\n\n".join(map(latex_table, evidence.sheets)) + "\n"
+    """The notice, and the tables, one ``table`` environment each; needs no package."""
+    notice = [_latex(evidence.notice)] if evidence.notice else []
+    return "\n\n".join([*notice, *map(latex_table, evidence.sheets)]) + "\n"
 
 
 def latex_table(sheet: Sheet) -> str:

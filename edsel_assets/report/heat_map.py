@@ -8,12 +8,12 @@ from matplotlib.figure import Figure
 
 from edsel_assets.report.sheets import MARKS, strategy_order
 from edsel_assets.report.style import png
-from edsel_assets.report.tables import AVERAGE, LabelEfficiency
+from edsel_assets.report.tables import LabelEfficiency
 
 _LEVELS = "▁▂▃▄▅▆▇█"
 
 
-def heat_map(efficiency: LabelEfficiency, task: str = AVERAGE) -> bytes:
+def heat_map(efficiency: LabelEfficiency, task: str) -> bytes:
     """Mean score by strategy (rows, the control first) and budget (columns); yellow is higher.
 
     Each cell says its score, and ▲ or ▼ where it differs from the control's by the table's corrected test.

@@ -21,6 +21,7 @@ th, td { padding: .25rem .7rem; text-align: right; white-space: nowrap; border-b
 th { border-bottom: 2px solid #555; } .left { text-align: left; }
 tr.strong td { font-weight: 600; background: #f3f3f3; }
 .good { color: #0060a0; } .bad { color: #b34700; }
+p.notice { font-weight: 600; border-left: 4px solid #b34700; padding-left: .7rem; max-width: 60rem; }
 p.caption { color: #555; font-size: .88rem; max-width: 60rem; margin: .4rem 0; }
 figure { margin: 1rem 0; } img { max-width: 100%; height: auto; }
 """
@@ -33,7 +34,8 @@ def render_html(evidence: Evidence) -> str:
     figures = [_figure(png, evidence.captions[name]) for name, png in evidence.plots.items()]
     rest = [_section(sheet) for sheet in evidence.sheets[1:]]
     title = escape(evidence.title)
-    body = "\n".join([f"<h1>{title}</h1>", *first, *figures, *rest, _unseen(evidence.unseen)])
+    notice = [f'<p class="notice">{escape(evidence.notice)}</p>'] if evidence.notice else []
+    body = "\n".join([f"<h1>{title}</h1>", *notice, *first, *figures, *rest, _unseen(evidence.unseen)])
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'

@@ -24,10 +24,12 @@ from edsel_assets.report.style import (
     plain,
     png,
 )
-from edsel_assets.report.tables import AVERAGE, BASE, FLAT, NOT_REACHED, REACHED, LabelEfficiency
+from edsel_assets.report.tables import BASE, FLAT, NOT_REACHED, REACHED, LabelEfficiency
+
+_PANELS = 3  # more have no room beside each other
 
 
-def score_by_budget(efficiency: LabelEfficiency, task: str = AVERAGE) -> bytes:
+def score_by_budget(efficiency: LabelEfficiency, task: str) -> bytes:
     """Mean score with its standard error against the budget (logarithmic).
 
     Up to seven strategies share one plot, set apart sideways so that their error bars can be
@@ -121,7 +123,7 @@ def _score_line(axes: Axes, cells: pd.DataFrame, strategy: str, style: dict[str,
     rows = cells[cells["strategy"] == strategy].sort_values("budget")
     x, mean, se = (rows[c].to_numpy(float) for c in ("budget", "mean", "se"))
     axes.errorbar(
-        x * shift, mean, np.nan_to_num(se), label=strategy, capsize=2, markersize=5, linewidth=1.4,
+        x * shift, mean, se, label=strategy, capsize=2, markersize=5, linewidth=1.4,
         elinewidth=1.0, **style,
     )  # fmt: skip
 
@@ -145,7 +147,7 @@ def _base_line(axes: Axes, cells: pd.DataFrame) -> None:
             )
 
 
-def annotation_saved(efficiency: LabelEfficiency, task: str = AVERAGE, *, panels: int = 3) -> bytes:
+def annotation_saved(efficiency: LabelEfficiency, task: str) -> bytes:
     """Annotation saved against the control by strategy, a panel for each of the most used budgets.
 
     A point with its 95 % interval, blue where it saves and orange where it costs more, filled where that
@@ -157,7 +159,7 @@ def annotation_saved(efficiency: LabelEfficiency, task: str = AVERAGE, *, panels
         raise ValueError(
             f"There is no saving to plot: {efficiency.control} or every other strategy has no score."
         )
-    budgets = _most_used(saved, panels)
+    budgets = _most_used(saved)
     shown = set(saved[saved["budget"].isin(budgets)]["strategy"])
     order = [s for s in strategy_order(efficiency, task) if s in shown][::-1]
     made, grid = _forest(order, budgets)
@@ -167,12 +169,13 @@ def annotation_saved(efficiency: LabelEfficiency, task: str = AVERAGE, *, panels
         for i, strategy in enumerate(order):
             if strategy in rows.index:
                 _saved_line(axes, i, rows.loc[strategy], ends)
-    made.suptitle(f"Annotation saved against {efficiency.control} ({task})", x=0.01, ha="left", fontsize=11)
+    title = f"Annotation saved against {efficiency.control} ({task}){panel_note(saved)}"
+    made.suptitle(title, x=0.01, ha="left", fontsize=11)
     made.supxlabel("annotations saved at the same score (negative: costs more)", fontsize=9)
     return png(made)
 
 
-def differences(efficiency: LabelEfficiency, task: str = AVERAGE, *, panels: int = 3) -> bytes:
+def differences(efficiency: LabelEfficiency, task: str) -> bytes:
     """Score less the control's at the same budget with its 95 % interval, by strategy.
 
     Filled points are marked better (blue) or worse (orange) after Holm's correction.
@@ -182,7 +185,7 @@ def differences(efficiency: LabelEfficiency, task: str = AVERAGE, *, panels: int
         raise ValueError(
             f"There is no difference to plot: no strategy shares a budget with {efficiency.control}."
         )
-    budgets = _most_used(cells, panels)
+    budgets = _most_used(cells)
     shown = set(cells[cells["budget"].isin(budgets)]["strategy"])
     order = [s for s in strategy_order(efficiency, task) if s in shown][::-1]
     made, grid = _forest(order, budgets)
@@ -195,7 +198,8 @@ def differences(efficiency: LabelEfficiency, task: str = AVERAGE, *, panels: int
                     axes, i, row["difference"], row["difference_low"], row["difference_high"],
                     {1: GAIN, -1: LOSS}.get(int(row["mark"]), GREY), filled=bool(row["mark"]),
                 )  # fmt: skip
-    made.suptitle(f"Score less {efficiency.control}'s ({task}; bars: 95 %)", x=0.01, ha="left", fontsize=11)
+    title = f"Score less {efficiency.control}'s ({task}; bars: 95 %){panel_note(cells)}"
+    made.suptitle(title, x=0.01, ha="left", fontsize=11)
     made.supxlabel("difference in score at the same budget", fontsize=9)
     return png(made)
 
@@ -218,11 +222,19 @@ def _forest(order: list[str], budgets: list[int]) -> tuple[Figure, list[Axes]]:
     return made, grid
 
 
-def _most_used(cells: pd.DataFrame, panels: int) -> list[int]:
-    """The budgets with most rows, the larger of equals, in ascending order."""
+def panel_note(cells: pd.DataFrame) -> str:
+    """That a picture with a panel for each budget leaves some out; empty where it shows all of ``cells``."""
+    count = cells["budget"].nunique()
+    if count <= _PANELS:
+        return ""
+    return f"\n{_PANELS} of {count} budgets, those of most strategies; the tables have all"
+
+
+def _most_used(cells: pd.DataFrame) -> list[int]:
+    """The budgets with most rows, at most _PANELS, the larger of equals, in ascending order."""
     counts = cells.groupby("budget").size()
     ranked = sorted(counts.index, key=lambda budget: (counts[budget], budget), reverse=True)
-    return sorted(int(budget) for budget in ranked[:panels])
+    return sorted(int(budget) for budget in ranked[:_PANELS])
 
 
 def _ends(values: np.ndarray) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from edsel_assets.report.statistics.trials import AVERAGE, BASE
+from edsel_assets.report.statistics.trials import BASE
 from edsel_assets.report.tables import FLAT, NOT_REACHED, REACHED, LabelEfficiency
 
 #: A table as plain data: each row a mapping from column to value.
@@ -39,7 +39,7 @@ class Sheet:
     strong: frozenset[int] = field(default_factory=frozenset)
 
 
-def score_sheet(efficiency: LabelEfficiency, task: str = AVERAGE) -> Sheet:
+def score_sheet(efficiency: LabelEfficiency, task: str) -> Sheet:
     """Mean ± standard error by strategy (rows) and budget (columns); the control comes first."""
     cells = of_task(efficiency.scores, task)
     trained = cells[cells["budget"] > 0]
@@ -60,7 +60,7 @@ def score_sheet(efficiency: LabelEfficiency, task: str = AVERAGE) -> Sheet:
     )
 
 
-def saved_sheet(efficiency: LabelEfficiency, task: str = AVERAGE) -> Sheet:
+def saved_sheet(efficiency: LabelEfficiency, task: str) -> Sheet:
     """Annotation that each strategy saves against the control, by budget, largest saving first."""
     control = efficiency.control
     rows = with_marks(efficiency, task)
@@ -81,7 +81,7 @@ def saved_sheet(efficiency: LabelEfficiency, task: str = AVERAGE) -> Sheet:
     return Sheet(f"Annotation saved against {control}: {task}", header, texts, caption)
 
 
-def difference_sheet(efficiency: LabelEfficiency, task: str = AVERAGE) -> Sheet:
+def difference_sheet(efficiency: LabelEfficiency, task: str) -> Sheet:
     """Difference to the control at the same budget with its interval and p-values."""
     rows = of_task(efficiency.scores, task)
     rows = rows[rows["difference"].notna()].sort_values(

@@ -59,9 +59,9 @@ class LabelEfficiency:
     """Scores by strategy and budget, and the annotation that each saves.
 
     Attributes:
-        scores: one row per task, strategy and budget: ``task`` (AVERAGE is the mean over tasks),
-            ``strategy``, ``budget`` (prompts annotated), ``mean`` and ``se`` (standard error) over
-            ``n`` seeds; ``difference`` to the control at the same budget, ``difference_se``,
+        scores: one row per task, strategy and budget: ``task`` (AVERAGE, the mean over tasks, where there
+            are several), ``strategy``, ``budget`` (prompts annotated), ``mean`` and ``se`` (standard error)
+            over ``n`` seeds; ``difference`` to the control at the same budget, ``difference_se``,
             its 95 % interval ``difference_low`` to ``difference_high``, ``p`` of no difference and
             ``p_holm``, corrected for the cells of the task's table; ``mark``: 1 better than the
             control, -1 worse, 0 not shown, by p_holm <= 0.05. The base model is a row of
@@ -90,14 +90,10 @@ class LabelEfficiency:
     unseen: tuple[str, ...]
 
     @property
-    def tasks(self) -> list[str]:
-        """The tasks by name, AVERAGE last."""
-        return [*sorted(self.metrics), AVERAGE]
-
-    @property
     def main_task(self) -> str:
-        """What a report shows first: AVERAGE, or the task where there is one only."""
-        return AVERAGE if len(self.metrics) > 1 else next(iter(self.metrics))
+        """What a report shows first: AVERAGE, or the first task where no trial has a score on each."""
+        trained = set(self.scores.loc[self.scores["budget"] > 0, "task"])
+        return AVERAGE if AVERAGE in trained else min(trained)
 
 
 def label_efficiency(
@@ -106,7 +102,6 @@ def label_efficiency(
     items: pd.DataFrame | None = None,
     primary: Mapping[str, str] | None = None,
     control: str = "random",
-    lower_is_better: Collection[str] = (),
     one_subset: Collection[str] = (),
     draws: int = 2000,
     seed: int = 0,
@@ -115,7 +110,7 @@ def label_efficiency(
 
     Args:
         scores: one row per trial, task and metric: ``strategy``, ``budget`` (0: the base
-            model, of whatever strategy), ``seed``, ``task``, ``metric``, ``value``, and
+            model, of whatever strategy), ``seed``, ``task``, ``metric``, ``value`` (higher is better), and
             optionally ``stderr`` and ``n``, of the value over the task's items. Trials of one
             seed share their training seed, whatever their strategy. Budgets may differ by strategy.
         items: the primary metric by item: ``strategy, budget, seed, task, item, value``, of a task
@@ -123,8 +118,6 @@ def label_efficiency(
             each item's linear part: mean + (numerator - mean * denominator) / mean denominator.
         primary: metric by task; PREFERRED_METRICS decides for others.
         control: strategy to compare with.
-        lower_is_better: metrics of which a lower value is better. Where only some of the
-            metrics are, AVERAGE is over values of opposite senses and refused.
         one_subset: strategies that choose the same prompts whatever the seed.
         draws, seed: of the bootstrap.
 
@@ -147,14 +140,15 @@ def label_efficiency(
     if items is not None:
         check_items(items)
     metrics = primary_metrics(scores, primary or {})
-    sign = _sign(metrics, lower_is_better)
     trials, incomplete = trial_values(scores, metrics)
+    if len(metrics) == 1:
+        trials = trials[trials["task"] != AVERAGE]
     parts, boards = [], {}
     for task in [*sorted(metrics), AVERAGE]:
         board = make_board(trials, task, items)
         if board is not None:
             boards[task] = board
-            parts.append(_task_tables(task, board, control, sign, draws, np.random.default_rng(seed)))
+            parts.append(_task_tables(task, board, control, draws, np.random.default_rng(seed)))
     differences, saved, curves = (
         pd.concat([part[i] for part in parts], ignore_index=True) if parts else empty
         for i, empty in enumerate((_differences_frame([]), _saved_frame([]), _curve_frame([])))
@@ -165,28 +159,18 @@ def label_efficiency(
     return LabelEfficiency(summary, saved, curves, control, metrics, incomplete, unseen)
 
 
-def _sign(metrics: Mapping[str, str], lower_is_better: Collection[str]) -> float:
-    lower = {task for task, metric in metrics.items() if metric in lower_is_better}
-    if lower and len(lower) < len(metrics):
-        raise ValueError(
-            f"Tasks with a metric where lower is better ({', '.join(sorted(lower))}) cannot be averaged with "
-            "others. Compare them apart, or choose metrics of one sense with primary."
-        )
-    return -1.0 if lower else 1.0
-
-
 def _summary(trials: pd.DataFrame) -> pd.DataFrame:
     summary = trials.groupby(_ORDER, sort=True)["value"].agg(["mean", "sem", "count"]).reset_index()
     return summary.rename(columns={"sem": "se", "count": "n"})
 
 
 def _task_tables(
-    task: str, board: Board, control: str, sign: float, draws: int, generator: np.random.Generator
+    task: str, board: Board, control: str, draws: int, generator: np.random.Generator
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Differences, savings and the control's curve of one task."""
     cells, controls = board.matches(control)
     found, prior = compare(board.means, board.noise, cells, controls)
-    clear = np.where(found.adjusted <= 1 - LEVEL, np.sign(sign * found.value), 0)
+    clear = np.where(found.adjusted <= 1 - LEVEL, np.sign(found.value), 0)
     columns = (
         found.value, found.se, found.value - found.half_width, found.value + found.half_width,
         found.p, found.adjusted, clear,
@@ -197,9 +181,9 @@ def _task_tables(
         return _differences_frame(rows), _saved_frame([]), _curve_frame([])
     weights = board.noise.present[own].sum(axis=1).astype(float)
     budgets = board.cells["budget"].to_numpy()[own]
-    fitted = sign * isotonic(sign * board.means[own], weights)
+    fitted = isotonic(board.means[own], weights)
     curve = [(task, int(b), float(m)) for b, m in zip(budgets, fitted, strict=True)]
-    savings = _savings(task, board, prior, own, sign, control, draws, generator)
+    savings = _savings(task, board, prior, own, control, draws, generator)
     return _differences_frame(rows), _saved_frame(savings), _curve_frame(curve)
 
 
@@ -208,7 +192,6 @@ def _savings(
     board: Board,
     prior: Prior,
     own: np.ndarray,
-    sign: float,
     control: str,
     draws: int,
     generator: np.random.Generator,
@@ -216,7 +199,7 @@ def _savings(
     others = board.others(control)
     at = board.cells["budget"].to_numpy(float)
     found = needed_budgets(
-        sign * board.means, board.noise, prior, others, at[others], own, at[own],
+        board.means, board.noise, prior, others, at[others], own, at[own],
         draws=draws, generator=generator,
     )  # fmt: skip
     return [

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from edsel_assets.report.cards import Cards, make_cards
-from edsel_assets.stages.inputs import clusters_of, embedding_matrix
+from edsel_assets.stages.inputs import clusters_of, column, embedding_matrix
 
 
 def with_prompts(table: pa.Table, pool: pa.Table, rows: int = 10) -> pa.Table:
@@ -41,16 +41,33 @@ def map_of(
     return embedding_matrix(read_embeddings(), ids), np.flatnonzero(chosen)
 
 
-def cards_of(selection: pa.Table, pool: pa.Table, embeddings: pa.Table, clustering: Any) -> Cards:
-    """The cards of a selection's replicate 0."""
+def cards_of(
+    selection: pa.Table,
+    pool: pa.Table,
+    embeddings: pa.Table,
+    clustering: Any,
+    uncertainty: pa.Table | None = None,
+    quality: pa.Table | None = None,
+) -> Cards:
+    """The cards of a selection's first replicate, with the uncertainty or quality that its strategy reads."""
     first = selection.filter(pc.equal(selection["replicate"], pc.min(selection["replicate"])))
     ids = pool["prompt_id"]
     return make_cards(
         pool,
         embedding_matrix(embeddings, ids),
         first,
+        scores=_scores(ids, uncertainty, quality),
         clusters=clusters_of(clustering, ids).labels,
     )
+
+
+def _scores(
+    ids: pa.ChunkedArray, uncertainty: pa.Table | None, quality: pa.Table | None
+) -> np.ndarray | None:
+    """(N,) the one of the two that is given; None where neither is."""
+    if uncertainty is not None:
+        return column(uncertainty, "score", ids, "uncertainty_scores")
+    return None if quality is None else column(quality, "quality", ids, "quality_scores")
 
 
 def overlaps(selections: Mapping[str, pa.Table]) -> pa.Table:

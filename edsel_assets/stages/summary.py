@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from edsel_assets.keys import parse_budget_trial
-from edsel_assets.report.evidence import Evidence, gather, judged_sheets, section_sheets
+from edsel_assets.report.evidence import STALE, Evidence, gather, judged_sheets, section_sheets
 from edsel_assets.report.sheets import Rows, Sheet, rows_sheet, saved_sheet, score_sheet
-from edsel_assets.report.statistics.trials import AVERAGE, primary_metrics
+from edsel_assets.report.statistics.trials import primary_metrics
 from edsel_assets.report.tables import LabelEfficiency, label_efficiency
 from edsel_assets.stages import held_out
 from edsel_assets.stages.evaluation.items import HUMANEVAL, NLL, TOKENS
@@ -23,6 +23,8 @@ from edsel_assets.study import Study
 
 _Key = tuple[int, str, int]  # budget, strategy, seed
 _WIDTH = 150  # characters of the text for a terminal
+_ROWS_OF_TEXT = 10  # of a section in it
+_SCORED = {"base_scores", "benchmark_scores", "win_rates"}
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,13 @@ class Report:
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of one model: ``task, metric, value, stderr, n``, and ``TASK/METRIC`` to the values by item."""
+    """Scores of one model: ``task, metric, value, stderr, n``, and ``TASK/METRIC`` to the values by item.
+
+    Items are known by the index of their values: those of one name are paired, in whatever model they are.
+    """
 
     table: pa.Table
-    items: Mapping[str, np.ndarray]
+    items: Mapping[str, pd.Series]
 
 
 def summarise(
@@ -68,7 +73,8 @@ def summarise(
 
     Args:
         trials, win_rates: by partition key, ``00100|k_center.s0``.
-        spend, staleness, missing: rows of the report's sections of these names.
+        spend, staleness, missing: rows of the report's sections of these names; the latter with ``asset`` and
+            the number of its ``cells``.
     """
     title = f"Label efficiency: {study.name}"
     compared = [
@@ -76,15 +82,37 @@ def summarise(
         for measure in (None, held_out.METRICS[0], *held_out.ANSWER_METRICS)
         if (efficiency := _compare(study, base, trials, measure)) is not None
     ]
-    sections = section_sheets(spend, staleness, missing)
-    if not compared:
-        return _without_comparison(study, base, trials, win_rates, sections)
     rates, ratings = (_judged_frame(win_rates, wins) for wins in (True, False))
-    parts = [
-        gather(compared[0], title=title, win_rates=rates, ratings=ratings),
-        *(gather(efficiency, title=title) for efficiency in compared[1:]),
-    ]
-    return _written(_joined(parts, sections), _text(compared, judged_sheets(rates, ratings)))
+    judged = judged_sheets(rates, ratings)
+    if compared:
+        parts = [
+            gather(compared[0], title=title, win_rates=rates, ratings=ratings),
+            *(gather(efficiency, title=title) for efficiency in compared[1:]),
+        ]
+        evidence, shown = _joined(parts), [*_main_sheets(compared), *judged]
+    else:
+        evidence = _without_comparison(study, base, trials, judged)
+        shown = [*evidence.sheets]
+    listed = (spend, staleness, missing)
+    evidence = replace(
+        evidence, sheets=(*evidence.sheets, *section_sheets(*listed)), notice=_notice(staleness)
+    )
+    return _written(evidence, [*shown, *section_sheets(*listed, shown=_ROWS_OF_TEXT)])
+
+
+def _notice(staleness: Rows) -> str:
+    """That some of the scores are stale, and how many; empty where none is."""
+    counts = Counter[str]()
+    for row in staleness:
+        if row["asset"] in _SCORED:
+            counts[row["asset"]] += row["cells"]
+    if not counts:
+        return ""
+    named = ", ".join(f"{count:,} of {asset}" for asset, count in counts.items())
+    return (
+        f"Stale, or made from what is stale: {named}. They are compared below with fresh scores; see "
+        f"{STALE!r}. edsel run makes them again."
+    )
 
 
 def _compare(
@@ -98,13 +126,14 @@ def _compare(
     if control is None or not any(parse_budget_trial(key)[1] == control for key in trials):
         return None
     frame = _frame(study, base, trials, control)
+    trained = frame.loc[frame["budget"] > 0, "task"]  # a task that is new has the base model's score alone
     held = frame["task"] == held_out.TASK
     frame = frame[~held if measure is None else held & (frame["metric"] == measure)]
+    frame = frame[frame["task"].isin(trained)]
     if not len(frame):
         return None
     primary = primary_of(study) if measure is None else {held_out.TASK: measure}
-    models: dict[_Key, Scores] = {(0, control, 0): base}
-    models |= {parse_budget_trial(key): scores for key, scores in trials.items()}
+    models: dict[_Key, Scores] = {parse_budget_trial(key): scores for key, scores in trials.items()}
     of_loss = measure == held_out.METRICS[0]
     items = _held_out_items(models) if of_loss else _task_items(models, frame, primary)
     if measure in held_out.ANSWER_METRICS:
@@ -141,19 +170,18 @@ def _held_out_items(models: Mapping[_Key, Scores]) -> pd.DataFrame | None:
     frames = []
     names = [f"{held_out.TASK}/{metric}" for metric in (NLL, TOKENS)]
     for key, scores in models.items():
-        if names[0] not in scores.items:
-            return None
-        nll, tokens = (scores.items[name] for name in names)
-        mean = -nll.sum() / tokens.sum()
-        value = mean + (-nll - mean * tokens) / tokens.mean()
-        frames.append(_item_frame(key, held_out.TASK, value))
-    return pd.concat(frames, ignore_index=True)
+        if names[0] in scores.items:
+            nll, tokens = (scores.items[name] for name in names)
+            mean = -nll.sum() / tokens.sum()
+            value = mean + (-nll - mean * tokens) / tokens.mean()
+            frames.append(_item_frame(key, held_out.TASK, value))
+    return pd.concat(frames, ignore_index=True) if frames else None
 
 
 def _task_items(
     models: Mapping[_Key, Scores], frame: pd.DataFrame, primary: Mapping[str, str]
 ) -> pd.DataFrame | None:
-    """The primary metric by item, of the tasks whose score is the mean over items in every model."""
+    """The primary metric by item, of the tasks whose score is the mean over items in every model with it."""
     frames = []
     for task, metric in primary_metrics(frame, primary).items():
         rows = frame[(frame["task"] == task) & (frame["metric"] == metric)]
@@ -161,15 +189,15 @@ def _task_items(
             tuple(row[:3]): row[3]
             for row in rows[["budget", "strategy", "seed", "value"]].itertuples(index=False)
         }
-        found = {key: scores.items.get(f"{task}/{metric}") for key, scores in models.items()}
+        found = {key: models[key].items.get(f"{task}/{metric}") for key in values if key in models}
         if all(v is not None and np.isclose(v.mean(), values[key], atol=1e-9) for key, v in found.items()):
             frames += [_item_frame(key, task, value) for key, value in found.items()]
     return pd.concat(frames, ignore_index=True) if frames else None
 
 
-def _item_frame(key: _Key, task: str, value: Any) -> pd.DataFrame:
+def _item_frame(key: _Key, task: str, value: pd.Series) -> pd.DataFrame:
     budget, strategy, seed = key
-    frame = pd.DataFrame({"item": np.arange(len(value)), "value": value})
+    frame = pd.DataFrame({"item": value.index, "value": value.to_numpy()})
     return frame.assign(budget=budget, strategy=strategy, seed=seed, task=task)
 
 
@@ -187,44 +215,39 @@ def _trial_frame(scores: pa.Table, budget: int, strategy: str, seed: int) -> pd.
 
 
 def _judged_frame(judged: Mapping[str, pa.Table], wins: bool) -> pd.DataFrame:
-    """One row per trial: its win rate, or its mean rating."""
+    """One row per trial: its win rate, or its mean rating; the reference, a draw with itself, is left out."""
     name = "win_rate" if wins else "rating"
     rows = []
     for key, table in judged.items():
-        budget, strategy, seed = parse_budget_trial(key)
+        budget, strategy, _ = parse_budget_trial(key)
         row = table.to_pylist()[0]
-        if (row["metric"] == WIN_RATE) == wins:
-            found = {name: row["value"], "n": row["n"], "lost": row["invalid"] + row["failed"]}
-            rows.append({"strategy": strategy, "budget": budget, "seed": seed, **found})
-    return pd.DataFrame(rows, columns=["strategy", "budget", "seed", name, "n", "lost"])
+        if (row["metric"] == WIN_RATE) == wins and row["reference"] != key:
+            lost = row["invalid"] + row["failed"]
+            rows.append((strategy, budget, row["value"], row["stderr"], lost))
+    return pd.DataFrame(rows, columns=["strategy", "budget", name, "stderr", "lost"])
 
 
-def _joined(parts: Sequence[Evidence], sections: Sequence[Sheet]) -> Evidence:
-    """Several comparisons as one report; the plots of each further one carry its task's name.
-
-    ``sections`` come last. AVERAGE is that of the first comparison: a further one has one task.
-    """
+def _joined(parts: Sequence[Evidence]) -> Evidence:
+    """Several comparisons as one report; the plots of each further one carry its task's name."""
     first = parts[0]
-    tables = [first.table, *(part.table[part.table["task"] != AVERAGE] for part in parts[1:])]
     plots, captions = dict(first.plots), dict(first.captions)
     for part in parts[1:]:
-        task = next(each for each in part.table["task"] if each != AVERAGE)
+        task = part.table["task"].iloc[0]  # each further part has one
         plots |= {f"{name}_{task}": png for name, png in part.plots.items()}
         captions |= {f"{name}_{task}": text for name, text in part.captions.items()}
     return replace(
         first,
-        sheets=(*(sheet for part in parts for sheet in part.sheets), *sections),
+        sheets=tuple(sheet for part in parts for sheet in part.sheets),
         plots=plots,
         captions=captions,
         unseen=tuple(dict.fromkeys(sentence for part in parts for sentence in part.unseen)),
-        table=pd.concat(tables, ignore_index=True),
+        table=pd.concat([part.table for part in parts], ignore_index=True),
     )
 
 
-def _text(compared: Sequence[LabelEfficiency], judged: Sequence[Sheet]) -> str:
-    from edsel_assets.report.formats import render_text
-
-    sheets = [
+def _main_sheets(compared: Sequence[LabelEfficiency]) -> list[Sheet]:
+    """Savings and scores of each comparison's main task: what a terminal shows."""
+    return [
         sheet
         for efficiency in compared
         for sheet in (
@@ -233,17 +256,16 @@ def _text(compared: Sequence[LabelEfficiency], judged: Sequence[Sheet]) -> str:
         )
         if sheet.rows
     ]
-    unseen = dict.fromkeys(sentence for efficiency in compared for sentence in efficiency.unseen)
-    return render_text([*sheets, *judged], unseen, width=_WIDTH)
 
 
-def _written(evidence: Evidence, text: str) -> Report:
-    from edsel_assets.report.formats import render_latex, render_markdown, to_csv
+def _written(evidence: Evidence, shown: Sequence[Sheet]) -> Report:
+    """``shown``: the tables of the text for a terminal."""
+    from edsel_assets.report.formats import render_latex, render_markdown, render_text, to_csv
     from edsel_assets.report.page import render_html
 
     table = pa.Table.from_pandas(evidence.table, preserve_index=False).replace_schema_metadata(None)
     texts = {
-        ".txt": text,
+        ".txt": render_text(shown, evidence.unseen, _WIDTH, evidence.notice),
         ".md": render_markdown(evidence),
         ".tex": render_latex(evidence),
         ".csv": to_csv(evidence),
@@ -256,9 +278,8 @@ def _without_comparison(
     study: Study,
     base: Scores,
     trials: Mapping[str, Scores],
-    win_rates: Mapping[str, pa.Table],
-    sections: Sequence[Sheet],
-) -> Report:
+    judged: Sequence[Sheet],
+) -> Evidence:
     """Means over seeds, and why nothing is compared."""
     frame = _frame(study, base, trials, "base model").rename(columns={"value": "score"})
     means = frame.groupby(["task", "metric", "strategy", "budget"])["score"].agg(["mean", "count"])
@@ -269,9 +290,4 @@ def _without_comparison(
         else f"No trial of the control {study.control!r} is scored yet, so nothing is compared."
     )
     sheets = [rows_sheet("Scores", table.to_dict("records"))] if len(table) else []
-    sheets += judged_sheets(*(_judged_frame(win_rates, wins) for wins in (True, False)))
-    sheets += sections
-    evidence = Evidence(f"Scores: {study.name}", tuple(sheets), {}, {}, (why,), table)
-    from edsel_assets.report.formats import render_text
-
-    return _written(evidence, render_text(sheets, (why,), width=_WIDTH))
+    return Evidence(f"Scores: {study.name}", (*sheets, *judged), {}, {}, (why,), table)

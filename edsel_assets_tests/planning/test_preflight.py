@@ -1,6 +1,8 @@
-"""What a study lacks is said before anything runs: for each section of embeddings, and for prices."""
+"""What a study lacks or is refused for, said before anything runs: embeddings, prices, metrics."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +71,12 @@ def test_a_price_that_no_column_gives_is_said_whatever_is_made(by_price, tmp_pat
         pool={"columns": {"prompt": "prompt", "price": "cost"}},
     )
     assert not list(preflight.problems(priced, tmp_path, {"rankings"}))
+
+
+@pytest.mark.parametrize("kind", ["benchmark_scores", "label_efficiency"])
+def test_a_metric_of_which_less_is_better_is_refused(tmp_path: Path, kind: str) -> None:
+    """Also where the scores are there and only the report is made again, by another metric."""
+    study = tiny_study(evaluation={"tasks": [{"name": "wikitext", "metric": "word_perplexity"}]})
+    (found,) = (text for text in preflight.problems(study, tmp_path, {kind}) if "evaluation.tasks" in text)
+    assert found.startswith("evaluation.tasks: of wikitext's metric word_perplexity a lower value is better")
+    assert "Name another metric" in found

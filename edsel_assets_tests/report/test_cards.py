@@ -8,8 +8,6 @@ from edsel_assets.report.card_sheets import cards_markdown, excerpt
 from edsel_assets.report.cards import make_cards
 from edsel_assets.report.skew import skew_test
 
-OTHERS = {"random": ["p0", "p1", "p4"], "none": ["p4"]}
-
 
 def pool_of(tasks, prompts=None) -> pa.Table:
     ids = [f"p{i}" for i in range(len(tasks))]
@@ -27,7 +25,6 @@ def small():
     return make_cards(
         pool_of(["a", "a", "b", "b", None]), embeddings, selection_of("p0", "p2", gain=[2.0, None]),
         scores=np.array([0.5, 0.1, 0.9, np.nan, 0.7]), clusters=np.array([7, 7, 9, 9, 9]),
-        others={name: pa.table({"prompt_id": ids}) for name, ids in OTHERS.items()},
     )  # fmt: skip
 
 
@@ -46,16 +43,12 @@ def test_each_pick_by_hand(small):
     )
 
 
-def test_coverage_and_overlap_by_hand(small):
+def test_coverage_by_hand(small):
     coverage = small.coverage.to_pylist()[0]
     distances = [0, 0, 0, np.sqrt(2 - 2 * 0.8), np.sqrt(2 - 2 / np.sqrt(2))]
     assert coverage["mean_distance"] == pytest.approx(np.mean(distances), abs=1e-6)
     assert coverage["max_distance"] == pytest.approx(max(distances), abs=1e-6)
     assert (coverage["farthest"], coverage["largest_share"]) == ("p4", 0.6)
-    random, none = small.overlap.to_pylist()
-    assert (random["shared"], random["share"], random["jaccard"]) == (1, 0.5, 0.25)
-    assert random["by_chance"] == pytest.approx(2 * 3 / 5)
-    assert (none["shared"], none["jaccard"]) == (0, 0)
 
 
 def test_skew_by_hand(small):
@@ -114,7 +107,6 @@ def test_one_pick_has_no_other():
     pick = found.picks.to_pylist()[0]
     assert (pick["nearest_pick"], pick["nearest_cosine"], pick["stands_for"]) == (None, None, 2)
     assert pick["why"] == "stands for 2 of 2 prompts"
-    assert found.overlap.num_rows == 0
 
 
 def test_markdown_tells_it_all(small):
@@ -122,7 +114,7 @@ def test_markdown_tells_it_all(small):
     for words in (
         "center at 2: coverage",
         "Skew by task",
-        "Overlap with other selections",
+        "selection\\_overlap",
         "stands for 2 of 5",
     ):
         assert words in text

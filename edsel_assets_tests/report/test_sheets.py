@@ -27,7 +27,7 @@ def line(sheet, *first: str) -> tuple[str, ...]:
 
 
 def test_scores_are_mean_and_error_with_the_control_first():
-    sheet = score_sheet(label_efficiency(mmlu()))
+    sheet = score_sheet(label_efficiency(mmlu()), "mmlu")
     assert [text.strip() for text in sheet.rows[0]] == [
         "random", "6", "44.33 ± 0.32", "44.91 ± 0.50", "45.99 ± 0.37", "47.76 ± 0.57",
     ]  # fmt: skip
@@ -40,7 +40,7 @@ def test_scores_are_mean_and_error_with_the_control_first():
 def test_a_mark_stands_where_holm_bears_it_out():
     rows = mmlu().to_dict("records")
     rows += cell("best", 20_000, 6, 60.0, 0.3) + cell("worst", 20_000, 6, 30.0, 0.3)
-    sheet = score_sheet(label_efficiency(pd.DataFrame(rows)))
+    sheet = score_sheet(label_efficiency(pd.DataFrame(rows)), "mmlu")
     assert line(sheet, "best")[2].endswith("▲")
     assert line(sheet, "worst")[2].endswith("▼")
     assert line(sheet, "min_margin")[2].endswith(" ")
@@ -48,7 +48,7 @@ def test_a_mark_stands_where_holm_bears_it_out():
 
 def test_savings_are_numbers_or_words():
     scores = pd.concat([mmlu(), pd.DataFrame(cell("bad", 45_000, 3, 40.0, 0.3))])
-    sheet = saved_sheet(label_efficiency(scores))
+    sheet = saved_sheet(label_efficiency(scores), "mmlu")
     found = line(sheet, "fl_rbf", "45,000")
     assert found[2] == "+40,533"
     assert found[3].endswith("to open")
@@ -58,19 +58,22 @@ def test_savings_are_numbers_or_words():
     flat = line(sheet, "mean_entropy", "20,000")
     assert flat[3].startswith("open to +")
     assert (flat[2], flat[6]) == ("", "random's curve is too flat to tell")
-    short = saved_sheet(label_efficiency(scores[scores["budget"] <= 45_000]))
+    short = saved_sheet(label_efficiency(scores[scores["budget"] <= 45_000]), "mmlu")
     words = line(short, "fl_rbf", "45,000")
     assert words[2:] == ("", "", "", "", "not reached by random's largest budget")
     one = [*cell("random", 100, 3, 5.0, 0.3), *cell("s", 100, 3, 5.1, -0.3)]  # not paired
-    assert saved_sheet(label_efficiency(pd.DataFrame(one))).rows[0][-1] == "random has one budget only"
+    assert (
+        saved_sheet(label_efficiency(pd.DataFrame(one)), "mmlu").rows[0][-1] == "random has one budget only"
+    )
     flat = [*one, *cell("random", 200, 3, 5.2, 0.3)]
     assert (
-        saved_sheet(label_efficiency(pd.DataFrame(flat))).rows[0][-1] == "random's curve is too flat to tell"
+        saved_sheet(label_efficiency(pd.DataFrame(flat)), "mmlu").rows[0][-1]
+        == "random's curve is too flat to tell"
     )
 
 
 def test_differences_hold_their_intervals():
-    sheet = difference_sheet(label_efficiency(mmlu()))
+    sheet = difference_sheet(label_efficiency(mmlu()), "mmlu")
     assert line(sheet, "fl_rbf", "30,000")[2] == "+2.21"
     assert [row[1] for row in sheet.rows] == sorted((row[1] for row in sheet.rows), key=len)
     assert all(row[1] != "90,000" for row in sheet.rows)

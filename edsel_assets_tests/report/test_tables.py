@@ -165,12 +165,10 @@ def test_budgets_may_differ_by_strategy():
     truth = {"random": rising([100, 200, 400, 800]), "s": rising([150, 400]), "u": rising([200], shift=1.5)}
     scores, items = simulate(truth, {"random": 6, "s": 3, "u": 2})
     found = label_efficiency(scores, items=items)
-    s = found.scores[(found.scores["task"] == AVERAGE) & (found.scores["strategy"] == "s")].set_index(
-        "budget"
-    )
+    s = found.scores[found.scores["strategy"] == "s"].set_index("budget")
     assert math.isnan(s.loc[150, "p"])  # random has no score there
     assert s.loc[400, "p"] > 0
-    assert row(found.saved, task=AVERAGE, strategy="s", budget=150)["status"] == REACHED
+    assert row(found.saved, strategy="s", budget=150)["status"] == REACHED
 
 
 def test_what_cannot_be_seen_is_named():
@@ -212,7 +210,7 @@ def test_the_average_is_over_tasks_of_whole_trials():
     assert average["mean"].to_dict() == pytest.approx({"base": 0.2, "random": 0.5})
     assert average.loc["random", "se"] == pytest.approx(0.1)
     assert found.incomplete == 1
-    assert found.tasks == ["a", "b", AVERAGE]
+    assert found.main_task == AVERAGE
 
 
 def test_metrics_are_chosen_by_name_then_by_preference():
@@ -229,29 +227,28 @@ def test_metrics_are_chosen_by_name_then_by_preference():
         label_efficiency(trials(*rows, ("random", 10, 0, "b", "other", 0.4)))
 
 
-def test_where_lower_is_better_the_saving_turns():
+def test_one_task_has_no_average():
+    found = label_efficiency(trials(*RANDOM, *simple("s", 100, 0.5)))
+    assert found.main_task == "t"
+    for table in (found.scores, found.saved, found.curves):
+        assert set(table["task"]) == {"t"}
+
+
+def test_where_no_trial_has_every_task_the_first_that_was_trained_on_stands_for_all():
     rows = [
-        *simple("base", 0, 8.0),
-        *simple("random", 100, 6.0),
-        *simple("random", 200, 4.0),
-        *simple("s", 100, 5.0),
+        ("base", 0, 0, "a", "acc", 0.1),
+        ("base", 0, 0, "b", "acc", 0.3),
+        ("base", 0, 0, "c", "acc", 0.3),
+        ("random", 10, 0, "b", "acc", 0.2),
+        ("s", 10, 0, "c", "acc", 0.4),
     ]
-    found = label_efficiency(trials(*rows), lower_is_better=["acc"])
-    assert row(found.saved, task="t")["needed"] == pytest.approx(100 * 2**0.5)
-    better = [*simple("random", 100, 6.0, 6.1, 6.2), *simple("s", 100, 5.0, 5.1, 5.2)]
-    assert (
-        row(label_efficiency(trials(*better), lower_is_better=["acc"]).scores, task="t", strategy="s")["mark"]
-        == 1
-    )
-    mixed = trials(*rows, *[("s", 100, 0, "u", "f1", 0.5)])
-    with pytest.raises(ValueError, match=r"lower is better \(t\) cannot be averaged"):
-        label_efficiency(mixed, lower_is_better=["acc"])
+    assert label_efficiency(trials(*rows)).main_task == "b"
 
 
 def test_without_the_control_there_are_scores_but_no_savings():
     found = label_efficiency(trials(*simple("s", 100, 0.3, 0.5)))
     assert found.saved.empty
-    assert len(found.scores.merge(found.saved, on=["task", "strategy", "budget"], how="left")) == 2
+    assert len(found.scores.merge(found.saved, on=["task", "strategy", "budget"], how="left")) == 1
     assert math.isnan(row(found.scores, task="t")["difference"])
 
 

@@ -16,7 +16,7 @@ from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import tiny_study
 
 SELECTION = {
-    "strategies": ["random", "fl_rbf", "km_random"],
+    "strategies": ["random", "fl_rbf", "km_random", "kmq", "min_margin"],
     "variants": {
         "fl_rbf_wide": {"strategy": "fl_rbf", "gamma": 30.0},
         "fl_rbf_whole": {"strategy": "fl_rbf", "embeddings": "whole"},
@@ -93,6 +93,30 @@ def test_cards_say_of_each_pick_why_and_the_overlap_is_by_budget(finished) -> No
     overlap = pq.read_table(store / "selection_overlap" / "00006.parquet")
     assert overlap.num_rows == len(study.selection.names) ** 2
     assert pq.read_table(store / "selection_overlap" / "00024.parquet")["other"].to_pylist() == ["random"]
+
+
+def test_cards_hold_the_scores_that_a_strategy_prefers_by(finished) -> None:
+    study, home, _ = finished
+    store = home / "store" / study.name
+    for name, signal, column in (
+        ("min_margin", "uncertainty_scores/min_margin", "score"),
+        ("kmq", "quality_scores/likelihood", "quality"),
+    ):
+        table = pq.read_table(store / f"{signal}.parquet").to_pandas().set_index("prompt_id")[column]
+        cards = pq.read_table(store / "selection_cards" / "00006" / f"{name}.parquet").to_pandas()
+        assert cards["score"].tolist() == table.loc[cards["prompt_id"]].tolist()
+        below = [(table < score).mean() for score in cards["score"]]
+        assert cards["score_percentile"].tolist() == pytest.approx(below)
+    without = pq.read_table(store / "selection_cards" / "00006" / "fl_rbf.parquet")
+    assert without["score"].null_count == 6
+    lineage = lineage_of(study, build_definitions(study, home=home))
+    for name, signals in (
+        ("min_margin", {"uncertainty_scores[min_margin]"}),
+        ("kmq", {"quality_scores[likelihood]"}),
+        ("random", set()),
+    ):
+        parents = {str(p) for p in lineage.parents(Cell("selection_cards", f"00006|{name}"))}
+        assert {p for p in parents if "_scores[" in p} == signals
 
 
 def test_a_variant_depends_on_its_own_signals(finished) -> None:

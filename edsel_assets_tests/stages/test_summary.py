@@ -1,6 +1,7 @@
 """The report of a study from simulated scores: figures checked by lines of their own."""
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -50,7 +51,14 @@ def one(values: dict[str, np.ndarray]) -> Scores:
             ("n", pa.int64()),
         ]
     )
-    return Scores(pa.Table.from_pylist(rows, schema=schema), {f"{t}/acc": v for t, v in values.items()})
+    return Scores(
+        pa.Table.from_pylist(rows, schema=schema), {f"{t}/acc": numbered(v) for t, v in values.items()}
+    )
+
+
+def numbered(values: np.ndarray) -> pd.Series:
+    """Values by items named 0, 1, 2, ..."""
+    return pd.Series(values, index=[str(i) for i in range(len(values))])
 
 
 def test_the_report_of_a_study(results):
@@ -58,7 +66,7 @@ def test_the_report_of_a_study(results):
     sections = {
         "spend": [{"order": "order-0001", "paid": 12.5}],
         "staleness": [{"asset": "win_rates", "cells": 2, "why": "selection.gamma 0.5 -> 0.2"}],
-        "missing": [{"asset": "lora_adapters", "cells": 3}],
+        "missing": [{"asset": f"asset_{i}", "cells": 3} for i in range(42)],
     }
     report = summarise(study, base, trials, wins, **sections)
     rows = {(r["task"], r["strategy"], r["budget"]): r for r in report.table.to_pylist()}
@@ -74,7 +82,14 @@ def test_the_report_of_a_study(results):
     assert "Annotation saved against random: average" in report.texts[".txt"]
     for text in ("Win rate", "Spend", "order-0001", "selection.gamma 0.5", "Missing results"):
         assert text in report.texts[".html"]
-    assert "lora_adapters" in report.texts[".html"]
+    for suffix, more in ((".html", 2), (".md", 2), (".txt", 32)):
+        text = report.texts[suffix]
+        assert f"{more} more rows" in text
+        assert "2 of win" in text, "that some scores are stale is said"
+        assert text.index("2 of win") < text.index("Annotation saved against"), "above the tables"
+    for text in ("order-0001", "selection.gamma 0.5", "Missing results", "asset_9"):
+        assert text in report.texts[".txt"]
+    assert "asset_10" not in report.texts[".txt"]
     assert "http" not in report.texts[".html"].replace("http-equiv", "")
 
 
@@ -89,6 +104,81 @@ def test_ratings_and_win_rates_have_sheets_of_their_own(results):
     assert "6.50" in with_ratings.texts[".md"]
     rows = {(r["task"], r["strategy"], r["budget"]): r for r in with_ratings.table.to_pylist()}
     assert rows["average", "k_center", 100]["rating"] == pytest.approx(6.5)
+
+
+def test_fresh_scores_have_no_notice(results):
+    study, base, trials, wins = results
+    rows = [{"asset": "rankings", "cells": 2, "why": "selection.gamma 0.5 -> 0.2"}]
+    report = summarise(study, base, trials, wins, staleness=rows)
+    assert "Stale results" in report.texts[".txt"]
+    assert "made from what is stale" not in report.texts[".txt"]
+
+
+def with_task(scores: Scores, task: str, value: float = 0.5) -> Scores:
+    """The same model scored on one more task."""
+    row = {"task": task, "metric": "acc" if task != "held_out" else "token_mean", "value": value, "n": 9}
+    more = pa.Table.from_pylist([row], schema=scores.table.schema)
+    return Scores(pa.concat_tables([scores.table, more]), scores.items)
+
+
+@pytest.mark.parametrize("task", ["task_new", "held_out"])
+def test_a_task_that_no_trial_has_yet_waits_for_its_trials(results, task):
+    study, base, trials, wins = results
+    more = [*study.evaluation.tasks, study.evaluation.tasks[0].model_copy(update={"name": "task_new"})]
+    evaluation = study.evaluation.model_copy(update={"tasks": more})
+    grown = study.model_copy(update={"evaluation": evaluation})
+    before = summarise(study, base, trials, wins)
+    after = summarise(grown, with_task(base, task), trials, wins)
+    assert after.table == before.table
+
+
+def test_where_trials_have_different_tasks_each_is_shown_by_itself(results):
+    study, base, trials, _ = results
+    one_of_two = study.evaluation.tasks[0].name
+    other = study.evaluation.tasks[1].name
+    parts = {}
+    for key, scores in trials.items():
+        task = one_of_two if "random" in key else other
+        kept = scores.table.filter(pa.compute.equal(scores.table["task"], task))
+        parts[key] = Scores(kept, {name: v for name, v in scores.items.items() if name.startswith(task)})
+    report = summarise(study, base, parts, {})
+    rows = {(r["task"], r["strategy"], r["budget"]) for r in report.table.to_pylist()}
+    assert (one_of_two, "random", 100) in rows
+    assert (other, "k_center", 100) in rows
+    assert not [row for row in rows if row[0] == "average" and row[1] != "base"]
+
+
+def test_the_reference_trial_is_no_seed_of_its_own_cell(results):
+    study, base, trials, _ = results
+    wins = {
+        "00800|random.s0": judged("win_rate", 0.5),  # a draw with itself
+        "00800|random.s1": judged("win_rate", 0.7),
+        "00100|random.s0": judged("win_rate", 0.2),
+        "00100|random.s1": judged("win_rate", 0.4),
+    }
+    rows = summarise(study, base, trials, wins).table.to_pylist()
+    cells = {r["budget"]: r for r in rows if (r["task"], r["strategy"]) == ("average", "random")}
+    assert cells[800]["win_rate"] == pytest.approx(0.7)
+    assert cells[800]["win_rate_se"] == pytest.approx(0.1), "of one seed, over its instructions"
+    assert cells[100]["win_rate_se"] == pytest.approx(0.1), "of two, over them"
+
+
+def test_prompts_of_another_draw_are_not_paired(results):
+    """Items of the same count and other names: then their noise is taken from standard errors."""
+    study, base, trials, _ = results
+
+    def with_ids(scores: Scores, name: str) -> Scores:
+        values = {task: v.set_axis([f"{name}{i}" for i in v.index]) for task, v in scores.items.items()}
+        errors = [float(v.std() / len(v) ** 0.5) for v in scores.items.values()]
+        table = scores.table.set_column(3, "stderr", pa.array(errors))
+        return Scores(table, values)
+
+    alike = {key: with_ids(scores, "old") for key, scores in trials.items()}
+    mixed = {key: with_ids(s, "new" if "k_center" in key else "old") for key, s in trials.items()}
+    another_base = with_ids(base, "other")  # not compared, so its items do not matter
+    said = "from standard errors alone"
+    assert said not in summarise(study, another_base, alike, {}).texts[".md"]
+    assert said in summarise(study, another_base, mixed, {}).texts[".md"]
 
 
 def test_savings_are_read_off_the_controls_curve(results):
@@ -119,7 +209,9 @@ def test_held_out_losses_are_compared_apart_and_by_token(results):
             "n": 50,
         }
         table = pa.concat_tables([scores.table, pa.Table.from_pylist([row], schema=scores.table.schema)])
-        return Scores(table, {**scores.items, "held_out/nll": nll, "held_out/tokens": tokens})
+        return Scores(
+            table, {**scores.items, "held_out/nll": numbered(nll), "held_out/tokens": numbered(tokens)}
+        )
 
     found = {key: with_losses(s, 3 - 0.1 * np.log(int(key[:5]))) for key, s in trials.items()}
     report = summarise(study, with_losses(base, 3.5), found, {})

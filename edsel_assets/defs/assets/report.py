@@ -15,12 +15,12 @@ from edsel_assets.running.ui.pages import REPORTS
 if TYPE_CHECKING:
     from edsel_assets.report.sheets import Sheet
 
-_ROWS_SHOWN = 40
 #: How a sheet's title begins, the name that the UI shows it under, and columns for which a page has no room.
 _SHOWN = (
     ("Score by", "scores", {"seeds"}),
     ("Annotation saved", "saved", {"95 % interval", "share"}),
 )
+_INPUT = "what it is made from is stale or missing"
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
@@ -55,8 +55,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             {key: scores(value) for key, value in benchmark_scores.items()},
             {key: table_of(value) for key, value in win_rates.get("win_rates", {}).items()},
             spend=spend_by_order(orders, purchases),
-            staleness=stale[:_ROWS_SHOWN],
-            missing=missing[:_ROWS_SHOWN],
+            staleness=stale,
+            missing=missing,
         )
         figures = {
             "trials": len(benchmark_scores),
@@ -96,14 +96,17 @@ def _tables(sheets: Sequence["Sheet"]) -> dict[str, dg.MetadataValue]:
 
 
 def _unfinished(graph: Graph) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Cells never made and cells that are stale, counted by asset and reason; the report is left out."""
+    """Cells never made and cells that are stale, counted by asset and reason; the report is left out.
+
+    A cell made from what has to be made again may turn out fresh, and counts as stale until then.
+    """
     from edsel_assets.planning.freshness import Freshness, State
     from edsel_assets.planning.plan import plan
 
     found = plan(Freshness(graph.study, graph.lineage, graph.home))
     counts = Counter(
-        (step.state is State.MISSING, step.cell.asset, "; ".join(step.reasons))
-        for step in [*found.certain, *found.waiting]
+        (step.state is State.MISSING, step.cell.asset, "; ".join(step.reasons) if step.certain else _INPUT)
+        for step in found.steps
         if step.cell.asset != "label_efficiency"
     )
     rows = [(gone, {"asset": a, "cells": n, "why": why}) for (gone, a, why), n in counts.items()]

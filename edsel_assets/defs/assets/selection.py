@@ -156,6 +156,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             ins={
                 "selections": partition_of(cells.selection_to_training_set()),
                 "clusters": partition_of(cells.clusters_of_any()),
+                **cells.score_inputs(Table | None),
                 **cells.iterative_input(dict[str, Any] | None),
             },
             kinds={"parquet"},
@@ -167,7 +168,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         embeddings: StoredTable,
         clusters: TableWithFiles,
         selections: Table | None,
-        **iterative: dict[str, Table] | None,
+        **others: Any,
     ) -> dg.Output:
         """Why each prompt was picked, what the selection covers, and how it is skewed against the pool."""
         from edsel_assets.report.card_sheets import cards_markdown
@@ -175,16 +176,22 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
 
         chosen = selections
         if chosen is None:
-            _, chosen = min((iterative["iterative_selections"] or {}).items())  # the first seed's
+            _, chosen = min((others["iterative_selections"] or {}).items())  # the first seed's
         texts = pool.read(["prompt_id", "prompt", "task", "source"])
         with timed() as time:
-            cards = cards_of(chosen, texts, embeddings.read(), clusters)
+            scores = others.get("uncertainty_scores"), others.get("quality_scores")
+            cards = cards_of(chosen, texts, embeddings.read(), clusters, *scores)
         page = cards_markdown(cards, title=context.partition_key)
         figures = {name: cards.coverage[name][0].as_py() for name in _COVERAGE}
         return versioned_output(
             context,
             TableWithFiles(cards.picks, texts={".md": page}),
-            {**figures, "cards": dg.MetadataValue.md(page), **time},
+            {
+                **figures,
+                "cards": dg.MetadataValue.md(page),
+                "overlap": dg.MetadataValue.asset(dg.AssetKey("selection_overlap")),
+                **time,
+            },
         )
 
     @dg.asset(

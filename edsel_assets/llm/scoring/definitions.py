@@ -85,6 +85,20 @@ def declared_metrics(manager: Any, name: str) -> set[str] | None:
     return _named((metric, filtered) for metric in _task_metrics(config) for filtered in filters)
 
 
+def lower_metrics(manager: Any, name: str) -> set[str]:
+    """Metrics, without filters, of a task or of the tasks below a group, of which a lower value is better."""
+    from lm_eval.api.registry import is_higher_better
+
+    found = set()
+    for _, config in leaves(manager, name):
+        declared = {str(e["metric"]): e.get("higher_is_better") for e in config.get("metric_list") or []}
+        for metric in _task_metrics(config):
+            higher = declared.get(metric)
+            if (is_higher_better(metric) if higher is None else higher) is False:
+                found.add(metric)
+    return found
+
+
 def _task_metrics(config: dict[str, Any]) -> list[str]:
     from lm_eval.api.registry import DEFAULT_METRIC_REGISTRY
 

@@ -13,7 +13,7 @@ from typing import Any
 from unittest import mock
 
 from . import task_files
-from .definitions import declared_metrics, leaves, names_below, runs_code
+from .definitions import declared_metrics, leaves, lower_metrics, names_below, runs_code
 
 
 def check_tasks(
@@ -64,6 +64,15 @@ def metrics_of(name: str, include_path: str | Path | None = None) -> set[str] | 
     Raises ``ValueError`` for a group or tag that lm-eval gives no score of its own.
     """
     return declared_metrics(_manager_for((name,), include_path), name)
+
+
+def check_direction(name: str, metric: str, include_path: str | Path | None = None) -> None:
+    """Raise ``ValueError`` for a metric of a task or group of which a lower value is better."""
+    if metric.partition(",")[0] in lower_metrics(_manager_for((name,), include_path), name):
+        raise ValueError(
+            f"of {name}'s metric {metric} a lower value is better, and a report takes a higher score for the "
+            "better one. Name another metric, or leave the task out; evaluation.held_out scores a loss."
+        )
 
 
 def shots_by_task(

@@ -13,6 +13,8 @@ import pyarrow.compute as pc
 from edsel_assets.stages import held_out
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from edsel_assets.llm import Answer
     from edsel_assets.llm.scoring.evaluation import ItemScore
     from edsel_assets.llm.scoring.humaneval import HumanEval
@@ -78,14 +80,15 @@ def _row(task: str, item: str, metric: str, value: float) -> dict[str, Any]:
     return {"task": task, "subtask": task, "item": item, "metric": metric, "value": value}
 
 
-def item_values(items: pa.Table | None) -> dict[str, np.ndarray]:
-    """``TASK/METRIC`` to the values by item, ordered by subtask and item; single programs are left out."""
+def item_values(items: pa.Table | None) -> dict[str, pd.Series]:
+    """``TASK/METRIC`` to the values by ``SUBTASK/ITEM``, ordered by both; single programs are left out."""
     if items is None or not items.num_rows:
         return {}
     whole = items.filter(pc.is_null(items["sample"]))
     frame = whole.select(["task", "metric", "subtask", "item", "value"]).to_pandas()
     frame = frame.sort_values(["subtask", "item"], kind="stable")
+    frame.index = frame["subtask"] + "/" + frame["item"]
     return {
-        f"{task}/{metric}": rows["value"].to_numpy(np.float64)
+        f"{task}/{metric}": rows["value"]
         for (task, metric), rows in frame.groupby(["task", "metric"], sort=False)
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edsel_assets.llm.scoring.backends import check_backend
-from edsel_assets.llm.scoring.tasks import check_shots, check_tasks, metrics_of
+from edsel_assets.llm.scoring.tasks import check_direction, check_shots, check_tasks, metrics_of
 
 WRITES = """
 task: edsel_test_writes
@@ -45,6 +45,21 @@ def test_metrics_are_those_of_the_definition_with_each_filter(folder: Path) -> N
     assert metrics_of("edsel_test_sum", folder) == {strict, "exact_match"}
     with pytest.raises(ValueError, match=r"no score of its own\. Name its tasks: edsel_test_writes"):
         metrics_of("edsel_test_bare", folder)
+
+
+def test_metrics_of_which_less_is_better_are_refused(folder: Path) -> None:
+    declared = "metric_list: [{metric: mine, higher_is_better: false}, {metric: exact_match}]"
+    own = WRITES.replace("{extra}", declared).replace("edsel_test_writes", "edsel_test_low")
+    (folder / "low.yaml").write_text(own)
+    for task, metric in (
+        ("edsel_test_low", "mine"),
+        ("wikitext", "word_perplexity"),
+        ("pile_arxiv", "bits_per_byte"),
+    ):
+        with pytest.raises(ValueError, match=f"metric {metric} a lower value is better"):
+            check_direction(task, metric, folder)
+    for task, metric in (("edsel_test_low", "exact_match"), ("edsel_test_sum", "exact_match,strict")):
+        check_direction(task, metric, folder)
 
 
 def test_shots_that_a_task_cannot_be_given_are_refused(folder: Path) -> None:
