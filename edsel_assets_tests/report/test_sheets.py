@@ -49,6 +49,7 @@ def test_a_mark_stands_where_holm_bears_it_out():
 def test_savings_are_numbers_or_words():
     scores = pd.concat([mmlu(), pd.DataFrame(cell("bad", 45_000, 3, 40.0, 0.3))])
     sheet = saved_sheet(label_efficiency(scores))
+    assert "once in 20 of all rows, those without a number included" in sheet.caption
     found = line(sheet, "fl_rbf", "45,000")
     assert found[2] == "+40,533"
     assert found[3].endswith("to open")

@@ -13,8 +13,36 @@ TRUTHS = {
     "rising": 0.3 + 0.06 * np.log2(BUDGETS / 100),
     "plateau": np.array([0.3, 0.5, 0.5, 0.5, 0.5]),
 }
-#: Standard deviations of a training seed's effect on all trials, on a strategy's budgets, on a trial.
-NOISES = {"apart": (0.0, 0.0, 0.015), "shared seeds": (0.02, 0.0, 0.01), "nested": (0.0, 0.015, 0.008)}
+
+
+def by_strategy(strategy, budget):
+    """Every second strategy is noisier than the others and the control."""
+    return np.where(strategy % 2 == 1, 0.05, 0.02)
+
+
+def by_budget(strategy, budget):
+    return np.array([0.015, 0.02, 0.03, 0.05, 0.07])[budget]
+
+
+def by_both(strategy, budget):
+    """The control and every third strategy are noisier at larger budgets, the others hardly."""
+    noisy = np.array([0.02, 0.03, 0.05, 0.09, 0.09])[budget]
+    return np.where(strategy % 3 == 0, noisy, np.array([0.02, 0.02, 0.02, 0.025, 0.025])[budget])
+
+
+#: Standard deviations of a training seed's effect on all trials, on a strategy's budgets, and on a
+#: trial, the last by (strategy, budget); and the items' noise, 1 for the standard deviations 0.3, 0.1, 0.3.
+EQUAL = {
+    "apart": (0.0, 0.0, lambda s, b: 0.015, 1.0),
+    "shared seeds": (0.02, 0.0, lambda s, b: 0.01, 1.0),
+    "nested": (0.0, 0.015, lambda s, b: 0.008, 1.0),
+}
+UNEQUAL = {
+    "by budget": (0.0, 0.0, by_budget, 0.2),
+    "by strategy": (0.0, 0.0, by_strategy, 0.2),
+    "by both": (0.0, 0.0, by_both, 0.2),
+}
+NOISES = EQUAL | UNEQUAL
 USED = [1, 2, 3]  # the strategies' budgets: 200, 400, 800
 SEEDS, ITEMS = 3, 100
 
@@ -25,17 +53,19 @@ def null_tables(truth, noise, control_seeds, strategies, count, generator):
     Yields:
         (C, J, I) scores; row b is the control at budget b, then each strategy at USED.
     """
-    shared, nested, own = noise
+    shared, nested, own, scale = noise
     budget = np.r_[np.arange(len(BUDGETS)), np.tile(USED, strategies)]
     strategy = np.r_[np.zeros(len(BUDGETS), int), np.repeat(np.arange(1, strategies + 1), len(USED))]
     present = np.arange(max(control_seeds, SEEDS)) < np.where(strategy == 0, control_seeds, SEEDS)[:, None]
     cells, seeds = present.shape
+    spread = np.broadcast_to(own(strategy, budget), cells)[:, None]
     for _ in range(count):
         trial = truth[budget][:, None] + shared * generator.standard_normal(seeds)
         trial = trial + nested * generator.standard_normal((strategies + 1, seeds))[strategy]
-        trial = np.where(present, trial + own * generator.standard_normal(present.shape), np.nan)
+        trial = np.where(present, trial + spread * generator.standard_normal(present.shape), np.nan)
         item = 0.3 * generator.standard_normal(ITEMS) + 0.1 * generator.standard_normal((cells, 1, ITEMS))
-        yield trial[:, :, None] + item + 0.3 * generator.standard_normal((cells, seeds, ITEMS))
+        item = item + 0.3 * generator.standard_normal((cells, seeds, ITEMS))
+        yield trial[:, :, None] + scale * item
 
 
 def simulate(truth, noise, control_seeds, strategies, count, seed=0):
@@ -44,11 +74,12 @@ def simulate(truth, noise, control_seeds, strategies, count, seed=0):
     own = np.arange(len(BUDGETS))
     rows = np.arange(len(BUDGETS), len(BUDGETS) + strategies * len(USED))
     budgets = np.tile(USED, strategies)
+    all_budgets = np.r_[BUDGETS, BUDGETS[budgets]]
     holds, shown, marked = [], [], []
     for scores in null_tables(truth, noise, control_seeds, strategies, count, generator):
         values = scores.mean(axis=2)
         means, seen = np.nanmean(values, axis=1), measure_noise(values, items_from_scores(scores))
-        differences, prior = compare(means, seen, rows, budgets)
+        differences, prior = compare(means, seen, all_budgets, rows, budgets)
         marked.append((differences.adjusted <= 0.05).any())
         found = needed_budgets(
             means, seen, prior, rows, BUDGETS[budgets], own, BUDGETS, draws=400, generator=generator
@@ -106,7 +137,7 @@ def test_a_strategy_that_saves_is_found():
         values = scores.mean(axis=2)
         means, seen = np.nanmean(values, axis=1), measure_noise(values, items_from_scores(scores))
         rows = np.arange(len(BUDGETS), len(means))
-        _, prior = compare(means, seen, rows, np.tile(USED, 3))
+        _, prior = compare(means, seen, np.r_[BUDGETS, at], rows, np.tile(USED, 3))
         found = needed_budgets(
             means, seen, prior, rows, at, np.arange(len(BUDGETS)), BUDGETS, draws=200, generator=generator
         )
