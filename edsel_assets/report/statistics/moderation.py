@@ -29,31 +29,38 @@ MOST = 8.0
 
 @dataclass(frozen=True)
 class Prior:
-    """What a table says of the variance of a trial.
+    """What a table says of the variance of a trial, at its B budgets with comparisons.
 
     Attributes:
-        variances: (C,) by cell: the mean at its budget.
-        df: degrees of freedom that it counts for.
-        limits: (C,) bounds of the degrees of freedom of a result: those of all comparisons at its budget.
+        variances: (B,) the mean at each budget.
+        limits: (B,) degrees of freedom of all comparisons at it: bounds of those of a result.
+        read: (C, B) weights of the budgets by which a cell reads its variance.
+        df: degrees of freedom that what is borrowed counts for.
     """
 
     variances: np.ndarray
-    df: float
     limits: np.ndarray
+    read: np.ndarray
+    df: float
 
     def moderate(
         self, variances: np.ndarray, df: np.ndarray, shares: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Steadied variances and their degrees of freedom, NaN and 0 where nothing is known.
 
+        A contrast over several budgets borrows from each by its share, and the bounds of the degrees of
+        freedom add up by Satterthwaite's formula.
+
         Args:
             variances, df: (...) of contrasts, per unit variance of a trial.
             shares: (..., C) of each cell in the contrast's variance, if all trials had the same one.
         """
-        borrowed, limit = shares @ self.variances, np.maximum(shares @ self.limits, df)
-        total = self.df + df
+        parts = shares @ self.read * self.variances
+        borrowed, total = parts.sum(axis=-1), self.df + df
+        bound = np.square(parts) @ (1.0 / self.limits)
+        limit = np.divide(borrowed**2, bound, out=np.array(total, float), where=bound > 0)
         steadied = (self.df * borrowed + df * variances) / np.where(total > 0, total, 1.0)
-        return np.where(total > 0, steadied, np.nan), np.minimum(total, limit)
+        return np.where(total > 0, steadied, np.nan), np.minimum(total, np.maximum(limit, df))
 
 
 def fit_prior(
@@ -72,14 +79,14 @@ def fit_prior(
     """
     known = df > 0
     if not known.any():
-        return Prior(np.zeros(len(budgets)), 0.0, np.zeros(len(budgets)))
+        return Prior(np.zeros(1), np.ones(1), np.zeros((len(budgets), 1)), 0.0)
     variances, df, deviations, at = variances[known], df[known], deviations[known], at[known]
     found, place = np.unique(at, return_inverse=True)
     groups = [place == group for group in range(len(found))]
-    means = [float(df[group] @ variances[group] / df[group].sum()) for group in groups]
-    limits = [_whole_df(df[group], deviations[group]) for group in groups]
-    borrowed, bounds = (np.interp(np.log(budgets), np.log(found), values) for values in (means, limits))
-    return Prior(borrowed, _prior_df(variances, df, place), bounds)
+    means = np.array([df[group] @ variances[group] / df[group].sum() for group in groups])
+    limits = np.array([_whole_df(df[group], deviations[group]) for group in groups])
+    read = [np.interp(np.log(budgets), np.log(found), unit) for unit in np.eye(len(found))]
+    return Prior(means, limits, np.stack(read, axis=1), _prior_df(variances, df, place))
 
 
 def _prior_df(variances: np.ndarray, df: np.ndarray, place: np.ndarray) -> float:

@@ -30,18 +30,19 @@ def test_budgets_that_differ_take_nothing_off_what_is_borrowed():
     found = fitted(variances, apart, at, [50.0, 100.0, 200.0, 400.0, 800.0])
     assert found.df == MOST
     low, high = (variances[at == budget].mean() for budget in (100, 400))
-    assert found.variances == pytest.approx([low, low, (low + high) / 2, high, high])
+    assert found.read @ found.variances == pytest.approx([low, low, (low + high) / 2, high, high])
 
 
 def test_steadied_variances_by_hand():
-    prior = Prior(np.array([4.0, 8.0]), 6.0, np.array([10.0, 7.0]))
+    prior = Prior(np.array([4.0, 8.0]), np.array([10.0, 7.0]), np.eye(2), 6.0)
     shares = np.array([[1.0, 0], [0, 1.0], [0.5, 0.5], [1.0, 0]])
-    variances, df = prior.moderate(np.array([1.0, 9.0, 6.0, 0.0]), np.array([2.0, 2, 2, 0]), shares)
-    assert variances == pytest.approx([(24 + 2) / 8, (48 + 18) / 8, (36 + 12) / 8, 4.0])
-    assert df == pytest.approx([8, 7, 8, 6])
-    empty = Prior(np.zeros(2), 0.0, np.zeros(2))
+    variances, df = prior.moderate(np.array([1.0, 9.0, 6.0, 0.0]), np.array([2.0, 2, 9, 0]), shares)
+    assert variances == pytest.approx([(24 + 2) / 8, (48 + 18) / 8, (36 + 54) / 15, 4.0])
+    # Half of each budget: 6^2 / (2^2 / 10 + 4^2 / 7) degrees of freedom at most.
+    assert df == pytest.approx([8, 7, 36 / (0.4 + 16 / 7), 6])
+    empty = Prior(np.zeros(1), np.ones(1), np.zeros((2, 1)), 0.0)
     variances, df = empty.moderate(np.array([1.0, 0.0]), np.array([2.0, 0.0]), shares[:2])
-    assert variances[0] == 1.0
+    assert (variances[0], df.tolist()) == (1.0, [2.0, 0.0])
     assert np.isnan(variances[1])
 
 
