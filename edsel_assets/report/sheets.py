@@ -75,7 +75,8 @@ def saved_sheet(efficiency: LabelEfficiency, task: str) -> Sheet:
         f"Saved: what {control} needs for the same score, less the budget; negative: {control} is cheaper. "
         f"Read off {control}'s monotone curve, between {ends[0]:,} and {ends[1]:,} alone. "
         f"An end of an interval that lies beyond them is open. {SAVES!r}, {COSTS!r}: the score also has a "
-        "mark of the whole table; 'likely': by the cell's own interval alone, which errs once in 20 cells."
+        "mark of the whole table; 'likely': by the row's own interval alone. Such intervals err once in 20 "
+        "of all rows, those without a number included."
     )
     header = ("strategy", "budget", "saved", "95 % interval", "share", f"{control} needs", "reading")
     return Sheet(f"Annotation saved against {control}: {task}", header, texts, caption)

@@ -73,7 +73,8 @@ class LabelEfficiency:
             random's largest budget scores less. UNDER: random's smallest budget scores more. FLAT:
             random's curve is too flat there to tell (``inference`` says when). The ends of 95 %
             intervals are given for each status: infinite where they leave random's measured
-            budgets, NaN without an estimate of noise. Their promise is for all rows together.
+            budgets, NaN without an estimate of noise. They err once in 20 of all rows, those
+            without a number included.
         curves: the control's monotone curve: ``task, budget, mean``.
         control: the strategy that the others are measured against.
         metrics: the metric read, by task.
@@ -119,7 +120,7 @@ def label_efficiency(
         primary: metric by task; PREFERRED_METRICS decides for others.
         control: strategy to compare with.
         one_subset: strategies that choose the same prompts whatever the seed.
-        draws, seed: of the bootstrap.
+        draws, seed: normal draws of the means, for the noise of random's monotone curve, and their seed.
 
     **Annotation saved.** Random's mean scores are made monotone (isotonic regression, weighted
     by seeds) and joined by straight lines in log(budget). ``needed`` is the smallest budget on
@@ -169,7 +170,8 @@ def _task_tables(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Differences, savings and the control's curve of one task."""
     cells, controls = board.matches(control)
-    found, prior = compare(board.means, board.noise, cells, controls)
+    budgets = board.cells["budget"].to_numpy(float)
+    found, prior = compare(board.means, board.noise, budgets, cells, controls)
     clear = np.where(found.adjusted <= 1 - LEVEL, np.sign(found.value), 0)
     columns = (
         found.value, found.se, found.value - found.half_width, found.value + found.half_width,
@@ -210,17 +212,19 @@ def _savings(
 
 def _saving(strategy: str, budget: int, score: float, needed: Needed) -> dict[str, Any]:
     number = needed.budget if _status(needed) == REACHED else np.nan
+    # The end of an open set is the float next to a budget: written as that budget.
+    number, low, high = (round(end, 6) for end in (number, needed.low, needed.high))
     return {
         "strategy": strategy,
         "budget": budget,
         "score": score,
         "status": _status(needed),
         "needed": number,
-        "needed_low": needed.low,
-        "needed_high": needed.high,
-        "saved": number - budget,
-        "saved_low": needed.low - budget,
-        "saved_high": needed.high - budget,
+        "needed_low": low,
+        "needed_high": high,
+        "saved": round(number - budget, 6),
+        "saved_low": round(low - budget, 6),
+        "saved_high": round(high - budget, 6),
         "share": (number - budget) / number,
     }
 

@@ -81,6 +81,14 @@ def test_annotation_saved_by_hand(score, status, needed):
     assert found["needed_low"] <= found["needed_high"]
 
 
+def test_ends_at_a_measured_budget_are_written_as_it():
+    rows = [*RANDOM, *simple("under", 100, 0.09, 0.11), *simple("over", 200, 0.98, 0.99)]
+    saved = label_efficiency(trials(*rows)).saved
+    under, over = (row(saved, task="t", strategy=strategy) for strategy in ("under", "over"))
+    assert (under["needed_low"], under["needed_high"], under["saved_high"]) == (-math.inf, 100, 0)
+    assert (over["needed_low"], over["saved_low"], over["needed_high"]) == (200, 0, math.inf)
+
+
 def test_a_curve_that_falls_is_pooled_by_seeds():
     rows = [
         *simple("random", 100, 0.1, 0.1),

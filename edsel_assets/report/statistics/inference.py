@@ -108,19 +108,20 @@ class Needed:
 
 
 def compare(
-    means: np.ndarray, noise: Noise, cells: np.ndarray, controls: np.ndarray
+    means: np.ndarray, noise: Noise, budgets: np.ndarray, cells: np.ndarray, controls: np.ndarray
 ) -> tuple[Differences, Prior]:
-    """Difference of each cell to a control cell, and the table's prior of variances.
+    """Difference of each cell to the control's at its budget, and the table's prior of variances.
 
     Args:
-        means: (C,) of which ``noise`` tells.
+        means, budgets: (C,) of which ``noise`` tells.
         cells, controls: (K,) rows of ``means``: what is compared with what.
     """
     contrasts = np.zeros((len(cells), len(means)))
     contrasts[np.arange(len(cells)), cells] = 1.0
     contrasts[np.arange(len(cells)), controls] -= 1.0
     unit, df = noise.design(contrasts)
-    prior = fit_prior(_per_unit(contrasts, noise, unit), df, contrasts @ noise.seeds)
+    by_trial = _per_unit(contrasts, noise, unit)
+    prior = fit_prior(by_trial, df, contrasts @ noise.seeds, budgets[cells], budgets)
     errors = standard_errors(contrasts, noise, prior)
     value = means[cells] - means[controls]
     p = errors.two_sided(value)
@@ -130,8 +131,11 @@ def compare(
 def standard_errors(contrasts: np.ndarray, noise: Noise, prior: Prior) -> Errors:
     """Standard errors of contrasts (..., C): the seeds' variance, steadied by the table, plus the items'."""
     unit, df = noise.design(contrasts)
-    variance, df = prior.moderate(_per_unit(contrasts, noise, unit), df)
-    by_seed = noise.factor(contrasts) * variance
+    parts = noise.factors(contrasts)
+    factor = parts.sum(axis=-1)
+    shares = np.divide(parts, factor[..., None], out=np.zeros_like(parts), where=factor[..., None] > 0)
+    variance, df = prior.moderate(_per_unit(contrasts, noise, unit), df, shares)
+    by_seed = factor * variance
     total = by_seed + noise.item_variance(contrasts)
     share = np.divide(by_seed, total, out=np.ones_like(total), where=total > 0)
     return Errors(np.sqrt(total), df, share, noise.item_df)
@@ -169,8 +173,8 @@ def needed_budgets(
     """The control's budgets that the cells' scores correspond to.
 
     The standard error at a place of the curve is that of the straight line between two measured
-    budgets, times what the monotone fit takes off it: the ratio of both in the bootstrap's draws,
-    in each of which the monotone curve is fitted anew.
+    budgets, times what the monotone fit takes off it: the ratio of both in normal draws of the means
+    with the measured covariance, in each of which the monotone curve is fitted anew.
 
     Args:
         means: (C,), higher is better.

@@ -1,18 +1,17 @@
-"""How uncertain mean scores are: a bootstrap over training seeds and benchmark items, drawn jointly.
+"""How uncertain mean scores are: their variance over training seeds and over benchmark items, by formula.
 
 Symbols: C cells (a cell is one strategy at one budget), J training seeds, I benchmark items,
 n_c trials of cell c (one trial per seed). A contrast is a weighted sum of cell means.
 
 **Two levels.** A mean is uncertain as another seed would have trained another model, and as another
-draw of the benchmark would have held other items. Every draw gives each seed and each item
-one random weight, and that weight acts on every cell with a trial of the seed, or with a score of the
-item. So cells that share a seed, an item, or a prompt subset drawn by that seed, move
-together in the draws as they do in truth, and what they share leaves their difference.
+draw of the benchmark would have held other items. A seed acts on every cell with a trial of it, and an item
+on every cell with a score of it. So cells that share a seed, an item, or a prompt subset drawn by that
+seed, have a covariance, and what they share leaves their difference.
 
-**Weights are standard normal** (the multiplier bootstrap: van der Vaart and Wellner 1996, 3.6), and
-deviations carry the factor 1 / sqrt(n (n - 1)). Drawing three seeds with replacement would
-give ten outcomes and a variance a third too small. What remains of "three seeds only" is in the degrees
-of freedom of ``moderation`` and the t quantiles of ``inference``.
+**No resampling.** Drawing three seeds with replacement would give ten outcomes and a variance a third too
+small. Variances and covariances are computed from the deviations, with the divisor n (n - 1). What remains of
+"three seeds only" is in the degrees of freedom of ``moderation`` and the t quantiles of ``inference``.
+Only what has no formula, the noise of a monotone curve, is read off normal draws with this covariance.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Noise:
-    """The deviations that a draw weighs.
+    """The deviations that covariances are made of.
 
     Attributes:
         seeds: (C, J) deviation of a cell's mean by seed; 0 where the cell lacks the seed.
@@ -39,12 +38,12 @@ class Noise:
     item_df: float
 
     def draws(self, count: int, generator: np.random.Generator) -> np.ndarray:
-        """(count, C) joint deviations of the cells' means from their true values."""
-        by_seed = generator.standard_normal((count, self.seeds.shape[1])) @ self.seeds.T
-        return by_seed + generator.standard_normal((count, self.items.shape[1])) @ self.items.T
+        """(count, C) normal deviations of the cells' means from their true values, with their covariance."""
+        root = _root_of(self.seed_covariance() + self.items @ self.items.T)
+        return generator.standard_normal((count, len(root))) @ root.T
 
-    def seed_variance(self, contrasts: np.ndarray) -> np.ndarray:
-        """(...) variance of contrasts (..., C) from the spread over seeds; needs two trials a cell.
+    def seed_covariance(self) -> np.ndarray:
+        """(C, C) of the cells' means by the spread over seeds; 0 for cells of one trial.
 
         Where two cells share m of their n and n' seeds, an effect of the seed on both has the
         covariance m / (n n') in their means. The deviations' products expect less unless the
@@ -55,16 +54,19 @@ class Noise:
         scale = np.outer(*[1.0 / np.sqrt(np.maximum(n * (n - 1), 1))] * 2)
         wanted, expected = common / np.outer(n, n), scale * overlap
         factor = np.divide(wanted, expected, out=np.ones_like(wanted), where=(common > 1) & (expected > 0))
-        covariance = factor * (self.seeds @ self.seeds.T)
-        return np.maximum(((contrasts @ covariance) * contrasts).sum(axis=-1), 0.0)
+        return factor * (self.seeds @ self.seeds.T)
+
+    def seed_variance(self, contrasts: np.ndarray) -> np.ndarray:
+        """(...) variance of contrasts (..., C) from the spread over seeds; needs two trials a cell."""
+        return np.maximum(((contrasts @ self.seed_covariance()) * contrasts).sum(axis=-1), 0.0)
 
     def item_variance(self, contrasts: np.ndarray) -> np.ndarray:
         """(...) variance of contrasts (..., C) from the spread over items."""
         return np.square(contrasts @ self.items).sum(axis=-1)
 
-    def factor(self, contrasts: np.ndarray) -> np.ndarray:
-        """(...) variance of contrasts (..., C) where each trial on its own has variance 1."""
-        return np.square(contrasts) @ (1.0 / self.present.sum(axis=1))
+    def factors(self, contrasts: np.ndarray) -> np.ndarray:
+        """(..., C) parts of the variance of contrasts (..., C) where each trial on its own has variance 1."""
+        return np.square(contrasts) / self.present.sum(axis=1)
 
     def design(self, contrasts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What ``seed_variance`` expects per unit variance of a trial, and its degrees of freedom.

