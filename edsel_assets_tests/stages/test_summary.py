@@ -239,7 +239,7 @@ def test_answers_to_held_out_prompts_are_compared_apart_by_item(results):
             "n": 60,
         }
         table = pa.concat_tables([scores.table, pa.Table.from_pylist([row], schema=scores.table.schema)])
-        return Scores(table, {**scores.items, "held_out/rouge_l": values})
+        return Scores(table, {**scores.items, "held_out/rouge_l": numbered(values)})
 
     found = {
         key: with_answers(s, number, 0.3 * np.log(int(key[:5])) - 2)
