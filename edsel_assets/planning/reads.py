@@ -142,8 +142,9 @@ READS: Mapping[str, Reads] = {
         code="2",  # the history of the weights lies in the table
     ),
     "iterative_selections": Reads(),
-    # 2: what was bought is a section of it; 3: one task has no average, a judge's reference no win rate
-    "label_efficiency": Reads(("report.control",), code="3"),
+    # 2: what was bought is a section of it; 3: one task has no average, a judge's reference no win rate;
+    # 4: intervals by Welch
+    "label_efficiency": Reads(("report.control",), code="4"),
 }
 
 

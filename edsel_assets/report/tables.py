@@ -62,7 +62,8 @@ class LabelEfficiency:
         scores: one row per task, strategy and budget: ``task`` (AVERAGE, the mean over tasks, where there
             are several), ``strategy``, ``budget`` (prompts annotated), ``mean`` and ``se`` (standard error)
             over ``n`` seeds; ``difference`` to the control at the same budget, ``difference_se``,
-            its 95 % interval ``difference_low`` to ``difference_high``, ``p`` of no difference and
+            its 95 % interval ``difference_low`` to ``difference_high``, ``p`` of no difference (a
+            little more careful than the interval, see ``inference.Errors``) and
             ``p_holm``, corrected for the cells of the task's table; ``mark``: 1 better than the
             control, -1 worse, 0 not shown, by p_holm <= 0.05. The base model is a row of
             strategy BASE and budget 0. ``se`` is NaN with one seed; a difference is NaN where

@@ -45,20 +45,23 @@ def _words() -> tuple[dict[str, set[str]], set[str]]:
     for folder in _tasks_folder().iterdir():
         for parent, _, files in os.walk(folder):
             for file in files:
-                if Path(file).suffix in ("", ".yaml", ".yml"):  # a part that others include may have none
-                    for value, *others in _words_in(Path(parent, file)):
+                ending = os.path.splitext(file)[1]
+                if ending in ("", ".yaml", ".yml"):  # a part that others include may have none
+                    for value, *others in _words_in(os.path.join(parent, file)):
                         folders.setdefault(value or "".join(others), set()).add(str(folder))
                         names.add(value)
     return folders, names - {""}
 
 
-def _words_in(file: Path, elsewhere: bool = False) -> Iterator[tuple[str, str, str]]:
+def _words_in(file: str, elsewhere: bool = False) -> Iterator[tuple[str, str, str]]:
     """Matches of a file, and of those that it includes from elsewhere, one group of each filled."""
-    text = file.read_text(encoding="utf-8", errors="replace")
+    with open(file, encoding="utf-8", errors="replace") as stream:
+        text = stream.read()
     yield from _NAMES.findall(text)
     for included in _INCLUDED.findall(text):
-        if (elsewhere or included.startswith("..")) and (file.parent / included).is_file():
-            yield from _words_in(file.parent / included, elsewhere=True)
+        path = os.path.join(os.path.dirname(file), included)
+        if (elsewhere or included.startswith("..")) and os.path.isfile(path):
+            yield from _words_in(path, elsewhere=True)
 
 
 def _tasks_folder() -> Path:

@@ -44,7 +44,7 @@ UNEQUAL = {
 }
 NOISES = EQUAL | UNEQUAL
 #: The control's numbers of seeds: twice the others', as studies have it by default, or as many.
-CONTROL_SEEDS = dict.fromkeys(EQUAL, (6, 3)) | dict.fromkeys(UNEQUAL, (6,))
+CONTROL_SEEDS = (6, 3)
 USED = [1, 2, 3]  # the strategies' budgets: 200, 400, 800
 SEEDS, ITEMS = 3, 100
 
@@ -103,18 +103,17 @@ def check(count, strategies, tolerance):
     print(f"\n{count} tables each, {strategies} strategies of 3 seeds, 95 % intervals of annotation saved")
     header = ("covered", "numbers", "of numbers", "marked")
     print(f"{'curve':8} {'noise':13} control seeds {' '.join(f'{name:>10}' for name in header)}")
-    for (curve, truth), (name, several) in product(TRUTHS.items(), CONTROL_SEEDS.items()):
-        for seeds in several:
-            covered, of_shown, shown, marked = simulate(truth, NOISES[name], seeds, strategies, count)
-            shares = f"{covered:10.1%} {shown:10.0%} {of_shown:10.1%} {marked:10.1%}"
-            print(f"{curve:8} {name:13} {seeds:13} {shares}")
-            assert 0.93 - tolerance <= covered <= 0.97 + tolerance, (curve, name, seeds)
-            assert marked <= most_marked(count), (curve, name, seeds)
-            if curve == "plateau":
-                assert shown < 0.15
-            else:
-                assert shown > 0.6
-                assert of_shown >= 0.93 - tolerance, (name, seeds)
+    for (curve, truth), name, seeds in product(TRUTHS.items(), NOISES, CONTROL_SEEDS):
+        covered, of_shown, shown, marked = simulate(truth, NOISES[name], seeds, strategies, count)
+        shares = f"{covered:10.1%} {shown:10.0%} {of_shown:10.1%} {marked:10.1%}"
+        print(f"{curve:8} {name:13} {seeds:13} {shares}", flush=True)
+        assert 0.93 - tolerance <= covered <= 0.97 + tolerance, (curve, name, seeds)
+        assert marked <= most_marked(count), (curve, name, seeds)
+        if curve == "plateau":
+            assert shown < 0.15
+        else:
+            assert shown > (0.7 if name in EQUAL else 0.4)  # strong noise makes a curve too flat to tell
+            assert of_shown >= 0.93 - tolerance, (name, seeds)
 
 
 def most_marked(count):
@@ -130,8 +129,7 @@ def test_intervals_cover_and_marks_are_rare():
 @pytest.mark.slow
 @pytest.mark.parametrize("strategies", [1, 4, 14])
 def test_intervals_cover_and_marks_are_rare_at_length(strategies):
-    # On a plateau, where random has three seeds too, intervals are a little too wide: 97 to 98 % cover.
-    check(count=2000, strategies=strategies, tolerance=0.01)
+    check(count=2000, strategies=strategies, tolerance=0.005)
 
 
 def compared(noise, control_seeds, strategies, count, seed=0):

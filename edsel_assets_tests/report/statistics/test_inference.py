@@ -30,10 +30,29 @@ def test_one_cell_is_the_paired_t_test():
     assert found.value + found.half_width == pytest.approx(ends.high)
 
 
-def test_quantiles_are_mixed_by_share():
+def test_one_source_of_noise_has_students_interval():
+    errors = Errors(np.array([2.0, np.nan]), np.array([2.0, 2.0]), np.array([1.0, 1.0]), 10.0)
+    width, unknown = errors.half_width()
+    assert width == pytest.approx(2 * stats.t.ppf(0.975, 2))
+    assert np.isnan(unknown)
+    items = Errors(np.ones(1), np.array([2.0]), np.zeros(1), 7.0)
+    assert items.half_width()[0] == pytest.approx(stats.t.ppf(0.975, 7))
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.7, 0.9])
+def test_intervals_of_two_sources_hold_where_one_is_known_on_two_degrees_of_freedom(share):
+    generator = np.random.default_rng(1)
+    seeds = share * generator.chisquare(2, 100_000) / 2
+    items = (1 - share) * generator.chisquare(99, 100_000) / 99
+    errors = Errors(np.sqrt(seeds + items), np.full(100_000, 2.0), seeds / (seeds + items), 99.0)
+    value = generator.standard_normal(100_000)
+    welch = stats.t.ppf(0.975, (seeds + items) ** 2 / (seeds**2 / 2 + items**2 / 99)) * errors.se
+    assert 0.93 <= (np.abs(value) <= errors.half_width()).mean() <= 0.965
+    assert (np.abs(value) <= welch).mean() < (np.abs(value) <= errors.half_width()).mean()
+
+
+def test_p_values_mix_the_tails_by_share():
     errors = Errors(np.array([2.0, np.nan]), np.array([2.0, 2.0]), np.array([0.25, 1.0]), 10.0)
-    expected = 2 * (0.25 * stats.t.ppf(0.975, 2) + 0.75 * stats.t.ppf(0.975, 10))
-    assert errors.half_width()[0] == pytest.approx(expected)
     p = errors.two_sided(np.array([3.0, 3.0]))
     assert p[0] == pytest.approx(0.25 * 2 * stats.t.sf(1.5, 2) + 0.75 * 2 * stats.t.sf(1.5, 10))
     assert np.isnan(p[1])
