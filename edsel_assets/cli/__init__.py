@@ -174,8 +174,7 @@ def order(
     experiment = _study(study)
     with _desk(experiment, _home(home)) as desk, progress() as listener:
         placed = ordering.place(desk, strategy, budget, spend=spend, replace=replace, listener=listener)
-    sample = f" ({placed.validation} of them random, to validate)" if placed.validation else ""
-    typer.echo(f"Ordered {placed.prompts} prompts{sample}, expected to cost {placed.price:g}: {placed.file}")
+    typer.echo(f"Ordered {placed.words}: {placed.file}")
     export = _next("export", study, home, placed.name, "--format", "csv")
     typer.echo(f"Hand them out: {export} --out FILE")
     typer.echo(placed.name)

@@ -12,7 +12,7 @@ import dagster as dg
 
 from edsel_assets.running.ui.pages import PICTURES
 
-_PICTURE_WIDTH = 530  # pixels; as wide as the UI's column of values in a window of 1,500, with its menu open
+_PICTURE_WIDTH = 470  # pixels; as wide as the column of values on an asset's page in a window of 1,500
 _ID_WIDTH = 13  # characters of an id: as the terminal shows it, and a sign that it is cut
 
 

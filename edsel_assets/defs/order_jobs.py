@@ -55,11 +55,12 @@ def build(graph: Graph) -> list[dg.JobDefinition]:
             listener=Listener(waiting=context.log.info),
             request=context.run.root_run_id or context.run_id,
         )
-        context.log.info(f"{placed.name}: {placed.prompts} prompts, expected to cost {placed.price:g}")
+        context.log.info(f"{placed.name}: {placed.words}")
         context.add_output_metadata(
             {
                 "order": placed.name,
                 "prompts": placed.prompts,
+                "to_validate": placed.validation,
                 "price": placed.price,
                 "file": dg.MetadataValue.path(str(placed.file.relative_to(graph.home))),
                 "next": "Hand it out by the job export_order.",
@@ -71,7 +72,9 @@ def build(graph: Graph) -> list[dg.JobDefinition]:
         from edsel_assets.running import ordering
 
         files = ordering.export(desk(context), config.order, config.format, Path(config.out))
-        context.add_output_metadata({"files": [str(file) for file in files]})
+        written = {f"file {file.name}": dg.MetadataValue.path(str(file)) for file in files}
+        answered = "Take the file back with its answers by the job import_answers."
+        context.add_output_metadata({**written, "next": answered})
 
     @dg.op(name="take_answers_back")
     def take_answers_back(context: dg.OpExecutionContext, config: ImportForm) -> None:

@@ -37,6 +37,11 @@ class Placed:
     file: Path
     validation: int = 0
 
+    @property
+    def words(self) -> str:
+        sample = f" ({self.validation} of them random, to validate)" if self.validation else ""
+        return f"{self.prompts} prompts{sample}, expected to cost {self.price:g}"
+
 
 @dataclass(frozen=True)
 class Desk:

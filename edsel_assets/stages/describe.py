@@ -9,25 +9,35 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from edsel_assets.report.card_sheets import excerpt
 from edsel_assets.report.cards import Cards, make_cards
 from edsel_assets.stages.inputs import clusters_of, column, embedding_matrix
 
+_TASK_WIDTH = 24  # characters
 
 def with_prompts(table: pa.Table, pool: pa.Table, rows: int = 10) -> pa.Table:
-    """The first ``rows`` of a ranking as a page has room for them: ``rank, prompt, task, gain``."""
+    """The first ``rows`` of a ranking as a page has room for them: ``rank, prompt, task, gain``.
+
+    A long name of a task is cut: it cannot be broken into lines, and would leave the prompt no width.
+    """
     head = table.slice(0, rows)
     found = pc.index_in(head["prompt_id"].cast(pool["prompt_id"].type), value_set=pool["prompt_id"])
     shown = pool.select(["prompt", "task"]).take(found)
+    tasks = [name and excerpt(name, _TASK_WIDTH) for name in shown["task"].to_pylist()]
+    shown = shown.set_column(1, "task", pa.array(tasks, pa.string()))
     return shown.add_column(0, "rank", head["rank"]).append_column("gain", head["gain"])
 
 
 def task_shares(selection: pa.Table, pool: pa.Table) -> pa.Table:
-    """Per task: prompts in the pool and in replicate 0 of the selection, largest task first."""
+    """``selected, pool, task``: prompts in replicate 0 of the selection and in the pool, largest task first.
+
+    The names come last, as a page may cut a wide table on its right.
+    """
     chosen = selection.filter(pc.equal(selection["replicate"], 0))["prompt_id"]
     inside = pc.is_in(pool["prompt_id"], value_set=chosen.cast(pool["prompt_id"].type))
     marked = pa.table({"task": pool["task"].fill_null("(none)"), "selected": inside.cast(pa.int64())})
     shares = marked.group_by("task").aggregate([("selected", "count"), ("selected", "sum")])
-    shares = shares.rename_columns(["task", "pool", "selected"])
+    shares = shares.rename_columns(["task", "pool", "selected"]).select(["selected", "pool", "task"])
     return shares.sort_by([("pool", "descending"), ("task", "ascending")])
 
 

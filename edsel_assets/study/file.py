@@ -179,8 +179,9 @@ def _complaints(
 def _clause(place: Place, problems: list[Any], model: type[BaseModel], given: Any) -> str:
     where, first = dotted(place) or "study", problems[0]
     if first["type"] == "extra_forbidden":
-        meant = _meant(str(place[-1]), _names(model, place[:-1]))
-        return f"{where}: no such setting (check the spelling)" + meant
+        names = _names(model, place[:-1])
+        there = f"; there are {', '.join(names)}" if names else ""
+        return f"{where}: no such setting (check the spelling)" + (_meant(str(place[-1]), names) or there)
     if first["type"] == "missing":
         return f"{where}: is required"
     if isinstance(given, bool):

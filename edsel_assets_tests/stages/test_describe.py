@@ -1,9 +1,9 @@
-"""What is shown of selections: overlaps of every pair."""
+"""What is shown of selections: their prompts, their tasks, overlaps of every pair."""
 
 import pyarrow as pa
 
 from edsel_assets.report.plots import overlap_matrix
-from edsel_assets.stages.describe import overlaps
+from edsel_assets.stages.describe import overlaps, task_shares, with_prompts
 
 
 def selection(*ids: str, replicate: int = 0) -> pa.Table:
@@ -28,3 +28,23 @@ def test_a_stochastic_strategy_is_shown_by_its_first_replicate() -> None:
 def test_the_matrix_is_a_picture() -> None:
     table = overlaps({"one": selection("a", "b"), "two": selection("b")})
     assert overlap_matrix(table).startswith(b"\x89PNG")
+
+
+def test_prompts_are_shown_with_names_of_tasks_that_leave_them_room() -> None:
+    pool = pa.table(
+        {"prompt_id": ["a", "b", "c"], "prompt": ["one", "two", "three"], "task": ["t" * 60, None, "short"]}
+    )
+    ranking = pa.table({"prompt_id": ["c", "a", "b"], "rank": [0, 1, 2], "gain": [3.0, 2.0, None]})
+    shown = with_prompts(ranking, pool).to_pydict()
+    assert shown["prompt"] == ["three", "one", "two"]
+    assert shown["task"] == ["short", "t" * 23 + "…", None]
+    assert list(shown) == ["rank", "prompt", "task", "gain"]
+
+
+def test_tasks_are_counted_in_the_pool_and_in_the_selection() -> None:
+    pool = pa.table({"prompt_id": ["a", "b", "c", "d"], "task": ["x", "x", "y", None]})
+    assert task_shares(selection("a", "c"), pool).to_pylist() == [
+        {"selected": 1, "pool": 2, "task": "x"},
+        {"selected": 0, "pool": 1, "task": "(none)"},
+        {"selected": 1, "pool": 1, "task": "y"},
+    ]

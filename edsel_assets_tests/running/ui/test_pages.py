@@ -103,5 +103,5 @@ def test_a_picture_of_the_metadata_is_short_narrow_and_kept_once(tmp_path: Path)
     assert {file.name for file in pictures_folder(tmp_path).iterdir()} == {small, whole}
     assert (pictures_folder(tmp_path) / whole).read_bytes() == png
     sizes = [Image.open(pictures_folder(tmp_path) / name).size for name in (small, whole)]
-    assert sizes[0][0] == 530 < sizes[1][0]
+    assert sizes[0][0] == 470 < sizes[1][0]
     assert sizes[0][1] / sizes[0][0] == pytest.approx(sizes[1][1] / sizes[1][0], abs=0.01)
