@@ -102,8 +102,8 @@ def difference_sheet(efficiency: LabelEfficiency, task: str) -> Sheet:
     )
     header = ("strategy", "budget", "difference", "95 % interval", "p", "p (Holm)", "mark")
     caption = (
-        "Intervals and p are for one cell each; p (Holm) is for the whole table. p is made for that, so it is "
-        "a little more careful than the interval: it may lie above 0.05 where the interval leaves out 0."
+        "Intervals and p are for one cell each; p (Holm) is for the whole table. p is made for that, so it "
+        "is a little more careful than the interval: it may lie above 0.05 where the interval leaves out 0."
     )
     return Sheet(f"Difference to {efficiency.control}: {task}", header, texts, caption)
 

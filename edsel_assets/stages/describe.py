@@ -15,6 +15,7 @@ from edsel_assets.stages.inputs import clusters_of, column, embedding_matrix
 
 _TASK_WIDTH = 24  # characters
 
+
 def with_prompts(table: pa.Table, pool: pa.Table, rows: int = 10) -> pa.Table:
     """The first ``rows`` of a ranking as a page has room for them: ``rank, prompt, task, gain``.
 

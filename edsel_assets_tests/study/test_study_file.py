@@ -151,7 +151,10 @@ MALFORMED: dict[str, tuple[str | bytes, str]] = {
         changed("finetuning", method="lorra"),
         r"finetuning.method: .* did you mean lora\?",
     ),
-    "a setting like none": (changed("pool", zzz=3), r"pool.zzz: no such setting \(check the spelling\); there are path, .*max_characters$"),
+    "a setting like none": (
+        changed("pool", zzz=3),
+        r"pool.zzz: no such setting \(check the spelling\); there are path, .*max_characters$",
+    ),
     "many at once": (
         VALID + "".join(f"x{i}: 1\n" for i in range(50)),
         r"x0: no such setting.*x4: no such setting.*; and 45 more$",
