@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from edsel_assets.planning import external
 from edsel_assets.study import Study
@@ -30,6 +31,8 @@ def model_problems(place: str, name: str, revision: str | None, needed: Sequence
         for file in needed:
             if not (folder / file).is_file():
                 yield f"{place}: {folder} has no {file}. Name the folder of a whole model."
+            elif _json_object(folder / file) is None:
+                yield f"{place}: {folder / file} is not a JSON object. Copy the model's own file again."
     elif "/" not in name or name.startswith((".", "/", "~")):
         yield f"{place}: there is no folder {name}; a model of the hub is named OWNER/NAME."
     elif _is_offline() and not _is_cached(name, revision):
@@ -53,16 +56,25 @@ def target_problems(study: Study) -> Iterator[str]:
 
 def answer_problems(study: Study) -> Iterator[str]:
     """Answers to held-out prompts that do not fit the base model; told where it lies in a folder."""
-    config = Path(external.model_path(study)) / "config.json"
-    if not study.evaluation.held_out_answers or not config.is_file():
+    if not study.evaluation.held_out_answers:
         return
-    positions = json.loads(config.read_text(encoding="utf-8")).get("max_position_embeddings")
+    config = _json_object(Path(external.model_path(study)) / "config.json") or {}
+    positions = config.get("max_position_embeddings")
     longest = study.evaluation.held_out_max_new_tokens
-    if positions is not None and longest >= positions:
+    if isinstance(positions, int) and longest >= positions:
         yield (
             f"evaluation.held_out_max_new_tokens: {longest} leaves no room for a prompt in the model's "
             f"{positions} positions. Lower it."
         )
+
+
+def _json_object(file: Path) -> dict[str, Any] | None:
+    """What a file holds; None where it is not there, or not a JSON object."""
+    try:
+        content = json.loads(file.read_bytes()) if file.is_file() else None
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) else None
 
 
 def has_gpu() -> bool:

@@ -80,3 +80,17 @@ def test_a_metric_of_which_less_is_better_is_refused(tmp_path: Path, kind: str) 
     (found,) = (text for text in preflight.problems(study, tmp_path, {kind}) if "evaluation.tasks" in text)
     assert found.startswith("evaluation.tasks: of wikitext's metric word_perplexity a lower value is better")
     assert "Name another metric" in found
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "", "\xff"])
+def test_a_damaged_configuration_of_a_model_is_one_line(content, tmp_path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text(content, encoding="latin-1")
+    (folder / "tokenizer_config.json").write_text("{}")
+    evaluation = {"held_out": 2, "held_out_answers": ["rouge_l"]}
+    study = tiny_study(model={"path": str(folder)}, evaluation=evaluation)
+    (found,) = preflight.problems(study, tmp_path, {"token_probabilities", "base_scores"})
+    assert found == (
+        f"model.path: {folder / 'config.json'} is not a JSON object. Copy the model's own file again."
+    )
