@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from edsel_assets.report.card_sheets import excerpt
 from edsel_assets.report.cards import Cards, make_cards
 from edsel_assets.stages.inputs import clusters_of, column, embedding_matrix
 
@@ -24,9 +23,13 @@ def with_prompts(table: pa.Table, pool: pa.Table, rows: int = 10) -> pa.Table:
     head = table.slice(0, rows)
     found = pc.index_in(head["prompt_id"].cast(pool["prompt_id"].type), value_set=pool["prompt_id"])
     shown = pool.select(["prompt", "task"]).take(found)
-    tasks = [name and excerpt(name, _TASK_WIDTH) for name in shown["task"].to_pylist()]
+    tasks = [_cut(name) for name in shown["task"].to_pylist()]
     shown = shown.set_column(1, "task", pa.array(tasks, pa.string()))
     return shown.add_column(0, "rank", head["rank"]).append_column("gain", head["gain"])
+
+
+def _cut(name: str | None) -> str | None:
+    return name if name is None or len(name) <= _TASK_WIDTH else name[: _TASK_WIDTH - 1] + "…"
 
 
 def task_shares(selection: pa.Table, pool: pa.Table) -> pa.Table:
