@@ -51,13 +51,12 @@ def png(made: Figure) -> bytes:
     canvas = FigureCanvasAgg(made)
     made.set_dpi(_DPI)
     canvas.draw()
-    return compressed(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]))
+    return _as_png(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]))
 
 
-def compressed(image: Image.Image) -> bytes:
-    """``image`` as PNG of 128 colours: a third of the bytes of true colour, and plots have few."""
+def _as_png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    image.quantize(128, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
+    image.save(buffer, "png")
     return buffer.getvalue()
 
 
@@ -67,7 +66,7 @@ def narrowed(data: bytes, width: int) -> bytes:
     if image.width <= width:
         return data
     height = round(image.height * width / image.width)
-    return compressed(image.resize((width, height), Image.Resampling.LANCZOS))
+    return _as_png(image.resize((width, height), Image.Resampling.LANCZOS))
 
 
 def count_ticks(axes: Axes, counts: Sequence[float], rotation: float = 0) -> None:

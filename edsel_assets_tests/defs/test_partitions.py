@@ -6,13 +6,18 @@ import dagster as dg
 import pytest
 
 from edsel_assets.defs.build import build_definitions
+from edsel_assets.selection.strategies import STRATEGIES
 from edsel_assets.study import MEASURES, Study
 from edsel_assets_tests.defs.conftest import tiny_study
 
 
 @pytest.fixture(scope="module")
 def graph() -> Any:
-    return build_definitions(Study.load("demo")).resolve_asset_graph()
+    """Of the demo, with every strategy that needs no model but its own."""
+    study = Study.load("demo")
+    names = [name for name in STRATEGIES if name not in ("iterative_kmq_reward", "iterative_kmq_judge")]
+    selection = study.selection.model_copy(update={"strategies": names})
+    return build_definitions(study.model_copy(update={"selection": selection})).resolve_asset_graph()
 
 
 def parents(graph: Any, asset: str, partition: str | None) -> set[str]:
