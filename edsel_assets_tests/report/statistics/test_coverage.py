@@ -99,8 +99,8 @@ def check(count, strategies):
     """Print the shares of each setting and hold them to the promise.
 
     ``of numbers``: intervals that hold the truth among the cells that show a number. On a rising curve
-    they nearly keep the promise too: 92.4 % at least. On a plateau they are the few where the test erred or the curve rose by
-    chance, so they hold the truth less often.
+    they nearly keep the promise too: 92.4 % at least. On a plateau they are the few where the test
+    erred or the curve rose by chance, so they hold the truth less often.
     """
     print(f"\n{count} tables each, {strategies} strategies of 3 seeds, 95 % intervals of annotation saved")
     header = ("covered", "numbers", "of numbers", "marked")
