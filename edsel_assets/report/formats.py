@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable
 
 from rich.console import Console
@@ -18,8 +19,14 @@ _LATEX = {
     "▼": r"$\downarrow$", "<": r"$<$", ">": r"$>$",
 }  # fmt: skip
 _MARKDOWN = str.maketrans(
-    {**{mark: f"\\{mark}" for mark in "\\`*_[]|#"}, "<": "&lt;", ">": "&gt;", "\n": " ", "\r": " "}
-)
+    {
+        **{mark: f"\\{mark}" for mark in "\\`*_[]|#~"},
+        "&": "&amp;", "<": "&lt;", ">": "&gt;", "\n": " ", "\r": " ",
+    }
+)  # fmt: skip
+# GitHub's Markdown, and the UI's, make links of bare addresses, also where their marks are escaped.
+_ADDRESS = re.compile(r"(?=://|@)|(?<=www)(?=\.)", re.IGNORECASE)
+_NO_LINK = "&#8288;"  # the word joiner, which is not seen
 
 
 def render_text(
@@ -110,7 +117,8 @@ def _left(sheet: Sheet, column: int) -> bool:
 
 
 def _markdown(text: str) -> str:
-    return text.translate(_MARKDOWN)
+    """Text that Markdown shows as it is."""
+    return _ADDRESS.sub(_NO_LINK, text.translate(_MARKDOWN))
 
 
 def _latex(text: str) -> str:

@@ -267,7 +267,7 @@ def unfinished_runs(instance: dg.DagsterInstance) -> Iterator[dg.DagsterRun]:
 
 
 @contextmanager
-def web_application(workspace: Path) -> Iterator["ASGIApp"]:
+def web_application(workspace: Path) -> Iterator[tuple["ASGIApp", dg.DagsterInstance]]:
     """Dagster's web application, on the instance of DAGSTER_HOME and the locations of a workspace file."""
     from dagster._core.workspace.context import WorkspaceProcessContext
     from dagster._core.workspace.load_target import WorkspaceFileTarget
@@ -279,4 +279,4 @@ def web_application(workspace: Path) -> Iterator["ASGIApp"]:
         dg.DagsterInstance.get() as instance,
         WorkspaceProcessContext(instance, target, version=__version__) as context,
     ):
-        yield create_app_from_workspace_process_context(context, live_data_poll_rate=_POLL)
+        yield create_app_from_workspace_process_context(context, live_data_poll_rate=_POLL), instance

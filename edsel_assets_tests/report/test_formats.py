@@ -1,6 +1,7 @@
 """Every rendering of one report says the same and escapes what names may hold."""
 
 import csv
+import html
 import io
 import re
 from dataclasses import replace
@@ -11,12 +12,14 @@ import pytest
 
 from edsel_assets.report.evidence import gather, section_sheets
 from edsel_assets.report.formats import (
+    markdown_table,
     render_latex,
     render_markdown,
     render_text,
     to_csv,
 )
 from edsel_assets.report.page import render_html
+from edsel_assets.report.sheets import Sheet
 from edsel_assets.report.tables import AVERAGE, label_efficiency
 from edsel_assets_tests.report.simulated import rising, simulate
 
@@ -98,6 +101,31 @@ def test_markdown_has_a_table_for_every_sheet(evidence):
         lines = [each for each in block.splitlines() if each.startswith("|")]
         assert len(lines) == 2 + len(sheet.rows)
         assert {len(re.findall(r"(?<!\\)\|", each)) for each in lines} == {len(sheet.header) + 1}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "see http://x.example/a_b?c=d",
+        "HTTPS://X.EXAMPLE",
+        "ftp://x.example",
+        "www.x.example",
+        "WWW.x.example",
+        "mail a.b+c@x.example now",
+        "http&#58;//x.example",
+        "www&period;x.example",
+        "h~~t~~tp://x.example",
+        "~~www~~.x.example",
+        "[a](http://x.example)",
+        "<http://x.example>",
+    ],
+)
+def test_addresses_in_markdown_stay_text(text):
+    shown = markdown_table(Sheet(text, ("value",), ((text,),), text))
+    # What Dagster's pages make links of (remark-gfm): in the text, after escapes and entities are read.
+    read = html.unescape(re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", shown))
+    assert not re.search(r"(https?://|www(?=\.))([-.\w]+)|[-.\w+]+@[-\w]+(\.[-\w]+)+", read, re.IGNORECASE)
+    assert read.replace("\u2060", "").count(text) == 3, "and nothing of it is lost"
 
 
 def test_latex_is_well_formed(evidence):

@@ -6,6 +6,8 @@ rebinding (a name of that site's that suddenly means 127.0.0.1) even read the an
 - ``Host`` is one of the names that the server is known by;
 - ``Origin``, which browsers put on every POST and web socket, is the server itself;
 - GraphQL comes by POST: a browser sends a GET for a picture of any page, without an ``Origin``.
+
+And no page of another site may show ours in a frame: a click meant for that site would be ours.
 """
 
 from collections.abc import Sequence
@@ -13,14 +15,16 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _PORTS = {"http": 80, "https": 443}
+#: Of every answer. The second header says the same to browsers that do not know the first.
+HEADERS = {"Content-Security-Policy": "frame-ancestors 'self'", "X-Frame-Options": "SAMEORIGIN"}
 
 
 def guarded(app: "ASGIApp", host: str, names: Sequence[str]) -> "ASGIApp":
-    """``app`` behind the three rules.
+    """``app`` behind the three rules, and its pages in no frame of another site.
 
     Args:
         host: what the server listens on.
@@ -29,7 +33,26 @@ def guarded(app: "ASGIApp", host: str, names: Sequence[str]) -> "ASGIApp":
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     known = [*LOOPBACK, f"[{host}]" if ":" in host else host, *names]
-    return TrustedHostMiddleware(OwnPages(app, names), allowed_hosts=known, www_redirect=False)
+    return Unframed(TrustedHostMiddleware(OwnPages(app, names), allowed_hosts=known, www_redirect=False))
+
+
+class Unframed:
+    """Adds ``HEADERS`` to every answer, beside what it has: of two policies a browser keeps both."""
+
+    def __init__(self, app: "ASGIApp") -> None:
+        self._app = app
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        from starlette.datastructures import MutableHeaders
+
+        async def add(message: "Message") -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.append(name, value)
+            await send(message)
+
+        await self._app(scope, receive, add)
 
 
 class OwnPages:

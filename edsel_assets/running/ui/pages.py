@@ -1,6 +1,8 @@
 """Pages of edsel beside those of Dagster: pictures of the metadata, and reports, read from the home."""
 
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
 PICTURES, REPORTS = "/edsel/pictures/", "/edsel/report/"
 _PICTURE = re.compile(rf"{PICTURES}([0-9a-f]{{32}})\.png")
 _REPORT = re.compile(rf"{REPORTS}([A-Za-z0-9][A-Za-z0-9_.-]*)")
+_DEBUG = re.compile(r"/download_debug/([^/]+)", re.DOTALL)
 _YEAR = 365 * 86_400
 
 
@@ -49,4 +52,25 @@ class OwnFiles:
             headers["Cache-Control"] = "no-cache"
         else:
             return None
-        return (file, headers) if file.is_file() else None
+        # Path.is_file raises for a name that is too long for the file system.
+        return (file, headers) if os.path.isfile(file) else None
+
+
+class KnownRuns:
+    """Answers 404 for the debug file of no run, where Dagster's page fails; everything else is ``app``'s.
+
+    Args:
+        known: whether there is a run of this id.
+    """
+
+    def __init__(self, app: "ASGIApp", known: Callable[[str], bool]) -> None:
+        self._app, self._known = app, known
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        from starlette.responses import PlainTextResponse
+
+        asked = scope["type"] == "http" and _DEBUG.fullmatch(scope["path"])
+        if asked and not self._known(asked[1]):
+            await PlainTextResponse("There is no such run.\n", status_code=404)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)

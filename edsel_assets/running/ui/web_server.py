@@ -12,7 +12,7 @@ def main() -> None:
 
     from edsel_assets.running.dagster_internals import web_application
     from edsel_assets.running.ui.gate import guarded
-    from edsel_assets.running.ui.pages import OwnFiles
+    from edsel_assets.running.ui.pages import KnownRuns, OwnFiles
     from edsel_assets.store import edsel_home
 
     parser = argparse.ArgumentParser()
@@ -21,9 +21,10 @@ def main() -> None:
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--allow-host", action="append", default=[])
     words = parser.parse_args()
-    with web_application(words.workspace) as application:
+    with web_application(words.workspace) as (application, instance):
+        pages = OwnFiles(KnownRuns(application, instance.has_run), edsel_home())
         uvicorn.run(
-            guarded(OwnFiles(application, edsel_home()), words.host, words.allow_host),
+            guarded(pages, words.host, words.allow_host),
             host=words.host,
             port=words.port,
             log_level="warning",

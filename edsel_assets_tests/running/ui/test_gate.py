@@ -109,3 +109,24 @@ def test_graphql_in_an_address_is_refused_as_pictures_of_any_page_send_it() -> N
     status, text = ask(("host", "127.0.0.1"), method="GET", query="query=mutation%7Bx%7D")
     assert (status, "POST" in text) == (403, True)
     assert ask(("host", "127.0.0.1"), method="GET")[0] == 200  # the page on which queries are typed
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "rebound.example"])  # a page, and a refusal
+def test_no_other_site_shows_an_answer_in_a_frame(host: str) -> None:
+    sent: list[dict] = []
+
+    async def page(scope, receive, send) -> None:
+        own = [(b"content-security-policy", b"base-uri 'none'")]
+        await send({"type": "http.response.start", "status": 200, "headers": own})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def send(message) -> None:
+        sent.append(message)
+
+    headers = [(b"host", host.encode())]
+    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": headers}
+    asyncio.run(guarded(page, "127.0.0.1", [])(scope, None, send))
+    policies = [value for name, value in sent[0]["headers"] if name == b"content-security-policy"]
+    assert policies[-1] == b"frame-ancestors 'self'"
+    assert (b"base-uri 'none'" in policies) == (host == "127.0.0.1"), "the page keeps its own policy"
+    assert (b"x-frame-options", b"SAMEORIGIN") in sent[0]["headers"]

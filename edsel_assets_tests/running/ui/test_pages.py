@@ -8,7 +8,7 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from edsel_assets.running.ui.pages import PICTURES, REPORTS, OwnFiles, pictures_folder
+from edsel_assets.running.ui.pages import PICTURES, REPORTS, KnownRuns, OwnFiles, pictures_folder
 
 NAME = "0123456789abcdef" * 2
 
@@ -76,10 +76,33 @@ def test_everything_else_is_dagsters(home: Path) -> None:
         f"{REPORTS}demo/../../secret.txt",
         f"{REPORTS}demo%2f..",
         f"{REPORTS}",
+        f"{REPORTS}{'a' * 5000}",
+        f"{REPORTS}a\0b",
+        f"{REPORTS}a\udc80",
+        f"{PICTURES}{'f' * 5000}.png",
+        f"{PICTURES}\0.png",
     ],
 )
 def test_no_other_file_is(home: Path, path: str) -> None:
     assert ask(home, path)[0] == 404
+
+
+@pytest.mark.parametrize("run", ["other", "\0", "a\n", "a" * 5000])
+def test_the_debug_file_of_no_run_is_not_found(run: str) -> None:
+    sent: list[dict] = []
+
+    async def send(message) -> None:
+        sent.append(message)
+
+    def asked(path: str) -> int:
+        sent.clear()
+        scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": []}
+        asyncio.run(KnownRuns(_dagster, lambda name: name == "known")(scope, _nothing_more, send))
+        return sent[0]["status"]
+
+    assert asked(f"/download_debug/{run}") == 404
+    assert asked("/download_debug/known") == 200
+    assert asked(f"/runs/{run}") == 200
 
 
 def test_files_are_only_read(home: Path) -> None:
