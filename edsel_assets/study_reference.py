@@ -38,7 +38,6 @@ WORDS = {
     "finetuning.schedule": "How the learning rate falls after the warm-up.",
     "finetuning.epochs": "Passes over the training set.",
     "finetuning.max_length": "Tokens of prompt and response together; longer examples are cut.",
-    "finetuning.packing": "Several short examples in one row, so that no token is padding.",
     "finetuning.gradient_checkpointing": "Compute activations again instead of keeping them: less memory.",
     "finetuning.weight_decay": "Weight decay of AdamW.",
     "finetuning.max_grad_norm": "Longer gradients are cut to this norm.",

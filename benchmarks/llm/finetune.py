@@ -1,4 +1,4 @@
-"""Packed finetuning against the transformers Trainer with padding: tokens per second at equal loss.
+"""Finetuning against the transformers Trainer: tokens per second at equal loss.
 
 python -m benchmarks.llm.finetune                    both tiny models, adapters and full, three seeds, CPU
 python -m benchmarks.llm.finetune --own-window       examples cut to the models' own 256 and 512 positions
@@ -29,7 +29,7 @@ import torch
 from edsel_assets.llm.training.examples import TokenSequence, encode_examples
 from edsel_assets.llm.training.learner import keep_random_state, model_to_train
 from edsel_assets.llm.training.loop import train
-from edsel_assets.llm.training.packing import make_micro_batch, token_losses
+from edsel_assets.llm.training.micro_batches import make_micro_batch, token_losses
 from edsel_assets.llm.training.settings import Example, FinetuneSettings
 
 HERE = Path(__file__).parent
@@ -82,7 +82,7 @@ def held_out_loss(model: Any, setting: Setting) -> float:
     model.eval()
     with torch.inference_mode():
         losses = [
-            token_losses(model, make_micro_batch([sequence], False, model.device)).cpu()
+            token_losses(model, make_micro_batch([sequence], model.device)).cpu()
             for sequence in found.sequences
         ]
     return torch.cat(losses).mean().item()
@@ -175,10 +175,7 @@ def _padded(rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
 
 
 CONTENDERS: dict[str, Callable[[Setting, int], Run]] = {
-    "packed": ours,
-    "padded, without packing": lambda setting, seed: ours(
-        replace(setting, settings=replace(setting.settings, packing=False)), seed
-    ),
+    "edsel": ours,
     "Trainer, 8 rows": trainer(8),
     "Trainer, 8 rows, grouped by length": trainer(8, by_length=True),
 }
@@ -238,15 +235,15 @@ def measure(setting: Setting, title: str, contenders: Sequence[str], seeds: int)
 
 
 def table(results: dict[str, Any]) -> str:
-    """Markdown: per contender the median speeds, how much faster packed is, and the held-out loss."""
-    lines = [f"# Finetuning, packed against padded\n\n{results['machine']}; {results['arguments']}\n"]
+    """Markdown: per contender the median speeds, how much faster edsel is, and the held-out loss."""
+    lines = [f"# Finetuning against the Trainer\n\n{results['machine']}; {results['arguments']}\n"]
     for title, runs in results["settings"].items():
         lines += [
             f"\n## {title}\n",
-            "| | tokens per second | packed is | tokens per CPU second | packed is | held-out loss |",
+            "| | tokens per second | edsel is | tokens per CPU second | edsel is | held-out loss |",
             "| --- | --: | --: | --: | --: | --: |",
         ]
-        own, own_cpu = (_speed(runs["packed"], by) for by in ("seconds", "cpu_seconds"))
+        own, own_cpu = (_speed(runs["edsel"], by) for by in ("seconds", "cpu_seconds"))
         for name, values in runs.items():
             speed, cpu_speed = (_speed(values, by) for by in ("seconds", "cpu_seconds"))
             losses = [run["loss"] for run in values]
@@ -280,7 +277,7 @@ def main() -> None:
         settings = tiny_settings(options.examples, options.epochs, options.own_window)
     else:
         settings = large_setting(options.examples, options.tokenizer)
-    contenders = ["packed", *[name for name in options.contenders if name != "packed"]]
+    contenders = ["edsel", *[name for name in options.contenders if name != "edsel"]]
     device = f"{torch.get_num_threads()} CPU threads"
     if torch.cuda.is_available():
         device = torch.cuda.get_device_name()

@@ -44,6 +44,12 @@ _PATTERNS = {
     r"^[A-Za-z_][A-Za-z0-9_]*$": "should be letters, digits and '_', with no digit first",
 }
 
+#: Settings of earlier versions, and what to do about them.
+GONE = {
+    "evaluation.win_rate_prompts": "is gone: set evaluation.held_out",
+    "finetuning.packing": "is gone: batches hold examples of like length, with the same result; leave it out",
+}
+
 
 class StudyError(ValueError):
     """A study that cannot be used: which rule, which value, what to do."""
@@ -179,6 +185,8 @@ def _complaints(
 def _clause(place: Place, problems: list[Any], model: type[BaseModel], given: Any) -> str:
     where, first = dotted(place) or "study", problems[0]
     if first["type"] == "extra_forbidden":
+        if where in GONE:
+            return f"{where}: {GONE[where]}"
         names = _names(model, place[:-1])
         there = f"; there are {', '.join(names)}" if names else ""
         return f"{where}: no such setting (check the spelling)" + (_meant(str(place[-1]), names) or there)

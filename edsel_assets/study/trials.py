@@ -24,9 +24,8 @@ class FinetuningSettings(Settings):
     batch_size: Positive = Field(128, description="Examples per optimizer step.")
     epochs: Positive = 5
     max_length: Positive = 2048
-    packing: bool = True
     micro_batch_tokens: Positive | None = Field(
-        None, description="Tokens per forward pass; the rest accumulates."
+        None, description="Tokens per forward pass, padding included; the rest accumulates."
     )
     gradient_checkpointing: bool = False
     weight_decay: Annotated[float, Field(ge=0)] = 0.0

@@ -112,7 +112,6 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
     ("finetuning.batch_size", 3, TRAINED),
     ("finetuning.epochs", 3, {"lora_adapters"}),
     ("finetuning.max_length", 33, TRAINED),
-    ("finetuning.packing", False, TRAINED),
     ("finetuning.micro_batch_tokens", 99, NOTHING),
     ("finetuning.gradient_checkpointing", True, NOTHING),
     ("finetuning.weight_decay", 0.3, TRAINED),

@@ -114,8 +114,12 @@ MALFORMED: dict[str, tuple[str | bytes, str]] = {
         r"batch_tokens: takes neither true nor false, got true",
     ),
     "a number for a switch": (
-        changed("finetuning", packing=1),
-        r"finetuning.packing: should be true or",
+        changed("finetuning", fsdp=1),
+        r"finetuning.fsdp: should be true or",
+    ),
+    "a setting of an earlier version": (
+        changed("finetuning", packing=True),
+        r"line \d+: finetuning.packing: is gone: batches hold examples of like length",
     ),
     "no for a name": (
         VALID.replace("name: tiny", "name: no"),

@@ -1,4 +1,4 @@
-"""Finetuning: packed, response-only, seeded, resumable; the base model is shared and keeps its state."""
+"""Finetuning: response-only, seeded, resumable; the base model is shared and keeps its state."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def finetune(
     """Minimise the mean of -log p(response token | all before it), end token included, with AdamW.
 
     The mean is over all response tokens of an optimizer step's batch, however the batch is cut into forward
-    passes, packed or padded. Each epoch visits the examples in an order drawn from ``seed``.
+    passes. Each epoch visits the examples in an order drawn from ``seed``.
 
     Writes ``output_dir`` atomically, replacing what is there: a peft adapter, or for method ``full`` a
     checkpoint with tokenizer, and ``training_log.json``. With ``checkpoint_steps``, a killed run goes on
@@ -37,9 +37,8 @@ def finetune(
     ``model`` is a causal language model without adapters. Its weights, flags and configuration are the same
     after the call, so that many runs share it. ``progress`` is called with (steps done, steps in all).
 
-    Raises ``ValueError`` before any training for no examples, for none that fits ``max_length``, for a
-    warm-up longer than the run, and for a model whose attention cannot be packed; ``MemoryError`` where a
-    GPU runs out, with the settings to lower.
+    Raises ``ValueError`` before any training for no examples, for none that fits ``max_length``, and for a
+    warm-up longer than the run; ``MemoryError`` where a GPU runs out, with the settings to lower.
 
     Time is about 6 P (``full``) or 4 P (adapters) operations per token for P weights. Memory beside the
     model: adapters, their gradients and moments; activations of ``micro_batch_tokens`` tokens and logits of

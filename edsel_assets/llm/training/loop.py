@@ -21,8 +21,7 @@ from . import processes
 from .checkpoint import fingerprint, load_checkpoint, save_checkpoint
 from .device import deterministic, peak_share, precision
 from .examples import TokenSequence
-from .packed_attention import packed_attention_of
-from .packing import make_micro_batch, split_batch, token_losses
+from .micro_batches import make_micro_batch, split_batch, token_losses
 from .schedules import rate_factor, warmup_steps
 from .settings import FinetuneSettings
 
@@ -70,8 +69,6 @@ def train(
     steps = planned_steps(len(sequences), settings)
     warmup = warmup_steps(settings.warmup, steps)
     run = fingerprint(model, sequences, settings, seed)
-    if settings.packing:
-        _check_packing(model, sequences, settings)
     if settings.fsdp and processes.count() > 1:
         processes.shard(model)
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
@@ -82,8 +79,6 @@ def train(
         stack.enter_context(deterministic(model.device))
         if settings.gradient_checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
-        if settings.packing:
-            stack.enter_context(packed_attention_of(model))
         pool = stack.enter_context(_threads(model, named))
         began = perf_counter()
         for step, batch in enumerate(_batches(len(sequences), settings, seed)):
@@ -133,7 +128,7 @@ def _step(
         group["lr"] = rate
     _seed_dropout(*draw)
     lengths = [len(sequence) for sequence in batch]
-    micro_batches = split_batch(lengths, _micro_batch_tokens(model, settings, pool), settings.packing)
+    micro_batches = split_batch(lengths, _micro_batch_tokens(model, settings, pool))
     targets = sum(len(s) - s.prompt_length for s in batch)
     loss = torch.zeros((), device=model.device)
     optimizer.zero_grad(set_to_none=True)
@@ -141,7 +136,7 @@ def _step(
     def loss_of(rows: list[int]) -> torch.Tensor:
         weight = 1.0 if rows else 0.0  # without rows: sharded weights need every process in every pass
         members = [batch[row] for row in rows or micro_batches[0]]
-        micro_batch = make_micro_batch(members, settings.packing, model.device)
+        micro_batch = make_micro_batch(members, model.device)
         with precision(model.device, settings):
             return token_losses(model, micro_batch).sum() * (weight / targets)
 
@@ -217,25 +212,6 @@ def _optimizer(named: dict[str, torch.nn.Parameter], settings: FinetuneSettings)
         {"params": vectors, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.learning_rate, fused=True)
-
-
-def _check_packing(model: Any, sequences: Sequence[TokenSequence], settings: FinetuneSettings) -> None:
-    """An error when this model sees across the boundary of two packed sequences (a recurrent layer, say)."""
-    texts = sequences[0].tokens[:16], sequences[-1].tokens[-16:]  # unlike each other even at their ends
-    pair = [TokenSequence(tokens, 1) for tokens in texts]
-    training = model.training
-    model.eval()
-    with torch.no_grad(), packed_attention_of(model), precision(model.device, settings):
-        together = token_losses(model, make_micro_batch(pair, True, model.device))
-        apart = torch.cat([token_losses(model, make_micro_batch([s], True, model.device)) for s in pair])
-    model.train(training)
-    exact = model.dtype == torch.float32 and settings.dtype != "bfloat16" and model.device.type == "cpu"
-    difference = (together - apart).abs().max().item()
-    if not difference <= (1e-3 if exact else 0.2):
-        raise ValueError(
-            f"{type(model).__name__} cannot be packed: beside another sequence in one row, a token's loss "
-            f"changes by {difference:.3g} nats. Set packing: false."
-        )
 
 
 def _seed_dropout(seed: int, step: int) -> None:

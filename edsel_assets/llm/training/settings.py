@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import InitVar, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class FinetuneSettings:
     forward pass, which bounds memory and changes no result beyond rounding; ``None`` is 1,024 on a CPU, where
     each core takes a micro-batch (4,096 with dropout, when all cores share one), and 16,384 elsewhere.
     ``max_length``: tokens per example with prompt, response and end token, capped at the model's
-    context. ``packing``: examples back to back without padding; without it, right-padded rows.
+    context. ``packing``: only False is taken; rows are padded and grouped by length.
     ``dtype``: of the matrix products; ``auto`` is bfloat16 where a GPU has it, else float32.
     ``max_grad_norm``: ``None`` leaves gradients unclipped. ``checkpoint_steps``: optimizer steps between
     checkpoints to resume from; ``None`` writes none. ``launcher="accelerate"`` runs ``processes``
@@ -50,7 +50,7 @@ class FinetuneSettings:
     batch_size: int = 128
     epochs: int = 5
     max_length: int = 2048
-    packing: bool = True
+    packing: InitVar[bool] = False
     micro_batch_tokens: int | None = None
     gradient_checkpointing: bool = False
     weight_decay: float = 0.0
@@ -61,7 +61,9 @@ class FinetuneSettings:
     processes: int = 1
     fsdp: bool = False
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, packing: bool) -> None:
+        if packing:
+            raise ValueError("packing is gone: batches hold examples of like length. Leave it out.")
         for name, choices in (("method", METHODS), ("schedule", SCHEDULES), ("dtype", DTYPES)):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}; got {getattr(self, name)!r}.")

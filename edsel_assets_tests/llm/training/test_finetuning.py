@@ -115,14 +115,15 @@ def test_a_model_that_draws_by_its_configuration_takes_turns(tmp_path: Path, mon
 
 
 @pytest.mark.parametrize("family", BYTE_FAMILIES)
-def test_packed_and_padded_train_alike(family: str, tmp_path: Path) -> None:
+def test_how_a_batch_is_cut_changes_nothing(family: str, tmp_path: Path) -> None:
     model = byte_model(family)
-    packed = train(model, tmp_path / "packed", micro_batch_tokens=100)
-    padded = train(model, tmp_path / "padded", packing=False, micro_batch_tokens=60)
-    for one, other in zip(packed.log, padded.log, strict=True):
-        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
-        assert one["tokens"] == other["tokens"]
-    assert packed.log[0]["grad_norm"] == pytest.approx(padded.log[0]["grad_norm"], rel=1e-4)
+    whole = train(model, tmp_path / "whole", micro_batch_tokens=10_000)
+    for tokens in (60, 1):
+        cut = train(model, tmp_path / str(tokens), micro_batch_tokens=tokens)
+        for one, other in zip(whole.log, cut.log, strict=True):
+            assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+            assert one["tokens"] == other["tokens"]
+        assert whole.log[0]["grad_norm"] == pytest.approx(cut.log[0]["grad_norm"], rel=1e-4)
 
 
 def test_first_loss_is_the_mean_over_the_batch_s_response_tokens(tmp_path: Path) -> None:
@@ -278,17 +279,6 @@ def test_refused_before_training(tmp_path: Path) -> None:
     assert not hasattr(model, "peft_config")
 
 
-def test_a_model_that_sees_across_sequences_is_not_packed(tmp_path: Path) -> None:
-    model = byte_model()
-    layer = model.model.layers[0].mlp
-    plain = layer.forward
-    layer.forward = lambda hidden: plain(
-        hidden + hidden.roll(1, dims=1)
-    )  # looks one token back, like a convolution
-    with pytest.raises(ValueError, match="cannot be packed"):
-        train(model, tmp_path / "a")
-
-
 def test_running_out_of_memory_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: Any) -> Any:
         raise torch.OutOfMemoryError("no memory")
@@ -335,6 +325,7 @@ def test_steps_follow_from_examples_batch_and_epochs() -> None:
         ({"learning_rate": 0.0}, "learning_rate must be positive"),
         ({"processes": 2}, "need launcher: accelerate"),
         ({"launcher": "accelerate", "fsdp": True}, "fsdp shards a full finetuning"),
+        ({"packing": True}, "packing is gone"),
     ],
 )
 def test_settings_are_checked(change: dict[str, Any], message: str) -> None:
@@ -350,10 +341,10 @@ def test_settings_survive_json_and_refuse_unknown_names() -> None:
 
 
 @pytest.mark.gpu
-def test_packed_equals_padded_on_a_gpu(tmp_path: Path) -> None:
+def test_how_a_batch_is_cut_changes_nothing_on_a_gpu(tmp_path: Path) -> None:
     model = byte_model().to("cuda")
-    packed = train(model, tmp_path / "a", dtype="bfloat16")
-    padded = train(model, tmp_path / "b", dtype="bfloat16", packing=False)
-    assert packed.final_loss == pytest.approx(padded.final_loss, rel=0.05)
-    assert packed.peak_share is not None
-    assert weights(train(model, tmp_path / "c", dtype="bfloat16").path) == weights(packed.path)
+    whole = train(model, tmp_path / "a", dtype="bfloat16")
+    cut = train(model, tmp_path / "b", dtype="bfloat16", micro_batch_tokens=60)
+    assert whole.final_loss == pytest.approx(cut.final_loss, rel=0.05)
+    assert whole.peak_share is not None
+    assert weights(train(model, tmp_path / "c", dtype="bfloat16").path) == weights(whole.path)
