@@ -77,6 +77,9 @@ def show_end(run: Finished) -> None:
         _show_cost(run)
     elif not outcome.waiting:
         typer.echo(f"Nothing to do: {fresh}, checked in {run.seconds:.1f} s.")
+    for asset, lines in outcome.remarks.items():
+        for line in lines:
+            typer.echo(f"{asset}: {line}")
     chosen = _shown_selection(run)
     if chosen is not None:
         _show_selection(run, chosen)

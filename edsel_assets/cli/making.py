@@ -11,7 +11,7 @@ def make(study: Study, scope: Scope, home: Path, workers: int) -> tuple[Outcome,
     """What was made, and the prompts that the model read, new and before, by asset."""
     from edsel_assets.defs.build import build_definitions
     from edsel_assets.planning.ledger import check_store
-    from edsel_assets.running.instance import fail_orphaned_runs, open_instance, prompts_read
+    from edsel_assets.running.instance import fail_orphaned_runs, open_instance, prompts_read, remarks
     from edsel_assets.running.local import materialize
     from edsel_assets.running.workers import WorkerPool, greeting
     from edsel_assets.terminal import progress
@@ -23,4 +23,6 @@ def make(study: Study, scope: Scope, home: Path, workers: int) -> tuple[Outcome,
         with progress() as listener, WorkerPool(greeting(study, home), workers) as pool:
             chosen = pool if workers > 1 else None
             outcome = materialize(study, definitions, instance, home, scope, listener, pool=chosen)
-        return outcome, prompts_read(instance, {cell.asset for cell in outcome.made})
+        made = {cell.asset for cell in outcome.made}
+        outcome.remarks = remarks(instance, made)
+        return outcome, prompts_read(instance, made)

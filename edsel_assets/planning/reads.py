@@ -87,7 +87,8 @@ def _scores(libraries: tuple[str, ...]) -> Reads:
 
 
 READS: Mapping[str, Reads] = {
-    "pool": Reads(_POOL, external=(POOL_FILES,)),
+    # 2: more pairs of columns are read, and chats that are stored as text; a reply is its own question's
+    "pool": Reads(_POOL, external=(POOL_FILES,), code="2"),
     # 2: says which prompts were replaced, and what the others count for
     "orders": Reads(external=(ORDER_FILES,), code="2"),
     "purchases": Reads(external=(PURCHASE_FILES,)),
@@ -106,7 +107,7 @@ READS: Mapping[str, Reads] = {
     "selection_cards": Reads(code="2"),  # 2: the strategy's scores are among the columns
     "selection_overlap": Reads(),
     "training_sets": Reads(),
-    "held_out": Reads(_POOL, external=(POOL_FILES,)),
+    "held_out": Reads(_POOL, external=(POOL_FILES,), code="2"),  # as the pool
     "lora_adapters": Reads((*_BASE, "model.template", "finetuning"), _ADAPTED, (MODEL_FILES,)),
     "purchased_training_set": Reads(code="2"),  # what is held out is not trained on
     "purchased_adapter": Reads((*_BASE, "model.template", "finetuning"), _ADAPTED, (MODEL_FILES,)),

@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from edsel_assets.pools.errors import PoolError
 from edsel_assets.pools.files import open_source
-from edsel_assets.pools.layouts import normalise, prompt_id
 from edsel_assets.pools.rows import batches
 from edsel_assets.pools.source import PoolSource
+from edsel_assets.pools.text import normalise, prompt_id
 
 ANNOTATION_SCHEMA = pa.schema(
     [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -15,13 +15,16 @@ import pyarrow as pa
 
 from edsel_assets.demo import DEMO
 from edsel_assets.pools.batch import ROW_NAMES, Batch
+from edsel_assets.pools.chats import may_be_chat
 from edsel_assets.pools.errors import PoolError
 from edsel_assets.pools.files import Opened, without_query
-from edsel_assets.pools.layouts import Layout, RowError, UnusableRow, example, normalise, recognise, unfolded
+from edsel_assets.pools.layouts import Example, Layout, example, recognise, unfolded
 from edsel_assets.pools.report import FileCount, Skipped
 from edsel_assets.pools.source import NUMBERS, PoolSource
+from edsel_assets.pools.text import UnusableRow, normalise, shown, text_of
 
 _SHOWN = 20
+_SURROGATE = re.compile("[\\ud800-\\udfff]")
 
 
 @dataclass
@@ -35,6 +38,14 @@ class Gathered:
     skipped: list[Skipped] = field(default_factory=list)
     per_file: dict[str, list[int]] = field(default_factory=dict)
     unread: Counter[str] = field(default_factory=Counter)
+    responses_unread: int = 0
+    faults: list[Skipped] = field(default_factory=list)
+    more_turns: int = 0
+
+    def fault(self, file: str, row: int, reason: str) -> None:
+        self.responses_unread += 1
+        if len(self.faults) < _SHOWN:
+            self.faults.append(Skipped(file, row, reason))
 
     def skip(self, file: str, row: int, reason: str) -> None:
         self.rows_skipped += 1
@@ -48,10 +59,7 @@ def add_batch(opened: Opened, batch: Batch, layout: Layout, source: PoolSource, 
     Raises:
         PoolError: naming the row that is malformed.
     """
-    try:
-        batch, layout = unfolded(batch, layout)
-    except RowError as error:
-        raise PoolError(f"{opened.name}, {error}. Repair the row.") from error
+    batch, layout = unfolded(batch, layout)
     skipped = rows.rows_skipped
     rows.rows_read += len(batch.numbers)
     rows.unread.update(_unread(batch, layout, source))
@@ -96,31 +104,28 @@ def _unread(batch: Batch, layout: Layout, source: PoolSource) -> dict[str, int]:
 
 def _add_rows(opened: Opened, batch: Batch, layout: Layout, source: PoolSource, rows: Gathered) -> None:
     prompts = _column(batch, layout.prompt)
-    texts, answers, unusable = _examples(opened, batch, layout)
-    kept = range(len(texts)) if all(texts) else [i for i, text in enumerate(texts) if text]
-    for i in sorted(set(range(len(texts))).difference(kept)):
+    found = _examples(batch, layout)
+    kept = [i for i, each in enumerate(found) if each.prompt]
+    for i in sorted(set(range(len(found))).difference(kept)):
         if prompts[i] is None and "prompt" not in source.columns:
             _refuse_mixture(opened, batch, i, layout)
         empty = "no prompt" if prompts[i] is None else "the prompt is empty"
-        rows.skip(opened.name, batch.numbers[i], unusable.get(i, empty))
+        rows.skip(opened.name, batch.numbers[i], found[i].fault or empty)
+    for i in kept:
+        if (reason := found[i].fault) is not None:
+            rows.fault(opened.name, batch.numbers[i], reason)
+        rows.more_turns += found[i].more
     tasks = _column(batch, source.columns.get("task", "task"))
     origins = _column(batch, source.columns.get("source", "source"))
     default = opened.name if opened.name == DEMO else PurePosixPath(without_query(opened.name)).name
     columns: dict[str, list[Any]] = {
-        "prompt": [texts[i] for i in kept],
-        "response": [answers[i] for i in kept],
+        "prompt": [found[i].prompt for i in kept],
+        "response": [found[i].response for i in kept],
         "task": [_label(tasks[i]) for i in kept],
         "source": [_label(origins[i]) or default for i in kept],
     }
-    try:
-        rows.ids.extend(hashlib.blake2b(t.encode(), digest_size=16).digest() for t in columns["prompt"])
-        table = pa.table({name: pa.array(v, pa.large_string()) for name, v in columns.items()})
-    except UnicodeEncodeError as error:
-        whole = (i for i, row in enumerate(zip(*columns.values(), strict=True)) if not _is_unicode(row))
-        number = batch.numbers[kept[next(whole)]]
-        code = f"\\u{ord(error.object[error.start]):04x}"
-        reason = f"it holds half a surrogate pair ({code}), which is not valid Unicode"
-        raise PoolError(_bad_row(opened, number, layout, reason)) from error
+    rows.ids.extend(hashlib.blake2b(t.encode(), digest_size=16).digest() for t in columns["prompt"])
+    table = pa.table({name: pa.array(v, pa.large_string()) for name, v in columns.items()})
     for name in (name for name in NUMBERS if name in source.columns):
         given = _column(batch, source.columns[name])
         numbers = [_number(name, given[i], f"{opened.name}, row {batch.numbers[i]}") for i in kept]
@@ -146,47 +151,40 @@ def _column(batch: Batch, name: str | None) -> list[Any]:
     return batch.columns.get(name or "") or [None] * len(batch.numbers)
 
 
-def _examples(
-    opened: Opened, batch: Batch, layout: Layout
-) -> tuple[list[str], list[str | None], dict[int, str]]:
-    """Prompt ("" where there is none) and response of each row; of unusable rows, by position, the reason."""
-    names = (layout.prompt, layout.context, layout.response)
-    prompts, contexts, responses = (_column(batch, name) for name in names)
-    plain = {str, type(None)}.issuperset([*map(type, prompts), *map(type, responses)])
-    if layout.context is None and plain:  # what ``example`` does, column by column: half the time
-        texts = [normalise(prompt) if prompt else "" for prompt in prompts]
-        return texts, [(normalise(response) or None) if response else None for response in responses], {}
-    pairs: list[tuple[str, str | None]] = []
-    unusable: dict[int, str] = {}
-    for number, *row in zip(batch.numbers, prompts, contexts, responses, strict=True):
+def _examples(batch: Batch, layout: Layout) -> list[Example]:
+    """What each row gives."""
+    names = (layout.prompt, layout.context, layout.response, layout.system, layout.history)
+    columns = (_column(batch, name) for name in names)
+    found: list[Example] = []
+    for prompt, context, response, system, history in zip(*columns, strict=True):
         try:
-            pairs.append(example(*row))
+            plain = layout.is_plain and _plain(prompt, response)
+            found.append(plain or example(prompt, context, response, system, history, layout.form))
         except UnusableRow as error:
-            unusable[len(pairs)] = str(error)
-            pairs.append(("", None))
-        except RowError as error:
-            raise PoolError(_bad_row(opened, number, layout, str(error))) from error
-    return [text for text, _ in pairs], [answer for _, answer in pairs], unusable
+            found.append(Example("", fault=str(error)))
+    return found
+
+
+def _plain(prompt: Any, response: Any) -> Example | None:
+    """What ``example`` gives of two texts, in a third of the time; None where it has more to do."""
+    if not (_is_plain(prompt) and (response is None or _is_plain(response))):
+        return None
+    return Example(normalise(prompt), (normalise(response) or None) if response else None)
+
+
+def _is_plain(text: Any) -> bool:
+    """Whether ``text`` is text, and no chat that was stored as text."""
+    if not isinstance(text, str) or may_be_chat(text):
+        return False
+    return text.isascii() or not _SURROGATE.search(text)
 
 
 def _label(value: Any) -> str | None:
-    """A task or source as text: numbers are labels there."""
-    return value if value is None or isinstance(value, str) else str(value)
-
-
-def _is_unicode(texts: Iterable[str | None]) -> bool:
+    """A task or source as text: numbers are labels there, and lists and objects as they stand."""
     try:
-        "".join(text or "" for text in texts).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _bad_row(opened: Opened, number: int, layout: Layout, reason: str) -> str:
-    return (
-        f"{opened.name}, row {number}: {reason}. Repair the row, or map another column with columns "
-        f"(prompt: {layout.prompt}, response: {layout.response or 'none'} now)."
-    )
+        return text_of("a label", value)
+    except UnusableRow:
+        return shown(value, 200)
 
 
 def _refuse_mixture(opened: Opened, batch: Batch, i: int, layout: Layout) -> None:

@@ -12,7 +12,7 @@ from edsel_assets.pools.batch import Batch
 from edsel_assets.pools.errors import PoolError
 from edsel_assets.pools.files import Opened, open_source
 from edsel_assets.pools.gather import Gathered, add_batch, file_counts, label_columns
-from edsel_assets.pools.layouts import LAYOUTS, Layout, layout_of
+from edsel_assets.pools.layouts import ALONE, CHATS, PAIRS, Layout, layout_of
 from edsel_assets.pools.report import PoolReport, schema_with
 from edsel_assets.pools.rows import batches
 from edsel_assets.pools.source import PoolSource
@@ -54,6 +54,9 @@ def read_pool(source: PoolSource, *, progress: Callable[[int, int], None] | None
         conflicts=conflicts,
         rows_skipped=rows.rows_skipped,
         skipped=tuple(rows.skipped),
+        responses_unread=rows.responses_unread,
+        faults=tuple(rows.faults),
+        more_turns=rows.more_turns,
         beyond_limit=len(kept) - len(within),
         files=files,
         counts=file_counts(rows, kept, kept[within]),
@@ -105,7 +108,9 @@ def _layout(
     if before is not None and (layout is None or layout.prompt != before.prompt):
         return before
     if layout is None:
-        known = "; ".join(dict.fromkeys(" + ".join(each.columns) for each in LAYOUTS))
+        known = ", ".join(
+            [*ALONE, *CHATS, *(f"{name} + {PAIRS[name][0]}" for name in PAIRS if name not in ALONE)]
+        )
         raise PoolError(
             f"{opened.name} has the columns {', '.join(batch.names) or '(none)'}, of which no layout is "
             f"known ({known}). Say which column is the prompt with columns: {{prompt: NAME}}."

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from edsel_assets.pools.source import NUMBERS
+from edsel_assets.pools.text import shown
 
 POOL_SCHEMA = pa.schema(
     [
@@ -35,7 +36,7 @@ PRICED_SCHEMA = schema_with(["price"])
 
 
 class Skipped(NamedTuple):
-    """A row that is not in the pool, and why; ``row`` counts from 1."""
+    """A row that is not read, or not all of it, and why; ``row`` counts from 1."""
 
     file: str
     row: int
@@ -66,6 +67,9 @@ class PoolReport:
         conflicts: prompts that occur with more than one response.
         rows_skipped: rows without a prompt, or with one that cannot be asked on its own.
         skipped: the first 20 of these.
+        responses_unread: rows of the pool whose response is not read, as it is no text (a picture, a list).
+        faults: the first 20 of these.
+        more_turns: rows of which only the first question and its reply are read.
         beyond_limit: unique prompts that ``limit`` left out.
         files: the inputs read, each with its layout.
         counts: the same inputs, each with its counts of rows.
@@ -79,7 +83,35 @@ class PoolReport:
     conflicts: int
     rows_skipped: int
     skipped: tuple[Skipped, ...]
+    responses_unread: int
+    faults: tuple[Skipped, ...]
+    more_turns: int
     beyond_limit: int
     files: dict[str, str]
     counts: dict[str, FileCount]
     unread: dict[str, float]
+
+    @property
+    def remarks(self) -> list[str]:
+        """What of the input is not in the pool, for people; nothing where all of it is."""
+        said = []
+        if self.rows_skipped:
+            said.append(
+                f"Rows left out: {self.rows_skipped} of {self.rows_read}, such as {_first(self.skipped)}."
+            )
+        if self.responses_unread:
+            said.append(f"Responses not read: {self.responses_unread}, such as {_first(self.faults)}.")
+        if self.more_turns:
+            said.append(f"Chats of which only the first question and its reply are read: {self.more_turns}.")
+        if self.conflicts:
+            said.append(f"Prompts with several responses, of which one is kept: {self.conflicts}.")
+        if self.unread:
+            shares = (f"{shown(name, 40)} ({share:.0%} of the rows)" for name, share in self.unread.items())
+            said.append(
+                f"Columns of text that nothing is read from (pool.columns maps columns): {', '.join(shares)}."
+            )
+        return said
+
+
+def _first(rows: tuple[Skipped, ...]) -> str:
+    return f"{rows[0].file}, row {rows[0].row}: {rows[0].reason}"

@@ -19,6 +19,9 @@ from edsel_assets.running.dagster_internals import ORDERS, unfinished_runs
 from edsel_assets.running.leases import hold, is_held, run_lease
 from edsel_assets.running.quick_log import quicken_log
 
+#: Metadata of an asset that is told at the end of a run: text, one remark a line.
+REMARKS = "remarks"
+
 _RUNS = 2  # of the UI at the same time
 _FULL = 1 << 20  # bytes
 _LEAST_FREE = 64 << 20  # bytes: SQLite's own words for a full disk help nobody
@@ -209,6 +212,17 @@ def going_on(instance: dg.DagsterInstance) -> dict[str, int]:
         host, _, process = run.tags.get(WORKER_TAG, "").rpartition(" ")
         if host == socket.gethostname() and is_held(run_lease(folder, run.run_id)):
             found[run.run_id] = int(process)
+    return found
+
+
+def remarks(instance: dg.DagsterInstance, assets: Collection[str]) -> dict[str, list[str]]:
+    """What those of ``assets`` that were just made have to say to a person, line by line."""
+    found = {}
+    for asset in sorted(assets):
+        event = instance.get_latest_materialization_event(dg.AssetKey(asset.split("/")))
+        shown = event.asset_materialization.metadata if event and event.asset_materialization else {}
+        if REMARKS in shown:
+            found[asset] = str(shown[REMARKS].value).splitlines()
     return found
 
 

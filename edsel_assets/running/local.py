@@ -47,6 +47,7 @@ class Outcome:
     fresh: list[Cell] = field(default_factory=list)
     lacking: dict[Cell, int] = field(default_factory=dict)  # training sets that wait for so many answers
     waiting: list[Cell] = field(default_factory=list)  # these, and what needs them
+    remarks: dict[str, list[str]] = field(default_factory=dict)  # by asset, what a person should know
 
 
 @dataclass(frozen=True)

@@ -72,19 +72,20 @@ def test_self_instruct_makes_a_prompt_of_each_instance(tmp_path):
         ("Alone.", None),
         ("Null.", None),
     }
-    assert (report.rows_read, report.files) == (5, {str(tmp_path / "a.jsonl"): "self-instruct"})
+    assert (report.rows_read, report.files) == (5, {str(tmp_path / "a.jsonl"): "instruction + instances"})
     assert report.unread == {"name": 2 / 5}
     table = pa.Table.from_pylist(rows[:2])
     pq.write_table(table, tmp_path / "a.parquet")
     assert len(pairs(read_pool(PoolSource(tmp_path / "a.parquet")))) == 3
-    for instances in ("text", ["text"], {"input": "x"}):
-        with pytest.raises(PoolError, match=r"b\.jsonl, row 1: instances should be a list of objects"):
-            read(tmp_path / "b.jsonl", [{"instruction": "x", "instances": instances}])
+    for instances in ("text", ["text"]):
+        report = read(tmp_path / "b.jsonl", [{"instruction": "x", "instances": instances}])
+        assert pairs(report) == {("x", None)}
+        assert report.faults[0][1:] == (1, f"the response should be text, but is list {['text']}")
 
 
 def test_a_context_that_is_no_text_is_an_error_with_the_way_out(tmp_path):
     rows = [{"question": "q", "answer": "a", "context": {"title": "t"}}]
-    with pytest.raises(PoolError, match=r"row 1: context should be text, but is dict .*map another column"):
+    with pytest.raises(PoolError, match=r"row 1: the context should be text, but is dict .*Map the right"):
         read(tmp_path / "a.jsonl", rows)
     report = read(tmp_path / "a.jsonl", rows, columns={"prompt": "question", "response": "answer"})
     assert pairs(report) == {("q", "a")}

@@ -47,7 +47,7 @@ def test_every_format_gives_the_same_pool(tmp_path, name):
     assert report.table.to_pylist() == expected(ROWS)
     assert report.table.schema == POOL_SCHEMA
     assert (report.rows_read, report.duplicates, report.rows_skipped) == (3, 0, 0)
-    assert report.files == {str(tmp_path / name): "prompt/response"}
+    assert report.files == {str(tmp_path / name): "prompt + response"}
 
 
 def test_json_lines_under_another_suffix_and_a_wrapped_list(tmp_path):
@@ -242,33 +242,35 @@ BAD_FILES = {
     "JSON list in lines": ("a.jsonl", b'["x"]\n', r"row 1: a JSON object is needed, but it is list"),
     "JSON of text": ("a.json", b'["x"]', r"row 1: a JSON object is needed, but it is str"),
     "JSON without a list": ("a.json", b'"x"', r"a list of objects is needed, but it is str"),
-    "a number": ("a.jsonl", b'{"prompt":"x"}\n{"prompt":3}\n', r"row 2: prompt should be text, but is int 3"),
-    "a number in Parquet": (
+    "a list in Parquet": (
         "a.parquet",
-        lambda path: write(path, [{"prompt": 3}]),
-        r"a\.parquet, row 1: prompt should be text, but is int 3",
+        lambda path: write(path, [{"prompt": [1, 2]}]),
+        r"a\.parquet: none of the 1 rows has a prompt \(row 1: a chat turn should be",
     ),
-    "half a surrogate pair": ("a.jsonl", b'{"prompt":"\\ud800"}\n', r"row 1: it holds half a surrogate pair"),
-    "half a pair in a response": (
+    "half a surrogate pair": (
         "a.jsonl",
-        b'{"prompt":""}\n{"prompt":"x"}\n{"prompt":"y","response":"\\udc00"}\n',
-        r"row 3: it holds half a surrogate pair \(.udc00\)",
+        b'{"prompt":"\\ud800"}\n',
+        r"row 1: the prompt holds half a surrogate pair",
     ),
-    "a bad turn": ("a.jsonl", b'{"messages":[{"role":"user"}]}\n', r"row 1: a chat turn should be"),
+    "a bad turn": (
+        "a.jsonl",
+        b'{"messages":[{"role":"user"}]}\n',
+        r"row 1: a turn has no content that is text",
+    ),
     "an unknown role": (
         "a.jsonl",
-        b'{"messages":[{"role":"x","content":"y"}]}\n',
+        b'{"messages":[{"role":"x","content":"y"},{"role":"user","content":"u"}]}\n',
         r"role 'x', which is no",
     ),
     "mixed layouts": (
         "a.jsonl",
         b'{"prompt":"x"}\n{"instruction":"y","output":"z"}\n',
-        r"row 1: this row has the layout prompt \(prompt\), others alpaca \(instruction\)",
+        r"row 1: this row has the layout prompt \(prompt\), others instruction \+ output \(inst",
     ),
     "no known column": (
         "a.jsonl",
-        b'{"text":"x"}\n',
-        r"columns text, of which no layout .*prompt: NAME",
+        b'{"text":"x", "label": "y"}\n',
+        r"columns text, label, of which no layout .*prompt: NAME",
     ),
     "ragged CSV": (
         "a.csv",
@@ -319,7 +321,7 @@ def test_a_response_may_come_after_the_first_batch(tmp_path):
     rows = [{"prompt": f"p{i}"} for i in range(9000)] + [{"prompt": "last", "response": "r"}]
     report = read_pool(PoolSource(write(tmp_path / "a.jsonl", rows)))
     assert {"last": "r"}.items() <= {r["prompt"]: r["response"] for r in report.table.to_pylist()}.items()
-    assert report.files == {str(tmp_path / "a.jsonl"): "prompt/response"}
+    assert report.files == {str(tmp_path / "a.jsonl"): "prompt + response"}
 
 
 def test_a_mapped_column_may_appear_in_later_rows(tmp_path):

@@ -9,6 +9,7 @@ from edsel_assets.defs.checks import checked
 from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.io_managers import StoredTable, Table
 from edsel_assets.defs.metadata import preview, timed, versioned_output
+from edsel_assets.running.instance import REMARKS
 from edsel_assets.stages.checks import UNIQUE_IDS
 
 
@@ -45,6 +46,9 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
                 "conflicting_responses": report.conflicts,
                 "skipped": report.rows_skipped,
                 "skipped_rows": dg.MetadataValue.json(skipped),
+                "responses_unread": report.responses_unread,
+                "chats_cut_short": report.more_turns,
+                **({REMARKS: "\n".join(report.remarks)} if report.remarks else {}),
                 "files": dg.MetadataValue.json([str(file) for file in report.files]),
                 "with_response": table.num_rows - table["response"].null_count,
                 "tasks": len(set(table["task"].to_pylist())),
