@@ -13,6 +13,7 @@ import numpy as np
 from edsel_assets.selection.core import checks
 from edsel_assets.selection.core.embeddings import as_embeddings
 from edsel_assets.selection.core.ranking import Ranking
+from edsel_assets.selection.facility.greedy import demand_units
 from edsel_assets.selection.money import spending
 from edsel_assets.selection.scores import top_scores
 
@@ -146,10 +147,11 @@ def qdit(
     prices: np.ndarray | None = None,
     progress: Callable[[int, int], None] | None = None,
     begun: Ranking | None = None,
+    demand: np.ndarray | None = None,
 ) -> Ranking:
     """Greedy on (1 - alpha) x facility location + alpha x quality (Bukharin & Zhao 2023).
 
-    F(S) = (1 - alpha) sum_i max_{j in S} max(0, cos(x_i, x_j)) + alpha sum_{j in S} q_j. The
+    F(S) = (1 - alpha) sum_i a_i max_{j in S} max(0, cos(x_i, x_j)) + alpha sum_{j in S} q_j. The
     diversity term counts prompts of the pool that a pick brings nearer, so its first gains are of
     the order of N and its late ones below 1, while q keeps its own scale: rescale q to set at
     what point of the ranking quality takes over.
@@ -164,7 +166,7 @@ def qdit(
         engine, memory_limit, prices: as in :func:`facility_location`, apricot aside.
         device: "auto", "cpu", "cuda" or another torch device.
         progress: called with (prompts chosen, budget).
-        begun: as in :func:`facility_location`.
+        begun, demand: as in :func:`facility_location`.
 
     Returns:
         A ranking with F as objective (counted with the selected prompts) and a certified bound.
@@ -187,6 +189,7 @@ def qdit(
         budget = checks.budget_within(budget, pool.size, len(rows))
     else:
         costs, budget = spending.checked(prices, budget, pool.size)
+    units = demand_units(demand, pool.size)
     priority = checks.tie_order(tie_break, pool.size)
     if alpha == 1:
         if costs is not None:
@@ -198,16 +201,18 @@ def qdit(
     if costs is None:
         from edsel_assets.selection.facility.engines import Start
         from edsel_assets.selection.facility.run import greedy_with_bonus
+        from edsel_assets.selection.facility.similarity import DEMAND_UNIT, UNIT
 
-        start = None if begun is None else Start.of(begun, priority, int(budget), scale)
+        unit = UNIT if units is None else UNIT * DEMAND_UNIT
+        start = None if begun is None else Start.of(begun, priority, int(budget), unit, scale)
         outcome, name = greedy_with_bonus(
-            pool, bonus, int(budget), priority[rows], order, engine, memory_limit, progress, start
+            pool, bonus, int(budget), priority[rows], order, engine, memory_limit, progress, start, units
         )
     else:
         from edsel_assets.selection.money.knapsack import bonus_for_money
 
         outcome, name = bonus_for_money(
-            pool, bonus, costs, budget, priority[rows], order, engine, memory_limit, progress
+            pool, bonus, costs, budget, priority[rows], order, engine, memory_limit, progress, units
         )
     details = dict(outcome.details)
     if "curves" in details:

@@ -28,12 +28,13 @@ class CpuRows:
         return self.kernel.weights(points)
 
     def fold(self, points: torch.Tensor, old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
-        """(N,) int64 sum over ``points`` of clamp(w, old, new) - old; old and new are (r,) int32."""
+        """(N,) int64 sum over ``points`` of demand (clamp(w, old, new) - old); old and new: (r,) int32."""
         kernel, scratch = self.kernel, Scratch()
         rows, low, high = points.numpy(), old.numpy(), new.numpy()
         picked = kernel.points[points]
         halves = kernel.halves.numpy()
         floors = kernel.threshold(low)
+        demand = kernel.demand.numpy()[rows]
         total = np.zeros(kernel.size, dtype=np.int64)
 
         def column_block(left: int) -> None:
@@ -44,8 +45,9 @@ class CpuRows:
                 scores -= halves[rows[part], None] + halves[columns]
                 _correct(kernel, scores, rows[part], columns, floors[part])
                 kernels.fold(
-                    scores, kernel.name == "rbf", UNIT, low[part], high[part], floors[part], total[columns]
-                )
+                    scores, kernel.name == "rbf", UNIT, low[part], high[part], floors[part], demand[part],
+                    total[columns],
+                )  # fmt: skip
 
         in_threads(column_block, range(0, kernel.size, BLOCK_COLUMNS))
         return torch.from_numpy(total)

@@ -35,7 +35,8 @@ class Certificate:
             return
         rest = len(keys) - self.budget
         top = np.partition(keys, rest)[rest:] if self.budget else keys[:0]
-        bound = (coverage + int(np.maximum(top, 0).sum())) / UNIT + utility.term
+        room = sum(np.maximum(top, 0).tolist())  # Python's integers: many gains of weighted demand pass 2^63
+        bound = (coverage + room) / self.kernel.unit + utility.term
         self.value = min(self.value, bound)
 
     def greedy_bound(self, reached: float, gained: float) -> None:
@@ -49,7 +50,7 @@ class Certificate:
     @property
     def certified(self) -> float:
         """The bound raised by what rounding can hide: of the products, and of the fixed point."""
-        size, error = self.kernel.size, self.kernel.error
+        size, error = self.kernel.mass, self.kernel.error
         rounding = size / UNIT
         if self.kernel.name == "cosine":
             return self.value + size * error + rounding

@@ -30,7 +30,7 @@ class Rows(Protocol):
         """(r, N) int32 weights of the (r,) int64 ``points``."""
 
     def fold(self, points: torch.Tensor, old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
-        """(N,) int64 sum over ``points`` of clamp(w, old, new) - old; old and new are (r,) int32."""
+        """(N,) int64 sum over ``points`` of demand (clamp(w, old, new) - old); old and new: (r,) int32."""
 
 
 class TorchRows:
@@ -54,7 +54,10 @@ class TorchRows:
         parts = zip(chunks(points, size), chunks(old, size), chunks(new, size), strict=True)
         for part, low, high in parts:
             rise = torch.clamp(self.weights(part), low[:, None], high[:, None]).sub_(low[:, None])
-            total += rise.sum(0, dtype=torch.int64)
+            if self.kernel.demand_unit == 1:
+                total += rise.sum(0, dtype=torch.int64)
+            else:
+                total += (rise * self.kernel.demand[part, None]).sum(0)
         return total
 
 
@@ -74,6 +77,7 @@ class State:
         gains: (N,) int64 tensor, the facility-location gain of every candidate.
         taken: (N,) bool, chosen now or before.
         picks, pick_gains: what was chosen in this run, and its gain with the utility's part.
+        demand: (N,) int64 tensor of the kernel.
     """
 
     maxima: torch.Tensor
@@ -82,11 +86,12 @@ class State:
     taken: np.ndarray
     picks: list[int]
     pick_gains: list[int]
+    demand: torch.Tensor
 
     @property
     def coverage(self) -> int:
-        """Sum of the maxima: the facility-location part of the objective, in units."""
-        return int(self.maxima.sum(dtype=torch.int64))
+        """Sum of demand x maxima: the facility-location part of the objective, in units."""
+        return int((self.demand * self.maxima).sum())
 
     def raise_to(self, row: int, weights: torch.Tensor) -> torch.Tensor:
         """Let ``row`` cover what it covers better, by its (N,) ``weights``; returns those points."""
@@ -112,7 +117,7 @@ def covered_state(kernel: Kernel, rows: Rows, selected: np.ndarray) -> State:
     owners = torch.full((kernel.size,), -1, dtype=torch.int32, device=device)
     taken = np.zeros(kernel.size, dtype=bool)
     taken[selected] = True
-    state = State(maxima, owners, maxima.long(), taken, [], [])
+    state = State(maxima, owners, maxima.long(), taken, [], [], kernel.demand)
     for part in chunks(torch.from_numpy(selected).to(device), kernel.size):
         for row, weights in zip(part.tolist(), rows.weights(part), strict=True):
             state.raise_to(row, weights)

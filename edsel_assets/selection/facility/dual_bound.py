@@ -1,10 +1,11 @@
 """A tighter upper bound on the best facility location, by its Lagrangian dual over sparse pairs.
 
 For any v with v_i at least what point i has already, and any set T of b prompts,
-max over T of w_ij <= v_i + sum over T of (w_ij - v_i)+, so that the best F is at most
-sum of v + the b largest of sum_i (w_ij - v_i)+ (Cornuejols, Fisher, Nemhauser 1977). The bound of
-submodularity is the case v = m; steps down the subgradient 1 - #{j among the b : w_ij > v_i} find
-much better v. Every v gives a valid bound, in exact integers, however the steps go.
+max over T of w_ij <= v_i + sum over T of (w_ij - v_i)+, so that with demand weights a the best F is at most
+sum of a_i v_i + the b largest of sum_i a_i (w_ij - v_i)+ (Cornuejols, Fisher, Nemhauser 1977). The bound
+of submodularity is the case v = m; steps down the subgradient a_i (1 - #{j among the b : w_ij > v_i}),
+in units of a_i so that light and heavy points move alike, find much better v. Every v gives a valid bound,
+in exact integers, however the steps go.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ STRIPES = 16  # of rows, shared out among threads
 
 def dual_bound(
     pairs: Pairs,
+    demand: np.ndarray,
     picks: np.ndarray,
     lowest: np.ndarray,
     parts: np.ndarray,
@@ -37,6 +39,7 @@ def dual_bound(
     """An upper bound in units on coverage + sum of parts over any ``budget`` prompts.
 
     Args:
+        demand: (N,) int64, the weight of each point in the kernel's units.
         picks: (k,) int64, a good choice: where the search starts.
         lowest: (N,) int32, the coverage before the choice, at least every weight left out of ``pairs``.
         parts: (N,) int64, what each prompt adds beside its coverage; under 0 where it must not be chosen.
@@ -44,7 +47,7 @@ def dual_bound(
     """
     size = len(lowest)
     # No v under a small floor is tried, so that the many pairs of less weight need not be read again.
-    floor = reached // (LOSS * size)
+    floor = reached // (LOSS * max(1, int(demand.sum())))
     lowest = np.maximum(lowest, floor).astype(np.int32)
     everything = len(pairs.weights)
     pairs = _over(pairs, floor)
@@ -54,11 +57,11 @@ def dual_bound(
     gains, counts = np.empty(size, dtype=np.int64), np.empty(size, dtype=np.int64)
     best, pace, idle = int(np.iinfo(np.int64).max), 1.0, 0
     for _ in range(min(MOST_ROUNDS, ROUNDS * everything // len(pairs.weights))):
-        _by_rows(kernels.excess, pairs, gains, v)
+        _by_rows(kernels.excess, pairs, gains, demand, v)
         gains += parts
         gains[parts < 0] = -1
         top = np.argpartition(gains, size - budget)[size - budget :]
-        bound = int(v.sum(dtype=np.int64)) + int(gains[top].sum())
+        bound = int(demand @ v.astype(np.int64)) + sum(gains[top].tolist())  # may pass 2^63
         idle = 0 if bound < best - best // 10**5 else idle + 1
         pace = pace / 2 if idle == 2 else pace
         idle %= 2
@@ -72,7 +75,10 @@ def dual_bound(
         slope[(v <= lowest) & (slope > 0)] = 0
         if not slope.any():
             break
-        step = pace * (bound - reached) / float(slope @ slope)
+        length = float(demand @ slope**2)
+        if not length:
+            break
+        step = pace * (bound - reached) / length
         v = np.clip(np.rint(v - step * slope), lowest, UNIT).astype(np.int32)
     return best
 

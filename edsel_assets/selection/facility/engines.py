@@ -31,14 +31,16 @@ class Start:
     gains: list[int]
 
     @classmethod
-    def of(cls, begun: Ranking, priority: np.ndarray, budget: int, scale: float = 1.0) -> Start:
-        """The start that ``begun`` gives; its gains are ``scale`` times the run's."""
+    def of(
+        cls, begun: Ranking, priority: np.ndarray, budget: int, unit: int = UNIT, scale: float = 1.0
+    ) -> Start:
+        """The start that ``begun`` gives; its gains are ``scale`` times the run's, in 1 / ``unit``."""
         if len(begun) > budget:
             raise ValueError(
                 f"begun must be of a smaller budget; it has {len(begun)} picks, the budget is {budget}."
             )
         # Gains are whole units; dividing gives them back but for the rounding of a double.
-        units = np.rint(begun.gains / scale * UNIT).astype(np.int64)
+        units = np.rint(begun.gains / scale * unit).astype(np.int64)
         return cls(priority[begun.indices].tolist(), units.tolist())
 
 

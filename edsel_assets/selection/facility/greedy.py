@@ -37,13 +37,15 @@ def facility_location(
     prices: Any = None,
     progress: Callable[[int, int], None] | None = None,
     begun: Ranking | None = None,
+    demand: Any = None,
 ) -> Ranking:
     """Choose ``budget`` prompts that greedily maximise how well the pool is covered (higher is better).
 
-    F(S) = sum over the pool of max over j in S of w_ij + utility_weight * log(1 + sum of u over S),
+    F(S) = sum over the pool of a_i max over j in S of w_ij + utility_weight * log(1 + sum of u over S),
     with w = exp(-|x_i - x_j|^2 / gamma) or max(0, cosine), in [0, 1] (Bhatt et al. 2024, Eq. 3, with
-    the log term Eq. 4). F is monotone submodular: greedy reaches at least 1 - 1/e of the best
-    (Nemhauser et al. 1978), and the ranking at a large budget holds each smaller one as its prefix.
+    the log term Eq. 4). F is monotone submodular, whatever the demand weights a: greedy reaches at least
+    1 - 1/e of the best (Nemhauser et al. 1978), and the ranking at a large budget holds each smaller one as
+    its prefix.
 
     Args:
         embeddings: (N, d) array or tensor, float16, bfloat16, float32 or float64, also memory-mapped.
@@ -75,6 +77,8 @@ def facility_location(
         progress: called with (picked, budget).
         begun: a ranking by the same arguments at a smaller budget, whose first picks need not be found
             again. The result is the same but for ``upper_bound``, which may be higher.
+        demand: (N,) demand weights a_i >= 0: how much it counts that prompt i is covered. They are scaled to
+            mean 1 and rounded to 2^-12. None counts all alike, as equal weights do to the last bit.
 
     Returns:
         A ranking with ``objective`` F(selected and picks) over the untruncated kernel and a certified
@@ -99,8 +103,9 @@ def facility_location(
         costs, budget = spending.checked(prices, budget, views.size)
         _no_sample(stochastic)
     weight, values = _utility(utility, utility_weight, views.size)
-    if values is not None and engine == "apricot" and costs is None:
-        raise ValueError("engine='apricot' does not take a utility; choose another engine.")
+    units = demand_units(demand, views.size)
+    if engine == "apricot" and costs is None and not (values is None and units is None):
+        raise ValueError("engine='apricot' takes neither a utility nor a demand; choose another engine.")
     # Everything below works in priority order, so that equal gains go to the lower row.
     priority = checks.tie_order(tie_break, views.size)
     order = np.argsort(priority, kind="stable")
@@ -120,15 +125,15 @@ def facility_location(
     limit = memory_of(views.device) if memory_limit is None else memory_limit
     place = (engine, views.size, views.dim, limit, views.device)
     name = choose_engine(*place, stochastic is not None) if costs is None else choose_full_engine(*place)
-    built = make_kernel(views, kernel, gamma, None if tie_break is None else order)
+    built = make_kernel(views, kernel, gamma, None if tie_break is None else order, units)
     chosen = priority[chosen]
     sampling = None
     if stochastic is not None and seed is not None:
         keys = draws.keys_of(tie_break, views.size)[order]
         sampling = float(stochastic), draws.keyed_words(seed, keys, "stochastic greedy")
-    term = Utility(None if values is None else values[order], weight, chosen)
+    term = Utility(None if values is None else values[order], weight, chosen, built.demand_unit)
     if costs is None:
-        start = None if begun is None else Start.of(begun, priority, int(budget))
+        start = None if begun is None else Start.of(begun, priority, int(budget), built.unit)
         outcome = run(Job(built, term, chosen, int(budget), name, limit, sampling, progress, start))
     else:
         from edsel_assets.selection.money.knapsack import run_for_money
@@ -191,6 +196,30 @@ def _no_sample(stochastic: float | None) -> None:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float, np.integer, np.floating)) and bool(np.isfinite(value))
+
+
+def demand_units(demand: Any, size: int) -> np.ndarray | None:
+    """(N,) int64 demand weights of mean 1, in units of 1 / DEMAND_UNIT; None where all count alike.
+
+    Raises:
+        ValueError: on weights that are not (N,) finite numbers of at least 0, or all 0.
+    """
+    from edsel_assets.selection.facility.similarity import DEMAND_UNIT
+
+    if demand is None:
+        return None
+    weights = checks.finite_vector("demand", demand, size)
+    negative = np.flatnonzero(weights < 0)
+    if negative.size:
+        raise ValueError(
+            f"demand must be at least 0; rows {negative[:5].tolist()} are under it ({negative.size} in all). "
+            "Clip the weights at 0."
+        )
+    if size and not weights.any():
+        raise ValueError("demand must be over 0 for some prompt; all weights are 0. Leave demand out.")
+    if not size or (weights == weights[0]).all():
+        return None
+    return np.rint(weights / weights.mean() * DEMAND_UNIT).astype(np.int64)
 
 
 def _utility(utility: Any, weight: float, size: int) -> tuple[float, np.ndarray | None]:

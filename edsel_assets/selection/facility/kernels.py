@@ -14,18 +14,20 @@ TAKEN = np.int64(-(1 << 62))
 
 
 @numba.njit(cache=True, nogil=True)
-def fold(affinity, rbf, unit, low, high, floors, total):
-    """Add to ``total`` the sum over rows of clamp(w, low, high) - low."""
+def fold(affinity, rbf, unit, low, high, floors, demand, total):
+    """Add to ``total`` the sum over rows of demand (clamp(w, low, high) - low)."""
     for r in range(affinity.shape[0]):
-        row, floor, lowest, highest = affinity[r], floors[r], low[r], high[r]
+        row, floor, lowest, highest, count = affinity[r], floors[r], low[r], high[r], demand[r]
+        if count == 0:
+            continue
         for c in range(row.size):
             if rbf:
                 if row[c] > floor:
                     weight = np.int64(np.rint(np.exp(min(np.float64(row[c]), 0.0)) * unit))
-                    total[c] += min(max(weight, lowest), highest) - lowest
+                    total[c] += count * (min(max(weight, lowest), highest) - lowest)
             else:
                 fixed = np.int32(row[c] * unit + np.float32(0.5))
-                total[c] += min(max(fixed, lowest), highest) - lowest
+                total[c] += count * (min(max(fixed, lowest), highest) - lowest)
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
@@ -78,12 +80,12 @@ def place(rows, columns, pair_weights, fill, others, weights):
 
 
 @numba.njit(cache=True, nogil=True)
-def gains(starts, others, weights, maxima):
+def gains(starts, others, weights, demand, maxima):
     gains = np.zeros(maxima.size, dtype=np.int64)
     for j in range(maxima.size):
         total = np.int64(0)
         for p in range(starts[j], starts[j + 1]):
-            total += max(weights[p] - maxima[others[p]], 0)
+            total += demand[others[p]] * max(weights[p] - maxima[others[p]], 0)
         gains[j] = total
     return gains
 
@@ -106,13 +108,14 @@ def _best(keys, best, dirty):
 
 @numba.njit(cache=True, nogil=True)
 def pick(
-    starts, others, weights, maxima, owners, keys, parts, best, dirty, values, weight, unit, chosen, out
-):
+    starts, others, weights, demand, maxima, owners, keys, parts, best, dirty, values, weight, unit, scale,
+    chosen, out
+):  # fmt: skip
     for turn in range(out.shape[0]):
         row = _best(keys, best, dirty)
         while values.size:
             # Utility gains fall as more is chosen, so an old one is a bound: renew until the top is true.
-            part = np.int64(np.rint(weight * np.log1p(values[row] / (1 + chosen)) * unit))
+            part = np.int64(np.rint(weight * np.log1p(values[row] / (1 + chosen)) * unit)) * scale
             if part == parts[row]:
                 break
             keys[row] += part - parts[row]
@@ -129,9 +132,12 @@ def pick(
             old = maxima[i]
             if new > old:
                 maxima[i], owners[i] = new, row
+                count = demand[i]
+                if count == 0:
+                    continue
                 for q in range(starts[i], starts[i + 1]):
                     if weights[q] > old:
-                        keys[others[q]] -= min(weights[q], new) - old
+                        keys[others[q]] -= count * (min(weights[q], new) - old)
                         dirty[others[q] // GROUP] = True
     return chosen
 
@@ -150,11 +156,11 @@ def two_best(starts, others, weights, picks, lowest):
 
 
 @numba.njit(cache=True, nogil=True)
-def excess(starts, others, weights, v, offset, gains):
+def excess(starts, others, weights, demand, v, offset, gains):
     for j in range(gains.size):
         total = np.int64(0)
         for p in range(starts[offset + j], starts[offset + j + 1]):
-            total += max(weights[p] - v[others[p]], 0)
+            total += demand[others[p]] * max(weights[p] - v[others[p]], 0)
         gains[j] = total
 
 

@@ -20,11 +20,15 @@ class Utility:
     Attributes:
         values: (N,) float64, lambda is ``weight`` and u the ``values``; None where there is no term.
         chosen: the sum of u over what is chosen.
+        scale: units of a gain are 1 / (UNIT scale); the kernel's ``demand_unit``.
     """
 
-    def __init__(self, values: np.ndarray | None, weight: float, selected: np.ndarray) -> None:
+    def __init__(
+        self, values: np.ndarray | None, weight: float, selected: np.ndarray, scale: int = 1
+    ) -> None:
         self.values = values if weight > 0 else None
         self.weight = weight
+        self.scale = scale
         self.chosen = 0.0 if self.values is None else math.fsum(self.values[selected])
 
     @property
@@ -33,10 +37,11 @@ class Utility:
         return self.weight * math.log1p(self.chosen) if self.values is not None else 0.0
 
     def gains(self, size: int) -> np.ndarray:
-        """(N,) int64 marginal utility of every candidate, in units of 1 / UNIT."""
+        """(N,) int64 marginal utility of every candidate, in units."""
         if self.values is None:
             return np.zeros(size, dtype=np.int64)
-        return np.rint(self.weight * np.log1p(self.values / (1 + self.chosen)) * UNIT).astype(np.int64)
+        parts = np.rint(self.weight * np.log1p(self.values / (1 + self.chosen)) * UNIT)
+        return parts.astype(np.int64) * self.scale
 
     def tangent(self, before: float, size: int) -> tuple[float, np.ndarray]:
         """The log term of any choice T bounded by its tangent here: a constant, and int64 units per prompt.
@@ -47,7 +52,8 @@ class Utility:
         if self.values is None:
             return 0.0, np.zeros(size, dtype=np.int64)
         constant = self.term - self.weight * (self.chosen - before) / (1 + self.chosen)
-        return constant, np.ceil(self.weight * self.values / (1 + self.chosen) * UNIT).astype(np.int64)
+        parts = np.ceil(self.weight * self.values / (1 + self.chosen) * UNIT)
+        return constant, parts.astype(np.int64) * self.scale
 
     def choose(self, row: int) -> None:
         if self.values is not None:
@@ -65,10 +71,10 @@ class Bonus(Utility):
         chosen: the sum of the bonus over what is chosen.
     """
 
-    def __init__(self, bonus: np.ndarray, selected: np.ndarray) -> None:
-        super().__init__(None, 0.0, selected)
+    def __init__(self, bonus: np.ndarray, selected: np.ndarray, scale: int = 1) -> None:
+        super().__init__(None, 0.0, selected, scale)
         self.bonus = bonus
-        self.units = np.rint(bonus * UNIT).astype(np.int64)
+        self.units = np.rint(bonus * UNIT).astype(np.int64) * scale
         self.chosen = math.fsum(bonus[selected])
 
     @property
@@ -79,7 +85,7 @@ class Bonus(Utility):
         return self.units.copy()
 
     def tangent(self, before: float, size: int) -> tuple[float, np.ndarray]:
-        return before, self.units + 1  # its own tangent; a unit over what rounding took
+        return before, self.units + self.scale  # its own tangent; a unit over what rounding took
 
     def choose(self, row: int) -> None:
         self.chosen += float(self.bonus[row])

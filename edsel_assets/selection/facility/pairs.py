@@ -26,6 +26,8 @@ from edsel_assets.selection.facility.similarity import UNIT
 class Pairs:
     """Weights as symmetric compressed sparse rows, each prompt's own weight 1 among them.
 
+    Demand is not in them.
+
     Attributes:
         starts: (N + 1,) int64, row i lies at ``starts[i]:starts[i + 1]``.
         others: (nnz,) int32 columns, in no order.
@@ -74,7 +76,9 @@ class SparseRun:
         self.maxima = state.maxima.numpy()  # shared: picks here move the state on
         self.owners = state.owners.numpy()
         self.parts = utility.gains(len(self.maxima))
-        self.keys = kernels.gains(pairs.starts, pairs.others, pairs.weights, self.maxima) + self.parts
+        self.demand, self.scale = state.demand.numpy(), utility.scale
+        matrix = (pairs.starts, pairs.others, pairs.weights, self.demand)
+        self.keys = kernels.gains(*matrix, self.maxima) + self.parts
         self.keys[state.taken] = TAKEN
         self.best = np.empty(-(-len(self.maxima) // GROUP), dtype=np.int64)
         self.dirty = np.ones(len(self.best), dtype=np.bool_)
@@ -86,8 +90,8 @@ class SparseRun:
         """
         pairs = self.pairs
         return kernels.pick(
-            pairs.starts, pairs.others, pairs.weights, self.maxima, self.owners, self.keys, self.parts,
-            self.best, self.dirty, values, weight, UNIT, chosen, out,
+            pairs.starts, pairs.others, pairs.weights, self.demand, self.maxima, self.owners, self.keys,
+            self.parts, self.best, self.dirty, values, weight, UNIT, self.scale, chosen, out,
         )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from edsel_assets.selection.facility.bounds import Certificate
 from edsel_assets.selection.facility.dense import Rows, State, TorchRows, run_greedy, start_state
 from edsel_assets.selection.facility.engines import Job, Start, choose_engine, memory_of
 from edsel_assets.selection.facility.objective import LARGEST_TERM, Bonus
-from edsel_assets.selection.facility.similarity import UNIT, Kernel, make_kernel
+from edsel_assets.selection.facility.similarity import Kernel, make_kernel
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,12 @@ def run(job: Job) -> Outcome:
     keys[state.taken] = -1
     certificate.offer(job.budget, state.coverage, job.utility, keys)
     objective = exact_coverage(job.kernel, state.owners) + job.utility.term
+    unit = job.kernel.unit
     if job.stochastic is None:
-        certificate.greedy_bound(state.coverage / UNIT + job.utility.term, sum(state.pick_gains) / UNIT)
+        certificate.greedy_bound(state.coverage / unit + job.utility.term, sum(state.pick_gains) / unit)
     return Outcome(
         np.asarray(state.picks, dtype=np.int64),
-        np.asarray(state.pick_gains, dtype=np.int64) / UNIT,
+        np.asarray(state.pick_gains, dtype=np.int64) / unit,
         objective,
         max(certificate.certified, objective),
         details | {"float_error": certificate.certified - certificate.value},
@@ -84,9 +85,9 @@ def _run_rows(job: Job, certificate: Certificate) -> State:
 
 def exact_coverage(kernel: Kernel, owners: torch.Tensor) -> float:
     """The coverage part of F, each point by its owner's weight in float64; order-independent."""
-    covered = torch.nonzero(owners >= 0).flatten()
+    covered = torch.nonzero((owners >= 0) & (kernel.demand > 0)).flatten()
     weights = kernel.exact_weights(covered, owners[covered].long())
-    return math.fsum(weights.tolist())
+    return math.fsum((weights * kernel.demand[covered] / kernel.demand_unit).tolist())
 
 
 def _sampler(job: Job) -> Callable[[np.ndarray], int] | None:
@@ -115,6 +116,7 @@ def greedy_with_bonus(
     memory_limit: int | None,
     progress: Callable[[int, int], None] | None,
     start: Start | None = None,
+    demand: np.ndarray | None = None,
 ) -> tuple[Outcome, str]:
     """Greedy on cosine facility location plus (N,) ``bonus`` >= 0; assumes checked input.
 
@@ -122,7 +124,7 @@ def greedy_with_bonus(
     """
     limit = memory_of(pool.device) if memory_limit is None else memory_limit
     name = choose_engine(engine, pool.size, pool.dim, limit, pool.device, stochastic=False)
-    job = bonus_job(pool, bonus, budget, selected, order, name, limit, progress)
+    job = bonus_job(pool, bonus, budget, selected, order, name, limit, progress, demand)
     return run(replace(job, start=start)), name
 
 
@@ -135,6 +137,7 @@ def bonus_job(
     engine: str,
     limit: int,
     progress: Callable[[int, int], None] | None,
+    demand: np.ndarray | None = None,
 ) -> Job:
     """What ``greedy_with_bonus`` is to choose, on an engine that is chosen."""
     if not math.fsum(bonus) < LARGEST_TERM:
@@ -142,6 +145,6 @@ def bonus_job(
             f"quality x alpha / (1 - alpha) must sum to less than {LARGEST_TERM:.0e}; got {bonus.sum():.3g}. "
             "Scale quality down."
         )
-    kernel = make_kernel(pool, "cosine", 1.0, order)
-    term = Bonus(bonus[order], selected)
+    kernel = make_kernel(pool, "cosine", 1.0, order, demand)
+    term = Bonus(bonus[order], selected, kernel.demand_unit)
     return Job(kernel, term, selected, budget, engine, limit, None, progress)

@@ -4,8 +4,9 @@ Symbols: N prompts, d dimensions; a_ij = y_i . y_j - h_i - h_j is the *affinity*
 weight w_ij in [0, 1] is a rising function: exp(a) for the RBF kernel (y = x sqrt(2 / gamma),
 h = |y|^2 / 2, so that a = -|x_i - x_j|^2 / gamma) and max(0, a) for cosine (y = x / |x|, h = 0).
 
-Weights are whole multiples of 1 / UNIT. Sums of gains over them are exact integers: they do
-not depend on the order of summation, hence not on row order, batch size or thread count.
+Weights are whole multiples of 1 / UNIT, demand weights of 1 / DEMAND_UNIT. Sums of gains over them are
+exact integers: they do not depend on the order of summation, hence not on row order, batch size or thread
+count.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 from edsel_assets.selection.core.embeddings import Embeddings
 
 UNIT = 1 << 20  # fixed-point one: a weight is known to about 1e-6, all that float32 products can tell
+DEMAND_UNIT = 1 << 12  # fixed-point one of demand weights, whose mean is 1
 LOWEST = math.log(0.5 / UNIT)  # affinity under which an RBF weight rounds to zero
 SHARP_ABOVE = 50.0  # h over which float32 products are too coarse: a is off by about 2e-7 h
 PAIR_BYTES = 256 << 20  # float64 working memory of exact pair distances
@@ -33,16 +35,30 @@ class Kernel:
         points: (N, d) float32, y above.
         halves: (N,) float32, h above.
         sharp: recompute the affinity of near pairs in float64, where float32 products would blur them.
+        demand: (N,) int64, what covering each point counts; its weight in units of 1 / ``demand_unit``.
+        demand_unit: 1 where all points count alike.
     """
 
     name: str
     points: torch.Tensor
     halves: torch.Tensor
     sharp: bool
+    demand: torch.Tensor
+    demand_unit: int = 1
+
+    @property
+    def unit(self) -> int:
+        """One in the fixed point of gains."""
+        return UNIT * self.demand_unit
 
     @property
     def size(self) -> int:
         return int(self.points.shape[0])
+
+    @property
+    def mass(self) -> float:
+        """The sum of the demand weights: N where all count alike."""
+        return float(self.demand.sum()) / self.demand_unit
 
     @property
     def error(self) -> float:
@@ -120,11 +136,27 @@ class Kernel:
         block[near[:, 0], near[:, 1]] = exact.to(torch.float32)
 
 
-def make_kernel(embeddings: Embeddings, name: str, gamma: float, order: np.ndarray | None) -> Kernel:
-    """The kernel over the pool with its rows in ``order``, (N,) int64 (as given where None)."""
+def make_kernel(
+    embeddings: Embeddings,
+    name: str,
+    gamma: float,
+    order: np.ndarray | None,
+    demand: np.ndarray | None = None,
+) -> Kernel:
+    """The kernel over the pool with its rows in ``order``, (N,) int64 (as given where None).
+
+    Args:
+        demand: (N,) int64 by row, in units of 1 / DEMAND_UNIT; None counts every point alike.
+    """
     points = _matrix(embeddings, order)
+    if demand is None:
+        counts, unit = torch.ones(len(points), dtype=torch.int64, device=points.device), 1
+    else:
+        units = demand if order is None else demand[order]
+        counts, unit = torch.from_numpy(units).to(points.device), DEMAND_UNIT
     if name == "cosine":
-        return Kernel(name, points, torch.zeros(len(points), device=points.device), sharp=False)
+        none = torch.zeros(len(points), device=points.device)
+        return Kernel(name, points, none, sharp=False, demand=counts, demand_unit=unit)
     if not embeddings.normalised:
         # Distances are unchanged by a shift, and products are most exact around the mean.
         points -= points.mean(0, dtype=torch.float64).to(torch.float32)
@@ -139,7 +171,7 @@ def make_kernel(embeddings: Embeddings, name: str, gamma: float, order: np.ndarr
             f"gamma must not be so small that squared distances over it pass 1e12; got {gamma} with a "
             f"largest squared norm of {largest * gamma:.3g}. Raise gamma or normalise the embeddings."
         )
-    return Kernel(name, points, halves, sharp=largest > SHARP_ABOVE)
+    return Kernel(name, points, halves, sharp=largest > SHARP_ABOVE, demand=counts, demand_unit=unit)
 
 
 def _matrix(embeddings: Embeddings, order: np.ndarray | None) -> torch.Tensor:

@@ -17,7 +17,7 @@ from edsel_assets.selection.facility.dense import State, covered_state, repeat_p
 from edsel_assets.selection.facility.dual_bound import dual_bound
 from edsel_assets.selection.facility.engines import Job, most_pairs
 from edsel_assets.selection.facility.pairs import Pairs, SparseRun, both_ways, cover
-from edsel_assets.selection.facility.similarity import UNIT, Kernel
+from edsel_assets.selection.facility.similarity import Kernel
 
 SAMPLE = 96  # rows of which the number of pairs is estimated
 ALWAYS_PAIRS = 1 << 22  # held without asking whether fewer would do: 128 MiB
@@ -59,7 +59,8 @@ def run_sparse(job: Job, certificate: Certificate) -> tuple[State, dict[str, obj
         taken = np.zeros(kernel.size, dtype=bool)
         taken[job.selected] = True
         nothing = torch.zeros(kernel.size, dtype=torch.int64)
-        state = State(torch.from_numpy(maxima), torch.from_numpy(owners), nothing, taken, [], [])
+        covered = torch.from_numpy(maxima), torch.from_numpy(owners)
+        state = State(*covered, nothing, taken, [], [], kernel.demand)
     lowest = state.maxima.numpy().copy()
     _pick_over(job, SparseRun(pairs, state, job.utility), state, certificate)
     _tighten(job, pairs, state, lowest, before, certificate)
@@ -110,5 +111,5 @@ def _tighten(
     reached = state.coverage + int(parts[state.picks].sum())
     parts[job.selected] = -1
     picks = np.asarray(state.picks, dtype=np.int64)
-    bound = dual_bound(pairs, picks, lowest, parts, reached, job.budget)
-    certificate.take(constant + bound / UNIT)
+    bound = dual_bound(pairs, state.demand.numpy(), picks, lowest, parts, reached, job.budget)
+    certificate.take(constant + bound / job.kernel.unit)

@@ -25,7 +25,6 @@ from edsel_assets.selection.facility.dense import Rows, State, TorchRows, start_
 from edsel_assets.selection.facility.engines import Job, choose_full_engine, memory_of
 from edsel_assets.selection.facility.objective import Utility
 from edsel_assets.selection.facility.run import Outcome, bonus_job, exact_coverage
-from edsel_assets.selection.facility.similarity import UNIT
 from edsel_assets.selection.money.spending import fits, fractional_knapsack, per_price
 
 SHARE = (1 - math.exp(-1)) / 2  # of the best gain: what the better of the two runs reaches
@@ -50,7 +49,7 @@ class Purse:
         """F(S*) <= F(S) + the gains at S of what S* holds, which a fractional knapsack bounds."""
         free = keys >= 0
         room = fractional_knapsack(keys[free].astype(np.float64), self.prices[free], self.money)
-        self.certificate.take(reached + room / UNIT)
+        self.certificate.take(reached + room / self.certificate.kernel.unit)
 
 
 def run_for_money(job: Job, prices: np.ndarray, money: float) -> Outcome:
@@ -66,7 +65,8 @@ def run_for_money(job: Job, prices: np.ndarray, money: float) -> Outcome:
 
         rows = CpuRows(job.kernel)
     start = start_state(job.kernel, rows, job.selected)
-    base = start.coverage / UNIT + job.utility.term
+    unit = job.kernel.unit
+    base = start.coverage / unit + job.utility.term
     certificate = Certificate(job.kernel, 0)
     found = []
     for name in ("gain per price", "gain"):
@@ -76,7 +76,7 @@ def run_for_money(job: Job, prices: np.ndarray, money: float) -> Outcome:
         objective = exact_coverage(job.kernel, state.owners) + utility.term
         found.append((objective, name, state, purse.curve))
     objective, name, state, _ = max(found, key=lambda each: each[0])
-    certificate.take(base + max(sum(s.pick_gains) for _, _, s, _ in found) / UNIT / SHARE)
+    certificate.take(base + max(sum(s.pick_gains) for _, _, s, _ in found) / unit / SHARE)
     bound = max(certificate.certified, objective)
     picks = np.asarray(state.picks, dtype=np.int64)
     details: dict[str, object] = {
@@ -85,7 +85,7 @@ def run_for_money(job: Job, prices: np.ndarray, money: float) -> Outcome:
         "curves": {run: _thinned([(0.0, base), *curve]) for _, run, _, curve in found},
         "float_error": certificate.certified - certificate.value,
     }
-    return Outcome(picks, np.asarray(state.pick_gains, dtype=np.int64) / UNIT, objective, bound, details)
+    return Outcome(picks, np.asarray(state.pick_gains, dtype=np.int64) / unit, objective, bound, details)
 
 
 def bonus_for_money(
@@ -98,18 +98,20 @@ def bonus_for_money(
     engine: str,
     memory_limit: int | None,
     progress: Callable[[int, int], None] | None,
+    demand: np.ndarray | None = None,
 ) -> tuple[Outcome, str]:
     """``facility.run.greedy_with_bonus`` for money; ``bonus`` and ``prices`` are (N,), by row."""
     limit = memory_of(pool.device) if memory_limit is None else memory_limit
     name = choose_full_engine(engine, pool.size, pool.dim, limit, pool.device)
-    job = bonus_job(pool, bonus, 100, selected, order, name, limit, progress)
+    job = bonus_job(pool, bonus, 100, selected, order, name, limit, progress, demand)
     return run_for_money(job, prices[order], money), name
 
 
 def _greedy(job: Job, rows: Rows, state: State, utility: Utility, purse: Purse, scaled: bool) -> None:
     """Pick by gain, or by gain per price where ``scaled``, until nothing more can be paid."""
     spent, next_check = 0.0, 0.0
-    value = state.coverage / UNIT + utility.term
+    unit = job.kernel.unit
+    value = state.coverage / unit + utility.term
     while True:
         keys = state.gains.cpu().numpy() + utility.gains(job.kernel.size)
         keys[state.taken] = -1
@@ -123,7 +125,7 @@ def _greedy(job: Job, rows: Rows, state: State, utility: Utility, purse: Purse, 
         row = int(np.argmax(np.where(open_, worth, -1)))
         _take(state, rows, row, int(keys[row]), utility)
         spent += float(purse.prices[row])
-        value += int(keys[row]) / UNIT
+        value += int(keys[row]) / unit
         purse.curve.append((spent, value))
         share = spent / purse.money if purse.money else 1.0
         job.report(int(min(1.0, share) * job.budget))
@@ -142,7 +144,7 @@ def _take(state: State, rows: Rows, row: int, gain: int, utility: Utility) -> No
 
 def _copied(state: State) -> State:
     tensors = (state.maxima.clone(), state.owners.clone(), state.gains.clone())
-    return State(*tensors, state.taken.copy(), [], [])
+    return State(*tensors, state.taken.copy(), [], [], state.demand)
 
 
 def _thinned(curve: list[tuple[float, float]]) -> list[list[float]]:

@@ -304,7 +304,7 @@ def test_a_memory_limit_picks_the_engine() -> None:
         ({"utility": np.ones(9)}, r"utility must have shape \(10,\)"),
         ({"utility": np.ones(10), "utility_weight": -1}, "utility_weight must be a finite number"),
         ({"utility": np.ones(10), "utility_weight": 1e12}, "Scale them down"),
-        ({"utility": np.ones(10), "engine": "apricot"}, "does not take a utility"),
+        ({"utility": np.ones(10), "engine": "apricot"}, "neither a utility nor a demand"),
         ({"memory_limit": 0}, "memory_limit must be at least 1"),
         ({"tie_break": [0] * 10}, "tie_break keys must be unique"),
         ({"stochastic": 1.5, "seed": 0}, "epsilon between 0 and 1"),
