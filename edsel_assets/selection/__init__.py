@@ -31,10 +31,15 @@ if TYPE_CHECKING:
     from edsel_assets.selection.scores import random_subset, top_scores
     from edsel_assets.selection.strategies import STRATEGIES
     from edsel_assets.selection.strategy import Signals, Strategy, StrategyOptions
+    from edsel_assets.selection.targets.demand import Demand, demand_from_queries, demand_from_tasks
+    from edsel_assets.selection.targets.nearest import nearest
+    from edsel_assets.selection.targets.quotas import task_diversity
+    from edsel_assets.selection.targets.variance_reduction import variance_reduction
 
 _MODULES = {
     "Clusters": "clustering.kmeans",
     "Coverage": "diagnostics",
+    "Demand": "targets.demand",
     "Overlap": "diagnostics",
     "Ranking": "core.ranking",
     "STRATEGIES": "strategies",
@@ -47,6 +52,8 @@ _MODULES = {
     "cluster_budgets": "clustering.sampling",
     "coverage": "diagnostics",
     "deita": "quality_diversity",
+    "demand_from_queries": "targets.demand",
+    "demand_from_tasks": "targets.demand",
     "elbow": "clustering.cluster_count",
     "elbow_point": "clustering.cluster_count",
     "facility_location": "facility.greedy",
@@ -55,6 +62,7 @@ _MODULES = {
     "kept_share": "facility.kernel_width",
     "kmeans": "clustering.kmeans",
     "low_quality_share": "diagnostics",
+    "nearest": "targets.nearest",
     "overlap": "diagnostics",
     "qdit": "quality_diversity",
     "random_subset": "scores",
@@ -62,15 +70,18 @@ _MODULES = {
     "silhouette": "clustering.silhouette",
     "silhouette_sampled": "clustering.silhouette",
     "task_counts": "diagnostics",
+    "task_diversity": "targets.quotas",
     "top_scores": "scores",
     "update_weights": "clustering.sampling",
     "usable_gamma": "facility.kernel_width",
+    "variance_reduction": "targets.variance_reduction",
 }
 
 __all__ = [
     "STRATEGIES",
     "Clusters",
     "Coverage",
+    "Demand",
     "Overlap",
     "Ranking",
     "SampledSilhouette",
@@ -82,6 +93,8 @@ __all__ = [
     "cluster_budgets",
     "coverage",
     "deita",
+    "demand_from_queries",
+    "demand_from_tasks",
     "elbow",
     "elbow_point",
     "facility_location",
@@ -90,6 +103,7 @@ __all__ = [
     "kept_share",
     "kmeans",
     "low_quality_share",
+    "nearest",
     "overlap",
     "qdit",
     "random_subset",
@@ -97,9 +111,11 @@ __all__ = [
     "silhouette",
     "silhouette_sampled",
     "task_counts",
+    "task_diversity",
     "top_scores",
     "update_weights",
     "usable_gamma",
+    "variance_reduction",
 ]
 
 

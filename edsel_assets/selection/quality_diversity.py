@@ -70,7 +70,7 @@ def deita(
     if not -1 < threshold <= 1:
         raise ValueError(f"threshold must be a cosine similarity over -1, at most 1; got {threshold!r}.")
     pool = as_embeddings(embeddings, device=device)
-    scores = _at_least_zero("quality", quality, pool.size) * _at_least_zero(
+    scores = checks.at_least_zero("quality", quality, pool.size) * checks.at_least_zero(
         "complexity", complexity, pool.size
     )
     rows = checks.selected_rows(selected, pool.size)
@@ -125,14 +125,6 @@ def _first_of_kind(points: torch.Tensor, fresh: np.ndarray, threshold: float, li
     return kept
 
 
-def _at_least_zero(name: str, values: np.ndarray, pool_size: int) -> np.ndarray:
-    vector = checks.finite_vector(name, values, pool_size)
-    if (vector < 0).any():
-        worst = np.flatnonzero(vector < 0)[:5].tolist()
-        raise ValueError(f"{name} must be at least 0; rows {worst} are negative. Shift or clip the scores.")
-    return vector
-
-
 def qdit(
     embeddings: np.ndarray | torch.Tensor,
     quality: np.ndarray,
@@ -182,7 +174,7 @@ def qdit(
     if engine not in ENGINES:
         raise ValueError(f"engine must be one of {ENGINES}; got {engine!r}.")
     pool = as_embeddings(embeddings, device=device)
-    values = _at_least_zero("quality", quality, pool.size)
+    values = checks.at_least_zero("quality", quality, pool.size)
     rows = checks.selected_rows(selected, pool.size)
     costs = None
     if prices is None:

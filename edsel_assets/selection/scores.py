@@ -53,17 +53,29 @@ def random_subset(
     seed: int,
     exclude: Sequence[int] | np.ndarray = (),
     tie_break: Sequence[object] | np.ndarray | None = None,
+    demand: np.ndarray | None = None,
 ) -> Ranking:
-    """``budget`` prompts uniformly without replacement: the control of every comparison.
+    """``budget`` prompts without replacement, uniformly or by demand: the control of every comparison.
 
     Each prompt draws a number keyed by (seed, its key in ``tie_break``), the row number without it; the
     ``budget`` smallest are chosen. So the ranking is nested, and a prompt more in the pool changes at
     most one pick. Gains are zero: a random choice has no objective. Time O(N log N), memory O(N).
+
+    Args:
+        demand: (N,) weights at least 0: successive draws with probability in proportion to them, by
+            exponential keys -log(1 - u) / w (Efraimidis and Spirakis 2006). Prompts of weight 0 come last,
+            uniformly. None: all alike.
     """
     pool_size = checks.whole_number("pool_size", pool_size, 0)
     excluded = checks.selected_rows(exclude, pool_size)
     budget = checks.budget_within(budget, pool_size, len(excluded))
     priority = checks.tie_order(tie_break, pool_size)
     drawn = draws.keyed_uniforms(seed, draws.keys_of(tie_break, pool_size), "random")
-    drawn[excluded] = np.inf
-    return Ranking(np.lexsort((priority, drawn))[:budget].astype(np.int64), np.zeros(budget))
+    order: tuple[np.ndarray, ...] = (priority, drawn)
+    if demand is not None:
+        weights = checks.at_least_zero("demand", demand, pool_size)
+        with np.errstate(divide="ignore"):
+            # In logarithms, so that no weight is too small.
+            order = (*order, np.log(-np.log1p(-drawn)) - np.log(weights))
+    order = (*order, np.isin(np.arange(pool_size), excluded))
+    return Ranking(np.lexsort(order)[:budget].astype(np.int64), np.zeros(budget))

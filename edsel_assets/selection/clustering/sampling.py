@@ -100,6 +100,7 @@ def sample_clusters(
     temperature: float | None = None,
     seed: int = 0,
     tie_break: Sequence[object] | np.ndarray | None = None,
+    demand: np.ndarray | None = None,
 ) -> Ranking:
     """Prompts from every cluster by its budget: kM-random, kM-closest and kMQ (Yu et al. 2024).
 
@@ -119,6 +120,8 @@ def sample_clusters(
         seed: of the draws, each keyed by (seed, the prompt's key): what else is in the pool, and in
             which order, does not change it.
         tie_break: (N,) unique keys; equal distances go by the lower key. Row numbers without it.
+        demand: (N,) weights at least 0. A cluster's share of the budget is then the sum of its weights, and
+            "random" and "quality" draw within it in proportion to weight, and to quality x weight.
 
     Returns:
         A ranking, cluster by cluster in turn: first the first pick of every cluster, and so on.
@@ -138,6 +141,12 @@ def sample_clusters(
     if rule != "quality" and (quality is not None or temperature is not None or replacement):
         raise ValueError(f"quality, temperature and replacement belong to rule 'quality'; got rule {rule!r}.")
     log_odds = _log_odds(quality, temperature, pool_size) if rule == "quality" else np.zeros(pool_size)
+    if demand is not None:
+        if weights is not None:
+            raise ValueError("weights and demand both share out the budget; pass one of them.")
+        demand = checks.at_least_zero("demand", demand, pool_size)
+        with np.errstate(divide="ignore"):
+            log_odds = log_odds + np.log(demand)
     chosen = checks.selected_rows(selected, pool_size)
     budget = checks.budget_within(budget, pool_size, len(chosen))
     priority = checks.tie_order(tie_break, pool_size)
@@ -151,6 +160,8 @@ def sample_clusters(
     free[chosen] = False
     sizes = np.bincount(clusters.labels, minlength=count)
     available = np.bincount(clusters.labels[free], minlength=count)
+    if demand is not None:
+        weights = np.bincount(clusters.labels, demand, minlength=count)
     budgets = cluster_budgets(sizes, budget, weights=weights, available=available)
     prompt_keys = draws.keys_of(tie_break, pool_size)
     if replacement:

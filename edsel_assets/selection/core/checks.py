@@ -92,3 +92,15 @@ def finite_vector(name: str, values: object, length: int) -> np.ndarray:
             "Drop or repair those prompts."
         )
     return vector
+
+
+def at_least_zero(name: str, values: object, length: int) -> np.ndarray:
+    """``values`` as (length,) float64 of at least 0, finite."""
+    vector = finite_vector(name, values, length)
+    negative = np.flatnonzero(vector < 0)
+    if negative.size:
+        raise ValueError(
+            f"{name} must be at least 0; rows {negative[:5].tolist()} are negative ({negative.size} in all). "
+            "Shift or clip them."
+        )
+    return vector

@@ -208,13 +208,7 @@ def demand_units(demand: Any, size: int) -> np.ndarray | None:
 
     if demand is None:
         return None
-    weights = checks.finite_vector("demand", demand, size)
-    negative = np.flatnonzero(weights < 0)
-    if negative.size:
-        raise ValueError(
-            f"demand must be at least 0; rows {negative[:5].tolist()} are under it ({negative.size} in all). "
-            "Clip the weights at 0."
-        )
+    weights = checks.at_least_zero("demand", demand, size)
     if size and not weights.any():
         raise ValueError("demand must be over 0 for some prompt; all weights are 0. Leave demand out.")
     if not size or (weights == weights[0]).all():
