@@ -65,7 +65,7 @@ class ChatAnnotator:
                 if self._metered:
                     prices[each.prompt_id] = outcome.cost
             enter(rows, prices, keep="first")
-        return self._remarks(client.spent - before, client.spent, failures)
+        return self._remarks(client, before, failures)
 
     @property
     def _metered(self) -> bool:
@@ -109,8 +109,14 @@ class ChatAnnotator:
             reason=outcome.failure or None,
         )
 
-    def _remarks(self, now: float, ever: float, failures: Sequence[str]) -> list[str]:
-        remarks = [f"The meter says {now:.6g} now, {ever:.6g} in all."] if self._metered else []
+    def _remarks(self, client: ChatClient, before: float, failures: Sequence[str]) -> list[str]:
+        ever = client.spent
+        remarks = [f"The meter says {ever - before:.6g} now, {ever:.6g} in all."] if self._metered else []
+        count, cost = client.unanswered
+        if cost:
+            remarks.append(
+                f"{cost:.6g} of it is for {count} requests without an answer, which may have been billed."
+            )
         if failures:
             remarks.append(f"{len(failures)} prompts stay open; of the first: {failures[0]}")
         return remarks

@@ -1,9 +1,9 @@
 """What the model says: loading, one pass over the pool, uncertainty, generation, finetuning, evaluation.
 
-The rooms, from the bottom: ``models`` (loading, templates, adapters), ``reading`` (what a model says of
-texts), then ``training``, ``scoring`` and ``judging``. None imports from one above it. Nothing here knows of
-Dagster or of selection. Names are imported when first used, so that importing this package imports neither
-torch nor transformers.
+The rooms, from the bottom: ``models`` (loading, templates, adapters) and ``servers`` (HTTP), ``reading``
+(what a model says of texts), then ``training``, ``scoring`` and ``judging``. None imports from one above it.
+Nothing here knows of Dagster or of selection. Names are imported when first used, so that importing this
+package imports neither torch nor transformers.
 """
 
 from __future__ import annotations

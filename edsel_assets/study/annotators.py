@@ -37,7 +37,9 @@ class AnnotatorSettings(Settings):
     requests_per_minute: Positive | None = Field(None, description="At most; no limit by default.")
     concurrency: Positive = Field(8, description="Requests under way at a time.")
     attempts: Positive = Field(6, description="Tries of a request where the failure may pass.")
-    timeout_seconds: Annotated[float, Field(gt=0)] = Field(120.0, description="Wait for one answer.")
+    timeout_seconds: Annotated[float, Field(gt=0)] = Field(
+        120.0, description="Longest time of one request, from connecting to the last byte."
+    )
     per_thousand_prompt_tokens: Price = Field(
         0.0, description="What the server charges for 1,000 tokens read, in the study's unit."
     )

@@ -34,7 +34,9 @@ class AnyJudge(Settings):
         None, description="Most requests to the server in a minute; no limit by default."
     )
     attempts: Positive = Field(6, description="Tries of a request where the failure may pass.")
-    timeout: Annotated[float, Field(gt=0)] = Field(120.0, description="Seconds to wait for an answer.")
+    timeout: Annotated[float, Field(gt=0)] = Field(
+        120.0, description="Longest time of one request in seconds, from connecting to the last byte."
+    )
     price_prompt: Price = Field(0.0, description="Price of 1,000 tokens that the judge reads.")
     price_reply: Price = Field(0.0, description="Price of 1,000 tokens that the judge writes.")
     max_cost: Price | None = Field(

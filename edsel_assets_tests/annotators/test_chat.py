@@ -112,6 +112,26 @@ def test_empty_refused_and_cut_replies_are_rejections_and_are_not_paid_twice(ser
     assert len(server.asked) == 10
 
 
+def test_one_bad_reply_is_one_rejection_and_the_rest_of_its_batch_enters(server, store, order) -> None:
+    refusal = completion("").replace('"content": ""', '"refusal": "no \\udfff\\n"')
+    huge = completion("x" * 2**21)
+    server.script = [(200, {}, body) for body in (completion("a\ud800b"), refusal, huge)]
+    found = answer(asking(server, store, **PRICES), store)
+    assert (found.answered, found.rejected, found.open) == (7, 3, 0)
+    reasons = " ".join(event.status for event in events(store, "rejected"))
+    assert "half a surrogate pair" in reasons
+    assert "but a refusal: no" in reasons
+    assert "longer than 1,130,496 bytes" in reasons  # 1 MiB, and 4 KiB for each of 20 tokens
+    assert answer(asking(server, store, **PRICES), store).open == 0
+    assert len(server.asked) == 10
+
+
+def test_requests_that_may_have_been_billed_are_said(server, store, order) -> None:
+    server.script = [(500, {"retry-after": "0"}, "no")]
+    remarks = answer(asking(server, store, **PRICES, concurrency=1), store).remarks
+    assert any("for 1 requests without an answer, which may have been billed" in r for r in remarks)
+
+
 def test_requests_keep_to_the_rate(server, store, order) -> None:
     answer(asking(server, store, requests_per_minute=300), store)  # which imports the server's client
     placed(store, 10, start=10)

@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 
-from ..reading.endpoints import PassingFailure
-from .connection import Connection, Sent, Turns
+from ..servers.asking import Asker, PassingFailure
+from ..servers.server import Post, one_line
+from .connection import Connection, Sent
 from .ledger import CostStop, Ledger, Prices, content_key
 from .refusals import JudgeError, Refused, written
 from .replies import Reply, billed_tokens, read_reply
@@ -60,7 +62,7 @@ class ChatClient:
         requests_per_minute: at most, evenly spaced; None for no limit.
         attempts: how often a request is tried where the failure may pass.
         replies: how many replies are bought at most until one has the right form.
-        timeout: of connecting, and of waiting for the answer, in seconds.
+        timeout: of one whole request, from connecting to the last byte, in seconds.
         max_pause: between two tries, in seconds.
         prices, max_cost: the meter, and where it stops; what the folder has spent before counts.
         on_failure: ``raise`` ends the run at the first request that is refused, given up or over the stop;
@@ -96,7 +98,7 @@ class ChatClient:
     ) -> None:
         if not model:
             raise ValueError("a chat endpoint needs the name of a model.")
-        for name, value in {"concurrency": concurrency, "attempts": attempts, "replies": replies}.items():
+        for name, value in {"concurrency": concurrency, "replies": replies}.items():
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}.")
         for name, wanted in {"on_failure": on_failure, "on_invalid": on_invalid}.items():
@@ -108,9 +110,10 @@ class ChatClient:
         self._model = model
         self._connection = Connection(base_url, key_variable, timeout)
         self._ledger = Ledger(folder, max_cost)
-        self._turns = Turns(requests_per_minute, sleep, clock)
-        self._concurrency, self._attempts, self._buys = concurrency, attempts, replies
-        self._max_pause, self._sleep = max_pause, sleep
+        self._asker = Asker(
+            attempts, max_pause=max_pause, per_minute=requests_per_minute, sleep=sleep, clock=clock
+        )
+        self._concurrency, self._buys = concurrency, replies
         self._on_failure, self._on_invalid = on_failure, on_invalid
         self._tokens_parameter = tokens_parameter
 
@@ -118,6 +121,11 @@ class ChatClient:
     def spent(self) -> float:
         """What the folder's requests cost so far, in the currency of the prices."""
         return self._ledger.spent
+
+    @property
+    def unanswered(self) -> tuple[int, float]:
+        """How many requests got no answer and may be billed all the same, and their part of ``spent``."""
+        return self._ledger.unanswered
 
     def ask(
         self,
@@ -148,9 +156,9 @@ class ChatClient:
         different = dict(zip(keys, requests, strict=True))
         stop = _Stop()
         found: dict[str, Outcome[Value]] = {}
-        with ThreadPoolExecutor(self._concurrency) as pool:
+        with self._connection.open() as post, ThreadPoolExecutor(self._concurrency) as pool:
             try:
-                outcomes = pool.map(lambda each: self._guarded(each, parse, stop), different.values())
+                outcomes = pool.map(lambda each: self._guarded(post, each, parse, stop), different.values())
                 for key, outcome in zip(different, outcomes, strict=True):
                     found[key] = outcome
                     if progress is not None:
@@ -176,30 +184,31 @@ class ChatClient:
         return {"model": self._model, "url": self._connection.url, "messages": plain, "parameters": body}
 
     def _guarded(
-        self, request: dict[str, Any], parse: Callable[[Reply], Value], stop: _Stop
+        self, post: Post, request: dict[str, Any], parse: Callable[[Reply], Value], stop: _Stop
     ) -> Outcome[Value]:
         try:
-            return self._outcome(request, parse, stop)
+            return self._outcome(post, request, parse, stop)
         except BaseException as error:
             stop.at(error)
             raise
 
     def _outcome(
-        self, request: dict[str, Any], parse: Callable[[Reply], Value], stop: _Stop
+        self, post: Post, request: dict[str, Any], parse: Callable[[Reply], Value], stop: _Stop
     ) -> Outcome[Value]:
         failure, cost = "", 0.0
         for number in range(self._buys):
             key = content_key(request, number)
             try:
                 kept = self._ledger.reply(key)
-                body = self._bought(request, key, stop) if kept is None else kept
+                once = partial(self._once, post, request, key, stop)
+                body = self._asker.ask(once) if kept is None else kept
             except (PassingFailure, Refused, CostStop) as error:
                 return self._failed(error, stop)
             cost += self._ledger.cost(key)
             try:
                 return Outcome(parse(read_reply(body)), cost=cost)
             except ValueError as error:
-                failure = self._connection.hide(str(error))
+                failure = one_line(self._connection.hide(str(error)))
         if self._on_invalid == "raise":
             raise JudgeError(f"{self._connection.url}: {failure}. What was paid for is kept.")
         return Outcome(None, failure, invalid=True, cost=cost)
@@ -215,32 +224,9 @@ class ChatClient:
             raise error
         raise JudgeError(f"{error}. What was paid for is kept.") from None
 
-    def _bought(self, request: dict[str, Any], key: str, stop: _Stop) -> str:
-        """The reply after as many tries as it takes."""
-        import tenacity
-
-        growing = tenacity.wait_exponential(multiplier=0.5) + tenacity.wait_random(0, 0.5)
-
-        def pause(state: tenacity.RetryCallState) -> float:
-            error = state.outcome.exception() if state.outcome else None
-            asked = error.after if isinstance(error, PassingFailure) else None
-            return min(growing(state) if asked is None else asked, self._max_pause)
-
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(PassingFailure),
-            stop=tenacity.stop_after_attempt(self._attempts),
-            wait=pause,
-            sleep=self._sleep,
-            reraise=True,
-        )
-        try:
-            return retrying(self._once, request, key, stop)
-        except PassingFailure as error:
-            raise PassingFailure(f"{error}; given up after {self._attempts} tries") from None
-
-    def _once(self, request: dict[str, Any], key: str, stop: _Stop) -> str:
+    def _once(self, post: Post, request: dict[str, Any], key: str, stop: _Stop) -> str:
         stop.check()
-        self._turns.wait()
+        self._asker.wait_for_turn()
         stop.check()
         bound = self._bound(request)
         ticket = self._ledger.reserve(key, bound)
@@ -248,7 +234,7 @@ class ChatClient:
             return str(self._ledger.reply(key))
         sent = Sent(None, None, may_be_billed=True)
         try:
-            sent = self._connection.send(request)
+            sent = self._connection.send(post, request, request["parameters"][self._tokens_parameter])
         finally:
             said = {"reply": sent.body, "request": request}
             if sent.body is None:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from edsel_assets.secret import Secret, SecretError, server_key
 
-from ..reading.endpoints import PROVIDERS, PassingFailure
+from ..reading.endpoints import PROVIDERS
+from ..servers.asking import PassingFailure
+from ..servers.server import Answer, NoAnswer, Post, Server
 from .refusals import JudgeError, failure_of
 from .replies import is_completion, is_error
 
-NEVER_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
-"""Failures of a connection after which the server has seen nothing of the request."""
+UNBILLED = frozenset({501, 503, 505, 521, 522, 523, 525, 526, 529})
+"""Statuses from 500 by which a server, or a proxy before it, says that it did not begin the work. After any
+other the work may have been done, and billed."""
+
+_BYTES = 2**20
+_BYTES_OF_TOKEN = 2**12  # with 20 alternatives and their log-probabilities
 
 
 class Sent(NamedTuple):
@@ -33,7 +40,7 @@ class Connection:
         base_url: of the server; OpenAI's own without it.
         key_variable: environment variable of the key; without it ``OPENAI_API_KEY`` for OpenAI's own
             server, and none for another.
-        timeout: of connecting, and of waiting for the answer, in seconds.
+        timeout: of one whole request, from connecting to the last byte, in seconds.
 
     Raises ``ValueError`` for a URL that is none or holds credentials, and ``JudgeError`` without a key
     where one is to be sent.
@@ -41,76 +48,53 @@ class Connection:
 
     def __init__(self, base_url: str | None, key_variable: str | None, timeout: float) -> None:
         self.url = _checked_url(base_url)
-        self._key = _key(base_url, key_variable)
-        self._timeout = timeout
-        self._client: Any = None
-        self._connecting = threading.Lock()
+        self._server = Server(self.url, _key(base_url, key_variable), timeout)
 
-    def send(self, request: Mapping[str, Any]) -> Sent:
-        """One try, of a request with ``model``, ``messages`` and ``parameters``."""
-        import openai
+    @contextmanager
+    def open(self) -> Iterator[Post]:
+        """In the block, what ``send`` sends with."""
+        with self._server.open() as post:
+            yield post
 
+    def send(self, post: Post, request: Mapping[str, Any], max_tokens: int) -> Sent:
+        """One try, of a request with ``model``, ``messages`` and ``parameters``.
+
+        Args:
+            max_tokens: the longest reply. An answer is read up to the bytes that such a reply can have.
+        """
+        body = {"model": request["model"], "messages": request["messages"], **request["parameters"]}
         try:
-            answer = self._connected().chat.completions.with_raw_response.create(
-                model=request["model"],
-                messages=request["messages"],
-                extra_headers=None if self._key else {"Authorization": openai.Omit()},
-                extra_body=request["parameters"],
-            )
-        except openai.APIConnectionError as error:  # a time-out is one
-            failure: Exception = PassingFailure(f"{self.url} gives no answer ({type(error).__name__})")
-            return Sent(None, failure, type(error.__cause__).__name__ not in NEVER_SENT)
-        except openai.APIStatusError as error:
-            reason = self.hide(" ".join(error.response.text.split()))
-            failure = failure_of(self.url, error.status_code, error.response.headers, reason, request)
-            return Sent(None, failure, False)
-        body = self.hide(answer.http_response.text)
-        if is_completion(body):
-            return Sent(body, None, True)
-        failure = PassingFailure(
-            f"{self.url} answers no chat completion but {' '.join(body.split())[:200]!r}"
-        )
-        return Sent(None, failure, not is_error(body))
+            answer = post("/chat/completions", body, _BYTES + _BYTES_OF_TOKEN * max_tokens)
+        except NoAnswer as error:
+            return Sent(None, PassingFailure(str(error)), error.sent)
+        if answer.status not in range(200, 300):
+            words = self._server.words(answer.text, _BYTES)
+            failure = failure_of(self.url, answer.status, answer.headers, words, request)
+            return Sent(None, failure, answer.status >= 500 and answer.status not in UNBILLED)
+        return self._read(answer)
 
-    def _connected(self) -> Any:
-        import openai
-
-        with self._connecting:
-            if self._client is None:
-                self._client = openai.OpenAI(
-                    base_url=self.url,
-                    # The package demands one; "none" is not sent.
-                    api_key=self._key.reveal() if self._key else "none",
-                    max_retries=0,
-                    timeout=self._timeout,
-                    http_client=openai.DefaultHttpxClient(follow_redirects=False),
-                )
-        return self._client
+    def _read(self, answer: Answer) -> Sent:
+        if answer.cut:
+            return Sent(_unreadable(f"it is longer than {len(answer.data):,} bytes"), None, True)
+        body = answer.text
+        if not is_completion(body):
+            said = self._server.words(answer.text, 200)
+            failure = PassingFailure(f"{self.url} answers no chat completion but {said!r}")
+            return Sent(None, failure, not is_error(body))
+        try:
+            answer.data.decode()
+        except UnicodeDecodeError:
+            return Sent(_unreadable("it is not valid UTF-8"), None, True)
+        return Sent(body, None, True)
 
     def hide(self, text: str) -> str:
         """``text`` without the key."""
-        return self._key.hide(text) if self._key else text
+        return self._server.hide(text)
 
 
-class Turns:
-    """Starts of requests, evenly spaced over all threads."""
-
-    def __init__(
-        self, per_minute: float | None, sleep: Callable[[float], None], clock: Callable[[], float]
-    ) -> None:
-        if per_minute is not None and not per_minute > 0:
-            raise ValueError(f"requests_per_minute must be positive; got {per_minute!r}.")
-        self._interval = 0.0 if per_minute is None else 60.0 / per_minute
-        self._sleep, self._clock, self._next = sleep, clock, float("-inf")
-        self._lock = threading.Lock()
-
-    def wait(self) -> None:
-        with self._lock:
-            now = self._clock()
-            turn = max(now, self._next)
-            self._next = turn + self._interval
-        if turn > now:
-            self._sleep(turn - now)
+def _unreadable(why: str) -> str:
+    """What is kept in place of a reply that was paid for and is of no use: an error in OpenAI's form."""
+    return json.dumps({"error": {"message": why}})
 
 
 def _checked_url(base_url: str | None) -> str:

@@ -82,6 +82,7 @@ class Ledger:
         self._asked: dict[str, str] = {}  # key to the last of its requests that is not settled
         self._own: dict[str, BinaryIO] = {}  # requests of this process that are under way, and their locks
         self._settled = 0.0
+        self._lost: list[float] = []  # what settled requests may have cost whose answer never came
         with self._changed, self._locked():
             pass
 
@@ -90,6 +91,13 @@ class Ledger:
         """What all requests of the folder cost so far; those under way and those lost at their most."""
         with self._changed, self._locked():
             return self._committed()
+
+    @property
+    def unanswered(self) -> tuple[int, float]:
+        """How many requests without an answer were counted at their most, and their part of ``spent``."""
+        with self._changed, self._locked():
+            lost = [*self._lost, *(cost for ticket, cost in self._open.items() if ticket not in self._own)]
+            return len(lost), sum(lost)
 
     def reply(self, key: str) -> str | None:
         """The kept reply under ``key``, as the server sent it."""
@@ -202,7 +210,9 @@ class Ledger:
             del self._asked[entry["key"]]
         self._open.pop(entry["settled"], None)
         self._settled += entry["cost"]
-        if entry.get("reply") is not None:
+        if entry.get("reply") is None:
+            self._lost += [entry["cost"]] if entry["cost"] else []
+        else:
             self._replies[entry["key"]] = entry["reply"]
             self._costs[entry["key"]] = entry["cost"]
 

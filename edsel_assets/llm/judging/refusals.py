@@ -7,12 +7,12 @@ both, nothing is concluded beyond this one request.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..reading.endpoints import RETRIED, PassingFailure
+from ..servers.asking import RETRIED, PassingFailure, pause_asked_for
+from ..servers.server import json_of
 
 TOKENS_PARAMETERS = frozenset({"max_tokens", "max_completion_tokens"})
 _LENGTH = re.compile(
@@ -54,7 +54,7 @@ def failure_of(
     """
     said = f"{url} answers {status}: {reason[:300]}"
     if status in RETRIED or status >= 500:
-        return PassingFailure(f"{url} answers {status}", _retry_after(headers))
+        return PassingFailure(f"{url} answers {status}", pause_asked_for(headers))
     if status == 413:
         return Refused(said, for_its_text=True)
     if status == 402:
@@ -82,7 +82,7 @@ def _blamed(reason: str, request: Mapping[str, Any]) -> tuple[bool, bool]:
 def _field(reason: str) -> str | None:
     """The part of the request that OpenAI's own form of an error names."""
     try:
-        return str(json.loads(reason)["error"]["param"])
+        return str(json_of(reason)["error"]["param"])
     except (KeyError, TypeError, ValueError):  # another form, which has its words alone
         return None
 
@@ -91,10 +91,3 @@ def written(messages: Any) -> int:
     """Bytes of the texts of messages."""
     texts = [text for message in messages for text in message.values()]
     return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    try:
-        return max(0.0, float(headers["retry-after"]))
-    except (KeyError, ValueError):  # absent, or a date, which the growing pauses stand in for
-        return None

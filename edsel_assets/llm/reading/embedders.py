@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
 from edsel_assets.secret import Secret, SecretError, server_key
 
-from .endpoints import PROVIDERS, EmbeddingError, PassingFailure
+from ..servers.asking import Asker, PassingFailure
+from ..servers.server import Post, Server
+from .endpoints import PROVIDERS, EmbeddingError, embeddings_of
 
 
 class SentenceEmbedder:
@@ -82,8 +85,8 @@ class EndpointEmbedder:
     asks for; a request that the server calls wrong is not.
 
     Args:
-        provider: ``openai`` for any server that speaks OpenAI's protocol, asked through the ``openai``
-            client at ``{base_url}/embeddings``; ``cohere`` posts to ``{base_url}/v2/embed``.
+        provider: ``openai`` for any server that speaks OpenAI's protocol, at ``{base_url}/embeddings``;
+            ``cohere`` for Cohere's own, version 2, at ``{base_url}/v2/embed``.
         model: name of the embedding model.
         base_url: of the server; the provider's own without it.
         key_variable: environment variable that holds the key; for the provider's own server its usual
@@ -91,7 +94,7 @@ class EndpointEmbedder:
         batch_size: texts per request.
         requests_per_minute: at most, evenly spaced; None for no limit.
         attempts: how often one request is tried.
-        timeout: of connecting, and of waiting for the answer, in seconds.
+        timeout: of one whole request, from connecting to the last byte, in seconds.
         max_pause: between two tries, in seconds.
 
     Raises:
@@ -119,66 +122,32 @@ class EndpointEmbedder:
             raise ValueError(f"provider must be one of {sorted(PROVIDERS)}; got {provider!r}.")
         if not model:
             raise ValueError("an embeddings endpoint needs the name of a model.")
-        if requests_per_minute is not None and not requests_per_minute > 0:
-            raise ValueError(f"requests_per_minute must be positive; got {requests_per_minute}.")
         known = PROVIDERS[provider]
         if _at_least_one("batch_size", batch_size) > known.largest_batch:
             raise ValueError(
                 f"{provider} takes {known.largest_batch} texts per request; got batch_size {batch_size}."
             )
-        self._batch_size = batch_size
-        self._url = (base_url or known.url).rstrip("/")
-        self._ask = known.connect(self._url, _key(provider, base_url, key_variable), model, timeout)
-        self._attempts, self._max_pause = _at_least_one("attempts", attempts), max_pause
-        self._interval = 0.0 if requests_per_minute is None else 60.0 / requests_per_minute
-        self._sleep, self._clock, self._next = sleep, clock, float("-inf")
+        self._batch_size, self._provider, self._model = batch_size, provider, model
+        url = (base_url or known.url).rstrip("/")
+        self._server = Server(url, _key(provider, base_url, key_variable), timeout)
+        self._asker = Asker(
+            attempts, max_pause=max_pause, per_minute=requests_per_minute, sleep=sleep, clock=clock
+        )
 
     def embed(self, texts: Sequence[str]) -> Iterator[np.ndarray]:
         """(n, d) float32 of the next texts, one request each, until all are done."""
-        for start in range(0, len(texts), self._batch_size):
-            batch = list(texts[start : start + self._batch_size])
-            yield self._checked(self._retried(batch), len(batch))
+        with self._server.open() as post:
+            for start in range(0, len(texts), self._batch_size):
+                once = partial(self._once, post, texts[start : start + self._batch_size])
+                try:
+                    vectors = self._asker.ask(once)
+                except PassingFailure as error:
+                    raise EmbeddingError(f"{error}.") from None
+                yield vectors
 
-    def _retried(self, texts: list[str]) -> np.ndarray:
-        """The answer after as many tries as it takes."""
-        import tenacity
-
-        growing = tenacity.wait_exponential(multiplier=0.5) + tenacity.wait_random(0, 0.5)
-
-        def pause(state: tenacity.RetryCallState) -> float:
-            error = state.outcome.exception() if state.outcome else None
-            asked = error.after if isinstance(error, PassingFailure) else None
-            return min(growing(state) if asked is None else asked, self._max_pause)
-
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(PassingFailure),
-            stop=tenacity.stop_after_attempt(self._attempts),
-            wait=pause,
-            sleep=self._sleep,
-            reraise=True,
-        )
-        try:
-            return retrying(self._once, texts)
-        except PassingFailure as error:
-            raise EmbeddingError(f"{error}; given up after {self._attempts} tries.") from error.__cause__
-
-    def _once(self, texts: list[str]) -> np.ndarray:
-        self._wait_for_turn()
-        return self._ask(texts)
-
-    def _wait_for_turn(self) -> None:
-        now = self._clock()
-        if now < self._next:
-            self._sleep(self._next - now)
-        self._next = max(now, self._next) + self._interval
-
-    def _checked(self, vectors: np.ndarray, count: int) -> np.ndarray:
-        if vectors.ndim != 2 or len(vectors) != count:
-            raise EmbeddingError(
-                f"{self._url} answers with embeddings of shape {vectors.shape} for {count} texts; "
-                "one vector per text is needed."
-            )
-        return vectors
+    def _once(self, post: Post, texts: Sequence[str]) -> np.ndarray:
+        self._asker.wait_for_turn()
+        return embeddings_of(self._provider, self._server, post, self._model, texts)
 
 
 def _key(provider: str, base_url: str | None, variable: str | None) -> Secret | None:

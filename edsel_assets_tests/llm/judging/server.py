@@ -48,7 +48,8 @@ class ChatServer:
                     self.close_connection = True
                     return
                 status, headers, text = scripted or (200, {}, answer(body))
-                data = text.replace("{key}", self.headers.get("Authorization") or "").encode()
+                said = text.replace("{key}", self.headers.get("Authorization") or "")
+                data = said.encode("utf-8", "surrogateescape")  # half a pair stands for a byte of no UTF-8
                 self.send_response(status)
                 for name, value in {**headers, "Content-Length": str(len(data))}.items():
                     self.send_header(name, value)

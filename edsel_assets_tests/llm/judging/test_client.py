@@ -152,7 +152,7 @@ def test_a_server_that_is_silent_is_given_up_and_counted_at_its_most(
     prices = Prices(prompt=1.0, completion=1.0)
     made = client(server, tmp_path, attempts=2, timeout=0.2, prices=prices, on_failure="skip")
     found = made.ask(asking(1), text, max_tokens=100)
-    assert "APITimeoutError" in found[0].failure
+    assert "gives no whole answer within 0.2 s" in found[0].failure
     assert "given up after 2 tries" in found[0].failure
     assert not found[0].invalid
     # "user" and "question 0" are 14 bytes; 2 x 16 for the format; twice asked.
@@ -162,7 +162,9 @@ def test_a_server_that_is_silent_is_given_up_and_counted_at_its_most(
 
 def test_a_server_that_is_not_there_costs_nothing(server: ChatServer, tmp_path: Path) -> None:
     made = client(server, tmp_path, base_url="http://127.0.0.1:9/v1", prices=Prices(prompt=1.0))
-    with pytest.raises(JudgeError, match=r"127.0.0.1:9/v1 gives no answer \(APIConnectionError\); given up"):
+    with pytest.raises(
+        JudgeError, match=r"127.0.0.1:9/v1 cannot be reached \(ClientConnectorError\); given up"
+    ):
         made.ask(asking(1), text, max_tokens=7)
     assert made.spent == 0.0
 
@@ -286,6 +288,88 @@ def test_a_reply_without_usage_counts_at_its_most(server: ChatServer, tmp_path: 
     assert made.spent == pytest.approx(0.1)
 
 
+UNUSABLE = {
+    "half a surrogate": completion("a\ud800b"),
+    "too long": completion("x" * (2**20 + 2**12 * 8)),
+    "not UTF-8": completion("caf\udce9"),
+    "an odd log-probability": completion("x", [{"x": float("nan")}]),
+    "a huge log-probability": completion("x", [{"x": 0.5}]).replace("0.5", "9" * 400),
+    "no text but an odd refusal": completion("").replace('"content": ""', '"refusal": "no\\ud800\\n"'),
+    "a number for a text": completion("").replace('"content": ""', '"content": 7'),
+}
+
+
+@pytest.mark.parametrize("body", UNUSABLE.values(), ids=UNUSABLE)
+def test_a_reply_of_no_use_is_one_invalid_outcome_paid_once(
+    server: ChatServer, tmp_path: Path, body: str
+) -> None:
+    server.script = [(200, {}, body)]
+    for _ in range(2):
+        found = client(server, tmp_path, concurrency=1, prices=Prices(1.0, 1.0)).ask(
+            asking(3), text, max_tokens=7
+        )
+        assert [each.invalid for each in found] == [True, False, False]
+        assert found[0].failure.isprintable()
+        assert found[0].cost > 0
+    assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"choices": ' + "[" * 100_000,
+        completion("x")[:-1] + ', "more": ' + "[" * 100_000 + "]" * 100_000 + "}",
+        '{"choices": [{"message": "x"}]}',
+        "9" * 5000,
+        "null",
+    ],
+)
+def test_a_nested_or_odd_body_is_tried_again(server: ChatServer, tmp_path: Path, body: str) -> None:
+    server.script = [(200, {}, body)]
+    assert client(server, tmp_path).ask(asking(1), text, max_tokens=7)[0].value == "re: question 0"
+
+
+@pytest.mark.parametrize(
+    ("status", "billed"), [(500, True), (502, True), (504, True), (520, True), (501, False), (503, False)]
+)
+def test_a_fault_of_the_server_counts_where_the_work_may_have_been_done(
+    server: ChatServer, tmp_path: Path, status: int, billed: bool
+) -> None:
+    server.script = [(status, {}, "no")]
+    made = client(server, tmp_path, prices=Prices(1.0, 1.0))
+    made.ask(asking(1), text, max_tokens=54)
+    # At its most (14 + 32 + 54) / 1000, and the second try as it was billed, (10 + 5) / 1000.
+    assert made.spent == pytest.approx(0.115 if billed else 0.015)
+    assert made.unanswered == ((1, pytest.approx(0.1)) if billed else (0, 0))
+    assert client(server, tmp_path).unanswered == made.unanswered
+
+
+@pytest.mark.parametrize(
+    ("usage", "cost"),
+    [
+        ({"prompt_tokens": 10, "completion_tokens": 990}, 1.0),  # over the bound: as the server says
+        ({"prompt_tokens": 10**400, "completion_tokens": 5}, 10**9 + 0.005),
+        ({"prompt_tokens": -10, "completion_tokens": 5}, 0.1),
+        ({"prompt_tokens": float("nan"), "completion_tokens": 5}, 0.1),
+        ({"prompt_tokens": float("inf"), "completion_tokens": 5}, 0.1),
+        ({"prompt_tokens": "10", "completion_tokens": True}, 0.1),
+        ([], 0.1),
+        (None, 0.1),
+    ],
+)
+def test_what_the_server_bills_is_what_counts_and_stops(
+    server: ChatServer, tmp_path: Path, usage: Any, cost: float
+) -> None:
+    body = json.dumps({**json.loads(completion("x")), "usage": usage})
+    server.script = [(200, {}, body)] * 9
+    made = client(server, tmp_path, prices=Prices(1.0, 1.0), max_cost=0.5, on_failure="skip", concurrency=1)
+    found = made.ask(asking(9), text, max_tokens=54)
+    assert found[0].cost == pytest.approx(cost)
+    bought = 1 if cost > 0.5 else 5
+    assert [each.value for each in found] == ["x"] * bought + [None] * (9 - bought)
+    assert made.spent == pytest.approx(bought * cost)
+
+
 def test_requests_are_evenly_spaced_and_no_more_at_once_than_wanted(
     server: ChatServer, tmp_path: Path
 ) -> None:
@@ -379,7 +463,7 @@ def test_the_stop_holds_for_all_processes_together(tmp_path: Path) -> None:
 
 WAITING = """
 import sys
-import openai
+import aiohttp
 from edsel_assets.llm.judging.client import ChatClient
 print("ready", flush=True)
 made = ChatClient("judge", sys.argv[1], base_url=sys.argv[2], timeout=30)

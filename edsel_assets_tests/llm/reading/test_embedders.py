@@ -159,7 +159,17 @@ def test_requests_keep_to_the_rate(server) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", ["no json", '{"data": []}', '{"wrong": 1}', '{"data": [{"index": 0, "embedding": 1}]}']
+    "answer",
+    [
+        "no json",
+        '{"data": []}',
+        '{"wrong": 1}',
+        '{"data": [{"index": 0, "embedding": 1}]}',
+        '{"data": [{"index": 1, "embedding": [1]}]}',
+        '{"data": ' + "[" * 100_000,
+        '{"data": [{"index": 0, "embedding": [N]}], "embeddings": {"float": [[N]]}}'.replace("N", "9" * 400),
+        " " * (2**20 + 2**18 + 1),
+    ],
 )
 @pytest.mark.parametrize("provider", ["openai", "cohere"])
 def test_an_answer_of_the_wrong_form_is_refused(server, answer, provider) -> None:
