@@ -22,7 +22,7 @@ WORDS = {
     "name": "Name of the study; its results lie under it. Letters, digits, dots, dashes, underscores.",
     "pool.format": "How the files are read; auto goes by the suffix, hf is a data set's folder.",
     "model.revision": "Revision of a model of the hub.",
-    "model.dtype": "Number format of the weights; auto is what the model's files say.",
+    "model.dtype": "Number format of the weights; auto: as stored on a GPU, what is fast on a CPU.",
     "embeddings.source": "Who computes the embeddings: the base model, another local one, or a server.",
     "embeddings.revision": "Revision of the embedding model.",
     "embeddings.batch_size": "Texts in one call of the embedding model.",

@@ -64,6 +64,7 @@ class BaseModel(dg.ConfigurableResource):
         from transformers.utils import logging
 
         from edsel_assets.llm import load_model
+        from edsel_assets.llm.models.dtypes import dtype_here
 
         logging.disable_progress_bar()  # it would cut through ours
         # Raised inside transformers whenever peft wraps a model; nothing of ours can answer it.
@@ -79,7 +80,8 @@ class BaseModel(dg.ConfigurableResource):
             _LOADED[key] = load_model(
                 self.path,
                 revision=self.revision,
-                dtype=self.dtype,
+                # As its ledgers say, which are written without asking PyTorch.
+                dtype=dtype_here(self.dtype, self.device, self.path, self.revision),
                 device=self.device,
                 trust_remote_code=self.trust_remote_code,
             )

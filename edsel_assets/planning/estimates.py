@@ -8,9 +8,9 @@ import json
 import os
 from pathlib import Path
 
+from edsel_assets.machine import has_gpu
 from edsel_assets.planning.cells import Cell, Lineage, cell_path, with_suffix
 from edsel_assets.planning.external import model_path
-from edsel_assets.planning.model_problems import has_gpu
 from edsel_assets.store import StoreError
 from edsel_assets.study import Study
 

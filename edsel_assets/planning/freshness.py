@@ -16,6 +16,7 @@ from edsel_assets.planning.reads import READS, libraries_of, settings_of
 from edsel_assets.store import StoreError
 from edsel_assets.study import Study
 
+_DTYPE = "model.dtype"
 _SHOWN = 60  # characters of a setting's value in a reason
 
 
@@ -83,7 +84,9 @@ class Freshness:
         reasons = []
         if ledger.code != READS[kind].code:
             reasons.append(f"code {ledger.code} -> {READS[kind].code}")
-        reasons += differences(ledger.settings, settings_of(self.study, kind, cell.partition))
+        now = settings_of(self.study, kind, cell.partition)
+        reasons += differences(ledger.settings, now)
+        reasons += self._other_machine(ledger.settings.get(_DTYPE), now.get(_DTYPE))
         reasons += differences(ledger.libraries, libraries_of(self.study, kind, cell.partition))
         try:
             reasons += file_differences(
@@ -92,6 +95,12 @@ class Freshness:
         except (ValueError, OSError) as error:
             reasons.append(" ".join(str(error).split()))
         return reasons
+
+    def _other_machine(self, before: str | None, now: str | None) -> list[str]:
+        """How to keep what was made where ``auto`` is another number format than here."""
+        if self.study.model.dtype != "auto" or before in (None, "auto", now):
+            return []
+        return [f"{_DTYPE} auto is {now} on this machine; {_DTYPE}: {before} keeps what was made"]
 
     def _input_reasons(self, cell: Cell, ledger: Ledger) -> list[str]:
         reasons = []

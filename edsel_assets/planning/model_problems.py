@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from edsel_assets.machine import has_gpu
 from edsel_assets.planning import external
 from edsel_assets.study import Study
 
@@ -16,7 +17,7 @@ def base_model_problems(study: Study) -> Iterator[str]:
     """The study's base model, and the device that it is to be on."""
     yield from model_problems("model.path", study.model.path, study.model.revision, _NEEDED)
     if study.model.device.startswith("cuda") and not has_gpu():
-        yield f"model.device: {study.model.device}, but there is no NVIDIA GPU here. Set it to auto or cpu."
+        yield f"model.device: {study.model.device}, but PyTorch has no NVIDIA GPU here. Set auto or cpu."
 
 
 def model_problems(place: str, name: str, revision: str | None, needed: Sequence[str]) -> Iterator[str]:
@@ -75,11 +76,6 @@ def _json_object(file: Path) -> dict[str, Any] | None:
     except ValueError:
         return None
     return content if isinstance(content, dict) else None
-
-
-def has_gpu() -> bool:
-    """Whether this machine has an NVIDIA GPU, told without loading a library."""
-    return Path("/dev/nvidia0").exists() or Path("/dev/dxg").exists()
 
 
 def _layers(folder: Path) -> Collection[str]:

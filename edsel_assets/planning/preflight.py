@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from edsel_assets.llm.models.files import sentence_model
+from edsel_assets.machine import has_gpu
 from edsel_assets.planning import external
 from edsel_assets.planning.cells import Cell
 from edsel_assets.planning.ledger import read_ledger
 from edsel_assets.planning.model_problems import (
     answer_problems,
     base_model_problems,
-    has_gpu,
     model_problems,
     target_problems,
 )

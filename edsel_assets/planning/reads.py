@@ -12,7 +12,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from edsel_assets.demo import model_folder
 from edsel_assets.keys import parse_budget_trial
+from edsel_assets.llm.models.dtypes import dtype_here, training_dtype_here
 from edsel_assets.llm.scoring.backends import PACKAGES
 from edsel_assets.selection.strategy import EMBEDDINGS
 from edsel_assets.study import EmbeddingSettings, JudgeModel, Study
@@ -193,7 +195,20 @@ def settings_of(study: Study, kind: str, partition: str | None = None) -> dict[s
         found = {n: v for n, v in found.items() if n.removeprefix("finetuning.") not in _EXECUTION}
     if kind == "round_checkpoint" or "rounds.epochs" in found:
         found.pop("finetuning.epochs")  # rounds.epochs takes its place
-    return found
+    return {name: _here(study, name, value) for name, value in found.items()}
+
+
+def _here(study: Study, name: str, value: Any) -> Any:
+    """A setting's value, but for ``auto`` as a number format what that is on this machine."""
+    section, _, field = name.rpartition(": ")[2].rpartition(".")
+    if value != "auto" or field != "dtype":
+        return value
+    device = study.model.device
+    if section == "finetuning":
+        return training_dtype_here(value, device)
+    model = setting(study, section)
+    place = model.path if section == "model" else model.model
+    return dtype_here(value, device, model_folder(place), model.revision)
 
 
 def libraries_of(study: Study, kind: str, partition: str | None = None) -> dict[str, str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from edsel_assets.machine import has_gpu
 from edsel_assets.planning.estimates import GPU_RATE
-from edsel_assets.planning.model_problems import has_gpu
 from edsel_assets.rehearsal import amounts
 from edsel_assets.rehearsal.need import Need, State
 from edsel_assets.rehearsal.pool import PoolFacts

@@ -13,8 +13,8 @@ from pathlib import Path
 import dagster as dg
 import yaml
 
+from edsel_assets.machine import has_gpu
 from edsel_assets.planning.external import order_names
-from edsel_assets.planning.model_problems import has_gpu
 from edsel_assets.running.dagster_internals import ORDERS, unfinished_runs
 from edsel_assets.running.leases import hold, is_held, run_lease
 from edsel_assets.running.quick_log import quicken_log

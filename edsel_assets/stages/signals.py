@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from edsel_assets.llm.models.dtypes import dtype_here
 from edsel_assets.llm.models.files import model_commit, model_files, sentence_model
 from edsel_assets.llm.models.templates import format_prompt
 from edsel_assets.selection import Clusters, kmeans
@@ -92,14 +93,14 @@ def _base_pass(study: Study, home: Path, model_path: str) -> PoolSignals:
     settings = PassSettings(
         study.model.template, forward.max_new_tokens, forward.max_prompt_tokens, forward.pooling
     )
-    return PoolSignals(home, model_identity(study.model.revision, study.model.dtype, model_path), settings)
+    return PoolSignals(home, base_identity(study, model_path), settings)
 
 
 def _text_pass(study: Study, home: Path, model_path: str) -> PoolSignals:
     """A pass over texts that are whole already: no template, no decoding."""
     forward = study.forward
     settings = PassSettings("{prompt}", 0, forward.max_prompt_tokens, forward.pooling, False)
-    return PoolSignals(home, model_identity(study.model.revision, study.model.dtype, model_path), settings)
+    return PoolSignals(home, base_identity(study, model_path), settings)
 
 
 def _embedded_texts(study: Study, pool: pa.Table) -> tuple[list[str], list[str]]:
@@ -118,13 +119,19 @@ def _embedded_texts(study: Study, pool: pa.Table) -> tuple[list[str], list[str]]
     return [f"{i}.{content_hash(r)}" for i, r in zip(ids, responses, strict=True)], texts
 
 
-def model_identity(revision: str | None, dtype: str, path: str) -> dict[str, Any]:
+def base_identity(study: Study, path: str) -> dict[str, Any]:
+    """``model_identity`` of the study's base model at ``path``."""
+    return model_identity(study, study.model.revision, study.model.dtype, path)
+
+
+def model_identity(study: Study, revision: str | None, dtype: str, path: str) -> dict[str, Any]:
     """What decides a model's numbers: where it is from, its revision and type, its files or its commit.
 
     Local files are hashed; above 1 GiB of weights by size and time of change, as hashing them at
     each start would take longer than the start.
     """
-    identity: dict[str, Any] = {"revision": revision, "dtype": dtype}
+    known = dtype_here(dtype, study.model.device, path, revision)
+    identity: dict[str, Any] = {"revision": revision, "dtype": known}
     folder = Path(path)
     if not folder.is_dir():
         return {**identity, "name": path, "commit": _commit(path, revision)}

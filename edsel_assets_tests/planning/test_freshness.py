@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from edsel_assets.llm.models import dtypes
 from edsel_assets.planning import reads
 from edsel_assets.planning.cells import Cell, Lineage
 from edsel_assets.planning.external import External
@@ -46,7 +47,7 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
     ("pool.annotated_only", True, POOL),
     ("pool.max_characters", 200, POOL),
     ("model.revision", "main", READ_MODEL),
-    ("model.dtype", "float32", READ_MODEL),
+    ("model.dtype", "bfloat16", READ_MODEL),
     ("model.device", "cpu", NOTHING),
     ("model.threads", 2, NOTHING),
     ("model.trust_remote_code", True, NOTHING),
@@ -116,7 +117,7 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
     ("finetuning.gradient_checkpointing", True, NOTHING),
     ("finetuning.weight_decay", 0.3, TRAINED),
     ("finetuning.max_grad_norm", 3.0, TRAINED),
-    ("finetuning.dtype", "float32", TRAINED),
+    ("finetuning.dtype", "bfloat16", TRAINED),
     ("finetuning.checkpoint_steps", 3, NOTHING),
     ("finetuning.launcher", "accelerate", NOTHING),
     ("finetuning.processes", 2, NOTHING),
@@ -225,6 +226,11 @@ def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield prefix + name
 
 
+@pytest.fixture(autouse=True)
+def _on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dtypes, "has_gpu", lambda: False)
+
+
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path, Lineage]:
     home = tmp_path_factory.mktemp("home")
@@ -236,6 +242,21 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path, Linea
 
 def test_the_table_has_every_setting_of_a_study() -> None:
     assert {name for name, _, _ in CHANGES} | SHAPES == set(leaves(Study))
+
+
+def test_what_auto_is_on_another_machine_makes_stale_and_says_how_to_keep(filled, monkeypatch) -> None:
+    """What was made on a CPU, seen on a GPU, for a model whose weights are stored in bfloat16."""
+    study, home, lineage = filled
+    monkeypatch.setattr(dtypes, "has_gpu", lambda: True)
+    monkeypatch.setattr(dtypes, "_stored_dtype", lambda name, revision: "bfloat16")
+    assert stale(study, home) == expand(lineage, READ_MODEL)
+    (reasons,) = (
+        step.reasons for step in plan(freshness_of(study, home)).certain if step.cell.kind == "embeddings"
+    )
+    assert "model.dtype float32 -> bfloat16" in reasons
+    assert "model.dtype auto is bfloat16 on this machine; model.dtype: float32 keeps what was made" in reasons
+    kept = changed(changed(study, "model.dtype", "float32"), "finetuning.dtype", "float32")
+    assert not stale(kept, home)
 
 
 def test_nothing_is_stale_where_nothing_changed(filled) -> None:

@@ -420,10 +420,10 @@ def test_a_model_of_the_hub_is_told_by_its_commit(monkeypatch, tmp_path) -> None
         assert model_commit(unknown, None) is None
 
     study = study_on("builtin:demo", model={"path": "me/moves"})
-    seen = [External(study, tmp_path).source("model"), signals.model_identity(None, "auto", "me/moves")]
+    seen = [External(study, tmp_path).source("model"), signals.base_identity(study, "me/moves")]
     hub["me/moves"] = "d" * 40
     signals._commit.cache_clear()  # as in another process
-    then = [External(study, tmp_path).source("model"), signals.model_identity(None, "auto", "me/moves")]
+    then = [External(study, tmp_path).source("model"), signals.base_identity(study, "me/moves")]
     assert seen[0] == {"model/me/moves": "b" * 40}, "of the first run too, before anything is downloaded"
     assert then[0] == {"model/me/moves": "d" * 40}
     assert (seen[1]["commit"], then[1]["commit"]) == ("b" * 40, "d" * 40)

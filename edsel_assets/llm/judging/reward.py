@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ..models.dtypes import dtype_here
 from ..models.loading import ModelError
 from ..models.templates import check_template, format_prompt
 from ..reading.batching import TokenBudget, in_batches
@@ -37,17 +38,18 @@ def load_reward_model(
 
     name = os.fspath(name_or_path)
     source = {"revision": revision, "trust_remote_code": trust_remote_code}
-    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    chosen = dtype_here(dtype, place, name, revision)
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(name, **source)
         model, report = AutoModelForSequenceClassification.from_pretrained(
             name,
-            dtype=dtype if dtype == "auto" else getattr(torch, dtype),
+            dtype=chosen if chosen == "auto" else getattr(torch, chosen),
             use_safetensors=True,
             output_loading_info=True,
             **source,
         )
-        model = model.to(chosen).eval()
+        model = model.to(place).eval()
     except (OSError, ValueError, ImportError, KeyError, AttributeError, RuntimeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(f"the reward model {name} cannot be loaded: {reason}") from error

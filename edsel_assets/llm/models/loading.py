@@ -16,6 +16,8 @@ from huggingface_hub.errors import (
 )
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from .dtypes import dtype_here
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -42,8 +44,8 @@ def load_model(
     Args:
         name_or_path: a directory, or a model's name on the hub.
         revision: branch, tag or commit, for a name on the hub alone.
-        dtype: ``auto`` (as the weights are stored), or a floating torch dtype by name, such as ``float32``
-            or ``bfloat16``.
+        dtype: ``auto`` (as the weights are stored; on a CPU what is fast there: see ``models.dtypes``), or a
+            floating torch dtype by name, such as ``float32`` or ``bfloat16``.
         device: ``auto`` (the first CUDA device, else the CPU), or a torch device by name.
         trust_remote_code: run modelling code that comes with the model.
         adapter: directory of a peft adapter. In float32 it is merged into the weights, which is
@@ -55,12 +57,14 @@ def load_model(
     """
     name = os.fspath(name_or_path)
     _check_source(name, revision)
+    place = _device(device)
+    chosen = dtype_here(dtype, place.type, name, revision)
     source = {"revision": revision, "trust_remote_code": trust_remote_code}
     try:
         config = AutoConfig.from_pretrained(name, **source)
         tokenizer = _load_tokenizer(name, source)
         model: Any = AutoModelForCausalLM.from_pretrained(
-            name, config=config, dtype=_torch_dtype(dtype), use_safetensors=True, **source
+            name, config=config, dtype=_torch_dtype(chosen), use_safetensors=True, **source
         )
     except ModelError:
         raise
@@ -68,7 +72,7 @@ def load_model(
         raise ModelError(_explain(error, name, revision)) from error
     if adapter is not None:
         model = _apply_adapter(model, os.fspath(adapter))
-    return model.to(_device(device)).eval(), tokenizer
+    return model.to(place).eval(), tokenizer
 
 
 def _check_source(name: str, revision: str | None) -> None:

@@ -23,7 +23,7 @@ from edsel_assets.stages.scoring.columns import column_quality
 from edsel_assets.stages.scoring.kept import Kept, KeptScores, text_keys
 from edsel_assets.stages.scoring.likelihood import likelihood_quality, mid_ranks
 from edsel_assets.stages.scoring.scorers import TextScorer, deita_scorer, judge_scorer, reward_scorer
-from edsel_assets.stages.signals import model_identity
+from edsel_assets.stages.signals import base_identity
 from edsel_assets.study import Study
 
 #: Least and largest quality of the scorers whose scale has ends.
@@ -175,7 +175,7 @@ def _response_perplexity(
         answers = [responses[i] for i in rows]
         return perplexity(*sources.open_model(), asked, answers, batch_tokens=study.forward.batch_tokens)
 
-    model = model_identity(study.model.revision, study.model.dtype, sources.model_path)
+    model = base_identity(study, sources.model_path)
     kept = KeptScores(home, {"kind": "perplexity", **model, "template": study.model.template})
     keys = text_keys(texts.names, responses)
     return kept.compute(keys, score, shard_rows=study.forward.shard_rows, progress=progress)

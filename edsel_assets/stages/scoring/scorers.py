@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edsel_assets.demo import model_folder
+from edsel_assets.llm.models.dtypes import dtype_here
 from edsel_assets.stages.evaluation.judges import open_judge
 from edsel_assets.stages.scoring.kept import Kept, KeptScores, text_keys
 from edsel_assets.stages.signals import model_identity
@@ -67,8 +68,7 @@ def reward_scorer(study: Study, settings: RewardSettings) -> TextScorer:
     def opened() -> tuple[Any, Any]:
         from edsel_assets.llm import load_reward_model
 
-        options = {"revision": settings.revision, "dtype": settings.dtype, "device": study.model.device}
-        return load_reward_model(folder, **options)  # type: ignore[arg-type]
+        return load_reward_model(folder, **_options(study, settings, folder))
 
     def score(prompts: Texts, responses: Texts | None, ended: Sequence[bool] | None) -> np.ndarray:
         from edsel_assets.llm import reward_scores
@@ -85,7 +85,7 @@ def reward_scorer(study: Study, settings: RewardSettings) -> TextScorer:
         )
 
     chosen = settings.model_dump(include={"label", "template", "max_tokens"})
-    return TextScorer({"kind": "reward", **_identity(settings, folder), **chosen}, score)
+    return TextScorer({"kind": "reward", **_identity(study, settings, folder), **chosen}, score)
 
 
 def deita_scorer(study: Study, settings: ScorerModel, part: str) -> TextScorer:
@@ -101,7 +101,11 @@ def deita_scorer(study: Study, settings: ScorerModel, part: str) -> TextScorer:
             return deita_complexity(*opened(), prompts, **limits)
         return deita_quality(*opened(), prompts, responses or [], **limits)
 
-    identity = {"kind": f"deita_{part}", **_identity(settings, folder), "max_tokens": settings.max_tokens}
+    identity = {
+        "kind": f"deita_{part}",
+        **_identity(study, settings, folder),
+        "max_tokens": settings.max_tokens,
+    }
     return TextScorer(identity, score)
 
 
@@ -131,7 +135,7 @@ def judge_scorer(study: Study, settings: JudgeModel, home: Path) -> TextScorer:
 
     chosen: dict[str, Any] = {"by": settings.by, "reply_tokens": settings.reply_tokens}
     if settings.by == "local":
-        chosen |= {**_identity(settings, folder), "template": settings.template}
+        chosen |= {**_identity(study, settings, folder), "template": settings.template}
     else:
         chosen |= {"name": settings.model, "base_url": settings.base_url}
     return TextScorer({"kind": "judge", **chosen}, score)
@@ -144,11 +148,17 @@ def _opener(study: Study, settings: ScorerModel | JudgeModel, folder: str) -> Ca
     def opened() -> tuple[Any, Any]:
         from edsel_assets.llm import load_model
 
-        options = {"revision": settings.revision, "dtype": settings.dtype, "device": study.model.device}
-        return load_model(folder, **options)  # type: ignore[arg-type]
+        return load_model(folder, **_options(study, settings, folder))
 
     return opened
 
 
-def _identity(settings: ScorerModel | JudgeModel, folder: str) -> dict[str, Any]:
-    return model_identity(settings.revision, settings.dtype, folder)
+def _options(study: Study, settings: ScorerModel | JudgeModel, folder: str) -> dict[str, Any]:
+    """How a model is loaded, in the number format that the ledger names."""
+    device = study.model.device
+    dtype = dtype_here(settings.dtype, device, folder, settings.revision)
+    return {"revision": settings.revision, "dtype": dtype, "device": device}
+
+
+def _identity(study: Study, settings: ScorerModel | JudgeModel, folder: str) -> dict[str, Any]:
+    return model_identity(study, settings.revision, settings.dtype, folder)
