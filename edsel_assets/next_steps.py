@@ -10,9 +10,11 @@ from typing import Any
 
 import typer
 
+from edsel_assets.llm.training.settings import LEAST_FALL
 from edsel_assets.planning.cells import Cell, cell_path, strategy_of, with_suffix
 from edsel_assets.planning.ledger import read_ledger
 from edsel_assets.running.local import Outcome
+from edsel_assets.stages.checks.training import REMEDY, training_fall
 from edsel_assets.study import Study
 
 _SHOWN = 5
@@ -75,6 +77,7 @@ def show_end(run: Finished) -> None:
         minutes = f"{run.seconds / 60:.1f} min"
         typer.echo(f"Made {len(outcome.made)} cells ({fresh}) in {minutes}; results in {run.store}.")
         _show_cost(run)
+        _warn_of_trainings(run)
     elif not outcome.waiting:
         typer.echo(f"Nothing to do: {fresh}, checked in {run.seconds:.1f} s.")
     for asset, lines in outcome.remarks.items():
@@ -103,6 +106,20 @@ def _show_cost(run: Finished) -> None:
     typer.echo(f"Cost: {work / 60:.1f} min of work on {', '.join(devices)}; nothing was ordered or paid.")
     for asset, (new, reused) in run.read.items():
         typer.echo(f"Read for {asset}: {new} prompts new, {reused} reused.")
+
+
+def _warn_of_trainings(run: Finished) -> None:
+    """Trainings of this run that have learnt next to nothing, and the remedy."""
+    read = [(cell, training_fall(cell_path(run.store, cell))) for cell in run.outcome.made]
+    falls = {cell: fall for cell, fall in read if fall is not None}
+    idle = {cell: fall for cell, fall in falls.items() if fall < LEAST_FALL}
+    if not idle:
+        return
+    first, fall = next(iter(idle.items()))
+    typer.echo(
+        f"Warning: in {len(idle)} of {len(falls)} trainings the loss fell by less than {LEAST_FALL:.0%} "
+        f"({first}: {fall:.1%}), so next to nothing was learnt. {REMEDY}."
+    )
 
 
 def _shown_selection(run: Finished) -> Cell | None:

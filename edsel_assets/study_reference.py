@@ -34,7 +34,6 @@ WORDS = {
     "finetuning.rank": "Rank of the adapter's matrices.",
     "finetuning.alpha": "Scale of the adapter: its product is multiplied by alpha / rank.",
     "finetuning.dropout": "Share of the adapter's inputs that is dropped while training.",
-    "finetuning.learning_rate": "Largest learning rate, reached after the warm-up.",
     "finetuning.schedule": "How the learning rate falls after the warm-up.",
     "finetuning.epochs": "Passes over the training set.",
     "finetuning.max_length": "Tokens of prompt and response together; longer examples are cut.",

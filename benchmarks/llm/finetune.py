@@ -141,8 +141,8 @@ def _arguments(
     return TrainingArguments(
         output_dir=folder,
         per_device_train_batch_size=rows,
-        gradient_accumulation_steps=wanted.batch_size // rows,
-        learning_rate=wanted.learning_rate,
+        gradient_accumulation_steps=int(wanted.batch_size) // rows,
+        learning_rate=wanted.peak_rate,
         lr_scheduler_type="linear",
         num_train_epochs=wanted.epochs,
         max_grad_norm=wanted.max_grad_norm or 0.0,
@@ -216,7 +216,9 @@ def large_setting(count: int, tokenizer_path: str) -> dict[str, Setting]:
     examples = examples_of_t0(count + 32)
     with torch.device("cuda"):
         model = AutoModelForCausalLM.from_config(LlamaConfig(**LLAMA_2_7B), dtype=torch.bfloat16)
-    settings = FinetuneSettings(epochs=1, batch_size=128, dropout=0.0, gradient_checkpointing=True)
+    settings = FinetuneSettings(
+        epochs=1, batch_size=128, learning_rate=1e-4, dropout=0.0, gradient_checkpointing=True
+    )
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_path)
     return {"llama-2-7b shape, lora": Setting(model, tokenizer, examples[:count], examples[count:], settings)}
 

@@ -67,7 +67,7 @@ def _finetuning(tuning: Any, numbers: Numbers) -> dict[str, Any]:
         "method": "lora" if tuning.method == "qlora" else tuning.method,
         "rank": min(tuning.rank, 8),
         "warmup": 0 if isinstance(tuning.warmup, int) else tuning.warmup,  # of a run of few steps
-        "batch_size": min(tuning.batch_size, 8),
+        "batch_size": "auto" if tuning.batch_size == "auto" else min(tuning.batch_size, 8),
         "epochs": 1,
         "max_length": 2 * size.tokens,
         "dtype": "float32",

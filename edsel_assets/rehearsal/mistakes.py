@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
+from edsel_assets.llm.training.settings import optimizer_steps
 from edsel_assets.planning import preflight
 from edsel_assets.rehearsal.pool import PoolFacts
 from edsel_assets.stages.held_out import held_out_count
@@ -31,9 +31,9 @@ def _warmup(study: Study) -> Iterator[str]:
     runs = {}
     for name in study.selection.names:
         least = study.selection.budgets_for(name)[0]
-        runs[tuning.epochs * math.ceil(least / tuning.batch_size)] = f"a trial of {name} at {least}"
+        runs[optimizer_steps(least, tuning.epochs, tuning.batch_size)] = f"a trial of {name} at {least}"
         if study.strategy(name).iterative:
-            steps = rounds.epochs * math.ceil(least // rounds.rounds / tuning.batch_size)
+            steps = optimizer_steps(least // rounds.rounds, rounds.epochs, tuning.batch_size)
             runs[steps] = f"the first round of {name} at {least}"
     if tuning.warmup >= min(runs):
         yield (

@@ -16,12 +16,18 @@ class FinetuningSettings(Settings):
     alpha: Annotated[float, Field(gt=0)] = 16
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     target_modules: str | list[str] = Field("all-linear", description="Layers that get an adapter.")
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    learning_rate: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(
+        "auto",
+        description="Largest learning rate, after the warm-up; auto: 5e-4, and 1e-4 for method full.",
+    )
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     warmup: Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, lt=1)] = Field(
         0.03, description="A share of the run as a fraction, or steps as a whole number."
     )
-    batch_size: Positive = Field(128, description="Examples per optimizer step.")
+    batch_size: Positive | Literal["auto"] = Field(
+        "auto",
+        description="Examples per optimizer step; auto: the largest of 1, 2, 4, ... 128 with 40 steps.",
+    )
     epochs: Positive = 5
     max_length: Positive = 2048
     micro_batch_tokens: Positive | None = Field(

@@ -15,7 +15,7 @@ from edsel_assets.defs.resources import BaseModel
 from edsel_assets.planning.cells import Cell, cell_path
 from edsel_assets.planning.external import External
 from edsel_assets.running.dagster_internals import ALLOW_MISSING
-from edsel_assets.stages.checks import ADAPTER_LOADS, FINITE, NONE_ORDERED_TWICE
+from edsel_assets.stages.checks import ADAPTER_LOADS, FINITE, LOSS_FELL, NONE_ORDERED_TWICE
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
@@ -89,6 +89,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         """The base model finetuned on everything that was bought and answered by an order."""
         from edsel_assets.llm import finetune
         from edsel_assets.stages.checks.tables import adapter_loads
+        from edsel_assets.stages.checks.training import loss_fell
         from edsel_assets.stages.training_sets import examples_of
         from edsel_assets.stages.trials import finetune_settings
 
@@ -103,7 +104,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
                 "prompts leave no room for a response in finetuning.max_length = "
                 f"{study.finetuning.max_length} tokens. Raise it."
             )
-        yield from checked(context, {ADAPTER_LOADS: adapter_loads(path)})
+        yield from checked(context, {ADAPTER_LOADS: adapter_loads(path), LOSS_FELL: loss_fell(result)})
         yield versioned_output(context, path, training_figures(result, len(examples)), seed=0)
 
     @dg.asset(

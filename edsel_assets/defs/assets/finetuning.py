@@ -14,7 +14,7 @@ from edsel_assets.defs.partitions import dimensions
 from edsel_assets.defs.resources import BaseModel
 from edsel_assets.keys import parse_budget_trial, parse_trial
 from edsel_assets.planning.cells import Cell, cell_path
-from edsel_assets.stages.checks import ADAPTER_LOADS
+from edsel_assets.stages.checks import ADAPTER_LOADS, LOSS_FELL
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
@@ -79,6 +79,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         from edsel_assets.llm import finetune
         from edsel_assets.stages.chains import continue_chain
         from edsel_assets.stages.checks.tables import adapter_loads
+        from edsel_assets.stages.checks.training import loss_fell
         from edsel_assets.stages.rounds import round_options
         from edsel_assets.stages.training_sets import examples_of
         from edsel_assets.stages.trials import finetune_settings
@@ -99,7 +100,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             "tokens_per_second": result.tokens_per_second,
             "bytes": directory_size(path),
         }
-        yield from checked(context, {ADAPTER_LOADS: adapter_loads(path)})
+        yield from checked(context, {ADAPTER_LOADS: adapter_loads(path), LOSS_FELL: loss_fell(result)})
         yield versioned_output(context, path, figures, seed=seed)
 
     return [training_sets, lora_adapters]
@@ -115,6 +116,9 @@ def training_figures(result: Any, examples: int) -> dict[str, Any]:
         "responses_cut": result.truncated,
         "examples_left_out": result.dropped,
         "steps": result.steps,
+        "batch_size": result.batch_size,
+        "learning_rate": result.learning_rate,
+        "loss_fall": result.loss_fall,
         "final_loss": result.final_loss,
         "seconds": result.seconds,
         "loss_curve": plot(loss_curve({"loss": (steps, losses)})),

@@ -22,7 +22,7 @@ from edsel_assets.defs.partitions import dimensions
 from edsel_assets.defs.resources import BaseModel
 from edsel_assets.keys import parse_trial
 from edsel_assets.planning.cells import Cell, cell_path
-from edsel_assets.stages.checks import ADAPTER_LOADS, EXACT_BUDGET, NONE_BOUGHT_BEFORE, SPREAD
+from edsel_assets.stages.checks import ADAPTER_LOADS, EXACT_BUDGET, LOSS_FELL, NONE_BOUGHT_BEFORE, SPREAD
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
@@ -173,6 +173,7 @@ def _checkpoint(graph: Graph, number: int) -> dg.AssetsDefinition:
     ) -> Iterator[Any]:
         from edsel_assets.llm import finetune
         from edsel_assets.stages.checks.tables import adapter_loads
+        from edsel_assets.stages.checks.training import loss_fell
         from edsel_assets.stages.rounds import round_options
         from edsel_assets.stages.training_sets import examples_of
         from edsel_assets.stages.trials import adapted_chain, finetune_settings
@@ -185,7 +186,7 @@ def _checkpoint(graph: Graph, number: int) -> dg.AssetsDefinition:
         model, tokenizer = base_model.open()
         with adapted_chain(model, _in_order(checkpoints)) as start:
             result = finetune(start, tokenizer, examples, settings, seed=seed, output_dir=path)
-        yield from checked(context, {ADAPTER_LOADS: adapter_loads(path)})
+        yield from checked(context, {ADAPTER_LOADS: adapter_loads(path), LOSS_FELL: loss_fell(result)})
         yield versioned_output(context, path, training_figures(result, len(examples)), seed=seed)
 
     return checkpoint

@@ -23,7 +23,7 @@ from .device import deterministic, peak_share, precision
 from .examples import TokenSequence
 from .micro_batches import make_micro_batch, split_batch, token_losses
 from .schedules import rate_factor, warmup_steps
-from .settings import FinetuneSettings
+from .settings import FinetuneSettings, batch_size_for, optimizer_steps
 
 Log = list[dict[str, float]]
 
@@ -48,7 +48,7 @@ class Trained:
 
 def planned_steps(examples: int, settings: FinetuneSettings) -> int:
     """Optimizer steps of a run over ``examples`` examples; an error when its warm-up is too long for it."""
-    steps = settings.epochs * math.ceil(examples / settings.batch_size)
+    steps = optimizer_steps(examples, settings.epochs, settings.batch_size)
     warmup_steps(settings.warmup, steps)
     return steps
 
@@ -84,7 +84,7 @@ def train(
         for step, batch in enumerate(_batches(len(sequences), settings, seed)):
             if step < resumed_at:
                 continue
-            rate = settings.learning_rate * rate_factor(settings.schedule, step, steps, warmup)
+            rate = settings.peak_rate * rate_factor(settings.schedule, step, steps, warmup)
             rows = [sequences[row] for row in batch]
             try:
                 entry = _step(model, named, optimizer, rows, settings, rate, (seed, step), pool)
@@ -108,9 +108,10 @@ def train(
 
 def _batches(examples: int, settings: FinetuneSettings, seed: int) -> Iterator[np.ndarray]:
     """Rows of each optimizer step; every epoch holds every row once, in its own order."""
+    size = batch_size_for(examples, settings.epochs, settings.batch_size)
     for epoch in range(settings.epochs):
         order = np.random.default_rng([seed, epoch]).permutation(examples)
-        yield from np.split(order, range(settings.batch_size, examples, settings.batch_size))
+        yield from np.split(order, range(size, examples, size))
 
 
 def _step(
@@ -161,7 +162,13 @@ def _step(
     norm = torch.nn.utils.clip_grad_norm_(named.values(), settings.max_grad_norm or math.inf)
     optimizer.step()
     length = processes.full_tensor(norm).item()
-    return {"loss": loss.item(), "lr": rate, "tokens": sum(lengths), "grad_norm": length}
+    return {
+        "loss": loss.item(),
+        "lr": rate,
+        "tokens": sum(lengths),
+        "response_tokens": targets,
+        "grad_norm": length,
+    }
 
 
 def _differentiated(
@@ -211,7 +218,7 @@ def _optimizer(named: dict[str, torch.nn.Parameter], settings: FinetuneSettings)
         {"params": matrices, "weight_decay": settings.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.learning_rate, fused=True)
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.peak_rate, fused=True)
 
 
 def _seed_dropout(seed: int, step: int) -> None:

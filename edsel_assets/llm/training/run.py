@@ -15,9 +15,7 @@ from . import processes
 from .examples import encode_examples
 from .learner import keep_random_state, model_to_train, save_adapter
 from .loop import Trained, train
-from .settings import Example, FinetuneResult, FinetuneSettings
-
-LOG_FILE = "training_log.json"
+from .settings import LOG_FILE, Example, FinetuneResult, FinetuneSettings, batch_size_for, loss_fall
 
 
 def run_finetuning(
@@ -69,6 +67,9 @@ def run_finetuning(
         seconds=perf_counter() - began,
         truncated=encoded.truncated,
         dropped=encoded.dropped,
+        batch_size=batch_size_for(len(examples), settings.epochs, settings.batch_size),
+        learning_rate=settings.peak_rate,
+        loss_fall=loss_fall(trained.log, settings.epochs),
         peak_share=trained.peak_share,
         resumed_at=trained.resumed_at,
     )
@@ -86,6 +87,7 @@ def _write_log(folder: Path, trained: Trained, settings: FinetuneSettings, seed:
         "tokens_per_second": trained.tokens_per_second,
         "seconds": trained.seconds,
         "peak_share": trained.peak_share,
+        "loss_fall": loss_fall(trained.log, settings.epochs),
         "steps": trained.log,
     }
     (folder / LOG_FILE).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import InitVar, asdict, dataclass, fields
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import InitVar, asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 METHODS = ("lora", "dora", "qlora", "full")
 SCHEDULES = ("linear", "cosine", "constant")
 DTYPES = ("auto", "float32", "bfloat16")
+AUTO: Literal["auto"] = "auto"
+#: Optimizer steps that ``batch_size: auto`` aims at, and its largest batch.
+LEAST_STEPS, LARGEST_BATCH = 40, 128
+#: What ``learning_rate: auto`` is.
+ADAPTER_RATE, FULL_RATE = 5e-4, 1e-4
+LOG_FILE = "training_log.json"  # beside the weights
+#: Share of the first loss by which a training has to lower it; less is worth a warning.
+LEAST_FALL = 0.02
 
 
 @dataclass(frozen=True)
@@ -21,16 +31,19 @@ class Example:
 
 @dataclass(frozen=True)
 class FinetuneSettings:
-    """How to finetune. The defaults are the LoRA recipe of open-instruct.
+    """How to finetune. The defaults are the LoRA recipe of open-instruct, but for what follows the examples.
 
     ``method``: ``lora``, ``dora`` (weight-decomposed LoRA), ``qlora`` (LoRA over a base model that was
     loaded in 4 bits) or ``full`` (every weight, in a float32 copy of the model).
     ``rank``, ``alpha``, ``dropout``, ``target_modules``: the adapter; the update is scaled by alpha / rank.
     ``"all-linear"`` is every linear layer but the output head (the seven projections of a Llama).
     ``warmup``: a share of the run in [0, 1) when a float, a number of steps when an int.
-    ``batch_size``: examples per optimizer step, over all processes. ``micro_batch_tokens``: tokens per
-    forward pass, which bounds memory and changes no result beyond rounding; ``None`` is 1,024 on a CPU, where
-    each core takes a micro-batch (4,096 with dropout, when all cores share one), and 16,384 elsewhere.
+    ``learning_rate``: its peak; ``auto`` is 5e-4 for an adapter and 1e-4 for ``full``.
+    ``batch_size``: examples per optimizer step, over all processes; ``auto`` is the largest power of two with
+    which the run takes at least 40 steps, between 1 and 128 (``batch_size_for``).
+    ``micro_batch_tokens``: tokens per forward pass, which bounds memory and changes no result beyond
+    rounding; ``None`` is 1,024 on a CPU, where each core takes a micro-batch (4,096 with dropout, when all
+    cores share one), and 16,384 elsewhere.
     ``max_length``: tokens per example with prompt, response and end token, capped at the model's
     context. ``packing``: only False is taken; rows are padded and grouped by length.
     ``dtype``: of the matrix products; ``auto`` is bfloat16 where a GPU has it, else float32.
@@ -44,10 +57,10 @@ class FinetuneSettings:
     alpha: float = 16
     dropout: float = 0.1
     target_modules: str | tuple[str, ...] = "all-linear"
-    learning_rate: float = 1e-4
+    learning_rate: float | Literal["auto"] = AUTO
     schedule: str = "linear"
     warmup: float | int = 0.03
-    batch_size: int = 128
+    batch_size: int | Literal["auto"] = AUTO
     epochs: int = 5
     max_length: int = 2048
     packing: InitVar[bool] = False
@@ -67,14 +80,15 @@ class FinetuneSettings:
         for name, choices in (("method", METHODS), ("schedule", SCHEDULES), ("dtype", DTYPES)):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}; got {getattr(self, name)!r}.")
-        for name in ("rank", "batch_size", "epochs", "max_length", "processes"):
+        for name in ("rank", "epochs", "max_length", "processes"):
             _at_least_one(name, getattr(self, name))
-        for name in ("micro_batch_tokens", "checkpoint_steps"):
-            if getattr(self, name) is not None:
+        for name, without in (("micro_batch_tokens", None), ("checkpoint_steps", None), ("batch_size", AUTO)):
+            if getattr(self, name) != without:
                 _at_least_one(name, getattr(self, name))
         for name in ("alpha", "learning_rate"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive; got {getattr(self, name)!r}.")
+            value = getattr(self, name)
+            if value != AUTO and (isinstance(value, str) or not value > 0):
+                raise ValueError(f"{name} must be positive; got {value!r}.")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must lie in [0, 1); got {self.dropout!r}.")
         if not self.weight_decay >= 0:
@@ -101,6 +115,18 @@ class FinetuneSettings:
                 f"got {self.warmup!r}."
             )
 
+    def for_examples(self, count: int) -> FinetuneSettings:
+        """These settings with numbers for ``auto``, for a run over ``count`` examples."""
+        size = batch_size_for(count, self.epochs, self.batch_size)
+        return replace(self, batch_size=size, learning_rate=self.peak_rate)
+
+    @property
+    def peak_rate(self) -> float:
+        """``learning_rate`` as a number."""
+        if not isinstance(self.learning_rate, str):
+            return self.learning_rate
+        return FULL_RATE if self.method == "full" else ADAPTER_RATE
+
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> FinetuneSettings:
         """Settings from plain values (a study file); an unknown name is an error that lists the choices."""
@@ -115,15 +141,56 @@ class FinetuneSettings:
         return asdict(self)
 
 
+def optimizer_steps(examples: int, epochs: int, batch_size: int | Literal["auto"]) -> int:
+    """Steps of a run: every epoch holds each example once, the rest of a division in a smaller last batch."""
+    return epochs * math.ceil(examples / batch_size_for(examples, epochs, batch_size))
+
+
+def batch_size_for(examples: int, epochs: int, batch_size: int | Literal["auto"]) -> int:
+    """``batch_size``, or for ``auto`` the largest power of two in [1, 128] that gives ``LEAST_STEPS`` steps.
+
+    As a run takes epochs x ceil(examples / batch) steps, that is at most epochs x examples / 40. Fewer than
+    40 / epochs examples are taken one at a time, and give fewer steps.
+    """
+    if not isinstance(batch_size, str):
+        return batch_size
+    most = max(1, epochs * examples // LEAST_STEPS)
+    return min(LARGEST_BATCH, 1 << (most.bit_length() - 1))
+
+
+def loss_fall(log: Sequence[Mapping[str, float]], epochs: int) -> float:
+    """By which share of the first loss the loss has fallen; negative where it rose.
+
+    Compares the mean loss per response token over the first epoch with that over the last: both hold the
+    same examples. A run of one epoch shows each example once: there it is the first and the last quarter of
+    the steps, whose examples differ.
+
+    Args:
+        log: of at least one optimizer step, as in ``FinetuneResult``.
+    """
+    part = len(log) // epochs if epochs > 1 else max(1, len(log) // 4)
+    first, last = _mean_loss(log[:part]), _mean_loss(log[-part:])
+    return (first - last) / first if first > 0 else 0.0
+
+
+def _mean_loss(log: Sequence[Mapping[str, float]]) -> float:
+    tokens = sum(entry["response_tokens"] for entry in log)
+    return sum(entry["loss"] * entry["response_tokens"] for entry in log) / tokens
+
+
 @dataclass(frozen=True)
 class FinetuneResult:
     """What a finetuning made.
 
     ``log`` holds one dict per optimizer step: ``step`` (from 1), ``loss`` (nats per response token over the
-    step's batch), ``lr``, ``tokens`` (non-padding tokens of the batch), ``grad_norm`` (before clipping).
+    step's batch), ``lr``, ``tokens`` (non-padding tokens of the batch), ``response_tokens`` of them,
+    ``grad_norm`` (before clipping).
     ``tokens_per_second`` counts non-padding tokens of the steps that this call ran, over their wall time,
     without set-up and saving; ``seconds`` is the whole call. ``truncated``: responses cut at ``max_length``;
-    ``dropped``: examples whose prompt left no room for a response. ``peak_share``: model FLOPs per second
+    ``dropped``: examples whose prompt left no room for a response. ``batch_size`` and ``learning_rate`` are
+    those of the run, also where they were ``auto``.
+    ``loss_fall`` is by which share the loss fell, by the function of that name: below ``LEAST_FALL`` next to
+    nothing was learnt. ``peak_share``: model FLOPs per second
     over the measured matrix-product rate of the GPU, ``None`` on a CPU. ``resumed_at``: the step a former
     checkpoint had reached, else 0.
     """
@@ -136,6 +203,9 @@ class FinetuneResult:
     seconds: float
     truncated: int
     dropped: int
+    batch_size: int
+    learning_rate: float
+    loss_fall: float
     peak_share: float | None = None
     resumed_at: int = 0
 

@@ -16,6 +16,7 @@ EXACT_BUDGET = "budget_is_exact"
 ADAPTER_LOADS = "adapter_loads"
 NO_BENCHMARK_ITEM = "no_benchmark_item_in_pool"
 SPREAD = "weights_spread"
+LOSS_FELL = "loss_fell"
 
 #: What each check says, in the UI.
 TEXTS = {
@@ -27,11 +28,12 @@ TEXTS = {
     EXACT_BUDGET: "As many different prompts as the budget says, ranked without a gap, in each replicate.",
     ADAPTER_LOADS: "The weights can be read back and are finite numbers.",
     NO_BENCHMARK_ITEM: "No prompt of the pool shares 13 words in a row with a benchmark item.",
+    LOSS_FELL: "Training lowered the loss by at least 2 %, from the first epoch to the last.",
     SPREAD: "The weights' entropy is at least rounds.collapse of that of equal weights.",
 }
 
 #: Those that only warn: the numbers may mislead, yet no money goes the wrong way.
-WARNINGS = frozenset({NO_BENCHMARK_ITEM, SPREAD})
+WARNINGS = frozenset({NO_BENCHMARK_ITEM, SPREAD, LOSS_FELL})
 
 #: The checks of each kind of asset.
 CHECKS: dict[str, tuple[str, ...]] = {
@@ -44,9 +46,9 @@ CHECKS: dict[str, tuple[str, ...]] = {
     "round_selection": (NONE_BOUGHT_BEFORE,),
     "round_weights": (SPREAD,),
     "iterative_selections": (EXACT_BUDGET,),
-    "lora_adapters": (ADAPTER_LOADS,),
-    "round_checkpoint": (ADAPTER_LOADS,),
-    "purchased_adapter": (ADAPTER_LOADS,),
+    "lora_adapters": (ADAPTER_LOADS, LOSS_FELL),
+    "round_checkpoint": (ADAPTER_LOADS, LOSS_FELL),
+    "purchased_adapter": (ADAPTER_LOADS, LOSS_FELL),
     "base_scores": (FINITE, NO_BENCHMARK_ITEM),
     "benchmark_scores": (FINITE,),
     "purchased_scores": (FINITE,),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 from edsel_assets.llm.models.adapters import adapted
 from edsel_assets.llm.training import loop
 from edsel_assets.llm.training.finetuning import Example, FinetuneSettings, finetune, planned_steps
+from edsel_assets.llm.training.settings import loss_fall
 from edsel_assets_tests.llm.tiny import BYTE_FAMILIES, byte_model, byte_tokenizer
 
 EXAMPLES = [Example(f"Q: {i} and {i}?\nA: ", "yes" * (i % 5 + 1)) for i in range(24)]
@@ -174,6 +176,7 @@ KILLED = """
 import os, signal, sys
 from edsel_assets.llm.training.finetuning import FinetuneSettings, finetune
 from edsel_assets_tests.llm.training.test_finetuning import EXAMPLES, SMALL
+from edsel_assets.llm.training.settings import loss_fall
 from edsel_assets_tests.llm.tiny import byte_model, byte_tokenizer
 
 settings = FinetuneSettings(**SMALL | {"checkpoint_steps": 1})
@@ -314,6 +317,59 @@ def test_steps_follow_from_examples_batch_and_epochs() -> None:
 
 
 @pytest.mark.parametrize(
+    ("examples", "epochs", "size", "steps"),
+    [
+        (1, 5, 1, 5),  # fewer than 40 / 5 examples give fewer steps
+        (8, 5, 1, 40),
+        (15, 5, 1, 75),
+        (16, 5, 2, 40),
+        (51, 5, 4, 65),  # 51 x 5 / 40 = 6.4
+        (1000, 5, 64, 80),
+        (1023, 5, 64, 80),
+        (1024, 5, 128, 40),
+        (10_000, 5, 128, 395),
+        (51, 1, 1, 51),
+    ],
+)
+def test_auto_is_the_largest_power_of_two_with_forty_steps(examples, epochs, size, steps) -> None:
+    settings = FinetuneSettings(epochs=epochs)
+    found = settings.for_examples(examples)
+    assert found.batch_size == size
+    assert planned_steps(examples, settings) == planned_steps(examples, found) == steps
+    assert FinetuneSettings(batch_size=7, learning_rate=0.1).for_examples(examples).batch_size == 7
+    doubled = math.ceil(examples / (2 * size)) * epochs
+    assert size == 128 or doubled < 40 or examples * epochs / (2 * size) < 40
+
+
+def test_a_run_says_what_auto_was_and_how_far_its_loss_fell(tmp_path: Path) -> None:
+    found = train(byte_model(), tmp_path / "a", batch_size="auto", learning_rate="auto", epochs=2)
+    assert (found.batch_size, found.learning_rate, found.steps) == (1, 5e-4, 48)
+    log = json.loads((found.path / "training_log.json").read_text())
+    assert (log["settings"]["batch_size"], log["settings"]["learning_rate"]) == (1, 5e-4)
+    first, last = found.log[:24], found.log[24:]
+    # A response and its end token, in bytes, over all 24 examples of an epoch.
+    assert sum(e["response_tokens"] for e in first) == sum(len(e.response) + 1 for e in EXAMPLES)
+    before, after = (
+        sum(e["loss"] * e["response_tokens"] for e in part) / sum(e["response_tokens"] for e in part)
+        for part in (first, last)
+    )
+    assert log["loss_fall"] == found.loss_fall == pytest.approx(1 - after / before)
+    assert found.loss_fall > 0.02
+
+
+def test_the_fall_of_the_loss_by_hand() -> None:
+    def log(*losses: float) -> list[dict[str, float]]:
+        return [{"loss": loss, "response_tokens": 1 + i % 2} for i, loss in enumerate(losses)]
+
+    # Epochs of two steps with 1 and 2 tokens: (4 + 2 x 1) / 3 = 2, then (2 + 2 x 0.5) / 3 = 1.
+    assert loss_fall(log(4, 1, 9, 9, 2, 0.5), epochs=3) == pytest.approx(0.5)
+    assert loss_fall(log(1, 1, 2, 2), epochs=2) == pytest.approx(-1.0)
+    # One epoch: the first and the last of four quarters.
+    assert loss_fall(log(4, 9, 9, 3), epochs=1) == pytest.approx(0.25)
+    assert loss_fall(log(0.0), epochs=1) == 0.0
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"method": "lorra"}, "method must be one of lora, dora, qlora, full; got 'lorra'"),
@@ -323,6 +379,8 @@ def test_steps_follow_from_examples_batch_and_epochs() -> None:
         ({"warmup": -1}, "must not be negative"),
         ({"dropout": 1.0}, r"dropout must lie in \[0, 1\)"),
         ({"learning_rate": 0.0}, "learning_rate must be positive"),
+        ({"learning_rate": "high"}, "learning_rate must be positive"),
+        ({"batch_size": "all"}, "batch_size must be a whole number"),
         ({"processes": 2}, "need launcher: accelerate"),
         ({"launcher": "accelerate", "fsdp": True}, "fsdp shards a full finetuning"),
         ({"packing": True}, "packing is gone"),
