@@ -1,11 +1,11 @@
-"""python -m benchmarks.llm command | forward | finetune | precision | scoring [options]; --help says more."""
+"""python -m benchmarks.llm PART [options]: command, defaults, forward, finetune, precision, scoring."""
 
 from __future__ import annotations
 
 import sys
 from importlib import import_module
 
-PARTS = ("command", "forward", "finetune", "precision", "scoring")
+PARTS = ("command", "defaults", "forward", "finetune", "precision", "scoring")
 
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in PARTS:
