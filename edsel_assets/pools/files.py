@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from edsel_assets.demo import DEMO
 from edsel_assets.pools.errors import PoolError
+from edsel_assets.pools.packed import members
 from edsel_assets.pools.source import PoolSource
 
 _SUFFIXES = {
@@ -23,8 +24,12 @@ _SUFFIXES = {
     ".json": "json",
     ".csv": "csv",
     ".tsv": "csv",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
 }
-_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+_ZIP = ".zip"
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst", _ZIP)
 _HTTP = ("http://", "https://")
 #: Under which names file systems give their own mark of a file's content.
 _TAGS = ("md5Hash", "Content-MD5", "content_md5", "ETag", "etag")
@@ -33,12 +38,15 @@ _DATA_SET = re.compile(r"^[\w.-]+/[\w.-]+(:[\w.-]+)?$")
 
 @dataclass(frozen=True)
 class Opened:
-    """One input: ``name`` as shown in errors and in ``source``, ``path`` for its file system."""
+    """One input: ``name`` as shown in errors and in ``source``, ``path`` for its file system, and the
+    ``member`` where the file is an archive.
+    """
 
     name: str
     path: str
     format: str
     fs: Any = None
+    member: str = ""
 
 
 def open_source(source: PoolSource) -> list[Opened]:
@@ -47,8 +55,10 @@ def open_source(source: PoolSource) -> list[Opened]:
     Raises:
         PoolError: where a path names nothing, or a file's format cannot be told.
     """
-    found = {opened.path: opened for path in source.paths for opened in _open_path(path, source)}
-    return [found[path] for path in sorted(found)]
+    found = {
+        (opened.path, opened.member): opened for path in source.paths for opened in _open_path(path, source)
+    }
+    return [found[key] for key in sorted(found)]
 
 
 class ListedFile(NamedTuple):
@@ -82,7 +92,7 @@ def pool_files(source: PoolSource) -> list[ListedFile]:
         directory = opened.format == "hf" and opened.fs.isdir(opened.path)
         for path in sorted(opened.fs.find(opened.path)) if directory else [opened.path]:
             listed.append(_listed(opened.fs, path))
-    return listed
+    return list(dict.fromkeys(listed))  # an archive is one file
 
 
 def _listed(fs: Any, path: str) -> ListedFile:
@@ -112,12 +122,12 @@ def _open_path(path: str, source: PoolSource) -> list[Opened]:
     if path == DEMO:
         return [Opened(DEMO, DEMO, "demo")]
     if is_http(path):
-        return [_open_http(path, source)]
+        return _open_http(path, source)
     try:
         fs, inner = fsspec.core.url_to_fs(path)
         fs.invalidate_cache()  # a file system keeps its listings as long as its process lives
         if fs.isfile(inner):
-            return [_opened_file(fs, inner, source)]
+            return _opened_files(fs, inner, source)
         if fs.isdir(inner):
             return _open_directory(fs, inner, path, source)
         if any(sign in path for sign in "*?["):
@@ -135,10 +145,12 @@ def _open_path(path: str, source: PoolSource) -> list[Opened]:
     )
 
 
-def _open_http(path: str, source: PoolSource) -> Opened:
+def _open_http(path: str, source: PoolSource) -> list[Opened]:
     """One file: a web server lists none."""
     if any(sign in without_query(path) for sign in "*["):
         raise PoolError(f"{path}: a pattern does not work over HTTP. Name each file, in a list.")
+    if without_query(path).lower().endswith(_ZIP):
+        raise PoolError(f"{path}: a zip archive is not read over HTTP. Download it, and name it here.")
     try:
         fs, inner = fsspec.core.url_to_fs(path)
         found = fs.isfile(inner)
@@ -146,7 +158,7 @@ def _open_http(path: str, source: PoolSource) -> Opened:
         raise PoolError(f"Cannot look up {path}: {first_line(error)}. Check the address.") from error
     if not found:
         raise PoolError(f"There is no file {path}, or its server does not answer. Check the address.")
-    return _opened_file(fs, inner, source)
+    return [_opened_file(fs, inner, source)]
 
 
 def _open_directory(fs: Any, inner: str, path: str, source: PoolSource) -> list[Opened]:
@@ -154,20 +166,37 @@ def _open_directory(fs: Any, inner: str, path: str, source: PoolSource) -> list[
         return [Opened(path, inner, "hf", fs)]
     files = [p for p in fs.find(inner) if not _hidden(p[len(inner) :])]
     if source.format == "auto":
-        files = [p for p in files if suffix(p) in _SUFFIXES]
+        files = [p for p in files if suffix(p) in _SUFFIXES or p.lower().endswith(_ZIP)]
     if not files:
         raise PoolError(
             f"Directory {path} holds no file of a known suffix ({', '.join(_SUFFIXES)}). Name its "
             "files, or set format."
         )
-    return [_opened_file(fs, p, source) for p in files]
+    return [opened for p in files for opened in _opened_files(fs, p, source)]
 
 
 def _open_glob(fs: Any, inner: str, path: str, source: PoolSource) -> list[Opened]:
     files = [p for p in fs.glob(inner) if fs.isfile(p)]
     if not files:
         raise PoolError(f"No file matches {path}. Check the pattern and the directory it starts from.")
-    return [_opened_file(fs, p, source) for p in files]
+    return [opened for p in files for opened in _opened_files(fs, p, source)]
+
+
+def _opened_files(fs: Any, path: str, source: PoolSource) -> list[Opened]:
+    """A file, or each file of a known suffix of a zip archive."""
+    if not path.lower().endswith(_ZIP):
+        return [_opened_file(fs, path, source)]
+    with fs.open(path, "rb") as file:
+        names = [each for each in members(file, path) if source.format != "auto" or suffix(each) in _SUFFIXES]
+    if not names:
+        raise PoolError(
+            f"{path} holds no file of a known suffix ({', '.join(_SUFFIXES)}). Unpack it, and name its files."
+        )
+    found = [_opened_file(fs, each, source) for each in names]
+    return [
+        replace(opened, name=f"{path}/{each}", path=path, member=each)
+        for opened, each in zip(found, names, strict=True)
+    ]
 
 
 def _opened_file(fs: Any, path: str, source: PoolSource) -> Opened:
@@ -175,7 +204,7 @@ def _opened_file(fs: Any, path: str, source: PoolSource) -> Opened:
     if kind is None or kind == "hf":
         raise PoolError(
             f"The format of {path} cannot be told from its suffix; set format to one of "
-            "parquet, jsonl, json, csv, or hf for a data set's directory."
+            "parquet, arrow, jsonl, json, csv, or hf for a data set's directory."
         )
     return Opened(path, path, kind, fs)
 

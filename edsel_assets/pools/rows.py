@@ -35,6 +35,9 @@ def batches(opened: Opened, source: PoolSource, wanted: Wanted) -> Iterator[Batc
         elif opened.format == "parquet":
             with opened_bytes(opened) as file:
                 yield from _parquet_batches(file, opened.name, wanted)
+        elif opened.format == "arrow":
+            with opened_bytes(opened) as file:
+                yield from _arrow_batches(file, opened.name, wanted)
         else:
             with opened_text(opened) as file:
                 yield from _TEXT_FORMATS[opened.format](file, opened.name)
@@ -62,6 +65,31 @@ def _parquet_batches(file: IO[bytes], name: str, wanted: Wanted) -> Iterator[Bat
     except (pa.ArrowException, OSError) as error:
         raise PoolError(
             f"{name} is not a whole Parquet file ({first_line(error)}). Copy or export it again."
+        ) from error
+
+
+def _arrow_batches(file: IO[bytes], name: str, wanted: Wanted) -> Iterator[Batch]:
+    """Rows of Arrow's IPC format: a file (Feather) or a stream."""
+    try:
+        try:
+            reader = pa.ipc.open_file(file)
+            parts = (reader.get_batch(i) for i in range(reader.num_record_batches))
+        except pa.ArrowInvalid:
+            file.seek(0)
+            reader = parts = pa.ipc.open_stream(file)
+        _check_names(reader.schema.names, name)
+        first = 1
+        for part in parts:
+            part.validate(full=True)  # a damaged file may point anywhere
+            table = pa.Table.from_batches([part])
+            for start in range(0, table.num_rows, BATCH):
+                yield _arrow_batch(table.slice(start, BATCH), first + start, name, wanted)
+            first += table.num_rows
+    except (pa.ArrowException, OSError, ValueError) as error:
+        if isinstance(error, PoolError):
+            raise
+        raise PoolError(
+            f"{name} is not a whole Arrow file ({first_line(error)}). Copy or export it again."
         ) from error
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from edsel_assets.pools.errors import PoolError
 
-FORMATS = ("auto", "parquet", "jsonl", "json", "csv", "hf")
+FORMATS = ("auto", "parquet", "arrow", "jsonl", "json", "csv", "hf")
 #: Numbers of at least 0 that are read only where they are mapped.
 NUMBERS = ("price", "quality", "complexity")
 COLUMNS = ("prompt", "response", "context", "task", "source", *NUMBERS)
@@ -23,7 +23,8 @@ class PoolSource:
             suffix is read; a URL that fsspec understands, with a glob or without (over
             HTTP one file, without); the name of a Hugging Face data set, ``OWNER/NAME`` or
             ``OWNER/NAME:CONFIG``; a directory that ``save_to_disk`` wrote or that has a data-set card;
-            ``builtin:demo``. Text formats may be compressed (.gz, .bz2, .xz, .zst).
+            ``builtin:demo``. Text formats may be compressed (.gz, .bz2, .xz, .zst); of a
+            .zip, every file of a known suffix is read.
         format: ``auto`` goes by the suffix; any other is taken for every file.
         columns: our column (one of ``COLUMNS``) to the file's. Once
             ``prompt`` is mapped, nothing is guessed: a response or a context is read only if

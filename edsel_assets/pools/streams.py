@@ -7,54 +7,48 @@ import io
 from collections.abc import Iterator
 from typing import IO, Any
 
-import pyarrow as pa
-
 from edsel_assets.pools.errors import PoolError
 from edsel_assets.pools.files import Opened, first_line, is_http, without_query
+from edsel_assets.pools.packed import packing, refuse_stand_in, unpacked
 
 
 @contextlib.contextmanager
 def opened_bytes(opened: Opened) -> Iterator[IO[bytes]]:
-    """The bytes of a file as they lie there, readable from any position."""
-    if is_http(opened.path):
-        yield io.BytesIO(_downloaded(opened))
-    else:
-        with opened.fs.open(opened.path, "rb") as file:
+    """The bytes of a file as they lie there, readable from any position; of a member of an archive, unpacked.
+
+    Raises:
+        PoolError: the file stands in for another, or the archive is damaged.
+    """
+    with _raw(opened) as file:
+        if not opened.member:
+            refuse_stand_in(file, opened.name)
             yield file
+        else:
+            yield io.BytesIO(unpacked(file, "zip", opened.name, opened.member).read())
 
 
 @contextlib.contextmanager
 def opened_text(opened: Opened) -> Iterator[IO[bytes]]:
-    """The bytes of a file, unpacked by its suffix.
+    """The bytes of a file, unpacked by its suffix, or where it begins as a packed one.
 
     Raises:
-        PoolError: the file is packed, and damaged.
+        PoolError: the file stands in for another; it is packed, and damaged or too large (``packed``).
     """
-    suffix = without_query(opened.path).rpartition(".")[2].lower()
+    inner = opened.member or without_query(opened.path)
+    suffix = inner.rpartition(".")[2].lower()
     with opened_bytes(opened) as file:
-        if suffix != "zst":
-            with _unpacked(file, suffix) as text:
-                yield text
+        kind = packing(file, suffix)
+        if kind is None:
+            yield file
             return
-        try:  # by Arrow, which is there in any case
-            yield io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd"))
-        except OSError as error:
-            raise PoolError(
-                f"{opened.name} is not a whole zstd file ({first_line(error)}). Copy or pack it again."
-            ) from error
+        with unpacked(file, kind, opened.name) as text:
+            yield text
 
 
-def _unpacked(file: IO[bytes], suffix: str) -> Any:
-    import bz2
-    import gzip
-    import lzma
-
-    readers = {"gz": gzip.GzipFile, "bz2": bz2.BZ2File, "xz": lzma.LZMAFile}
-    if suffix not in readers:
-        return contextlib.nullcontext(file)
-    if suffix == "gz":
-        return gzip.GzipFile(fileobj=file)
-    return readers[suffix](file)
+def _raw(opened: Opened) -> Any:
+    if is_http(opened.path):
+        return contextlib.nullcontext(io.BytesIO(_downloaded(opened)))
+    return opened.fs.open(opened.path, "rb")
 
 
 def _downloaded(opened: Opened) -> bytes:

@@ -7,13 +7,17 @@ import csv
 import io
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import IO, Any
 
 from edsel_assets.pools.batch import BATCH, Batch, record_batch, record_batches
 from edsel_assets.pools.errors import PoolError
 from edsel_assets.pools.files import first_line, suffix
+from edsel_assets.pools.layouts import recognise
+from edsel_assets.pools.text import shown
 
+#: Bytes of a line: a row is no longer in JSON lines, and no line of a CSV.
+LONGEST = 64 << 20
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -28,15 +32,35 @@ def decoded(data: bytes, name: str, row: int, where: str) -> str:
         ) from error
 
 
-def _lines(file: Iterable[bytes], name: str) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(file, start=1):
-        if number == 1 and (line.startswith(_UTF_16) or b"\x00" in line[:64]):
-            raise PoolError(f"{name}, row 1: it is UTF-16 text, or no text. Save the file as UTF-8.")
+def _lines(file: IO[bytes], name: str, longest: int = LONGEST) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers, from UTF-8 or, where a mark says so, UTF-16."""
+    first = file.readline(longest + 1)
+    if first.startswith(_UTF_16):
+        file = _as_utf_8(first + file.read(), name)
+        first = file.readline(longest + 1)
+    rest = iter(lambda: file.readline(longest + 1), b"")
+    for number, line in enumerate(itertools.chain([first] if first else [], rest), start=1):
+        if len(line) > longest:
+            raise PoolError(
+                f"{name}, row {number}: the line is longer than {longest >> 20} MiB. Check the file."
+            )
+        if b"\x00" in line:
+            raise PoolError(
+                f"{name}, row {number}: it holds a zero byte, so it is damaged, UTF-16 without a mark, or no "
+                "text. Copy it again, or save it as UTF-8."
+            )
         text = decoded(line, name, number, "the line")
         yield number, text.removeprefix("\ufeff") if number == 1 else text
 
 
-def jsonl_batches(file: Iterable[bytes], name: str) -> Iterator[Batch]:
+def _as_utf_8(data: bytes, name: str) -> IO[bytes]:
+    try:
+        return io.BytesIO(data.decode("utf-16").encode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise PoolError(f"{name} is not valid UTF-16 ({error.reason}). Save it as UTF-8.") from error
+
+
+def jsonl_batches(file: IO[bytes], name: str) -> Iterator[Batch]:
     """One object a line; empty lines are left out."""
     records: list[dict[str, Any]] = []
     numbers: list[int] = []
@@ -77,7 +101,7 @@ def _checked_record(record: Any, name: str, number: int) -> dict[str, Any]:
 def json_batches(file: IO[bytes], name: str) -> Iterator[Batch]:
     """A list of objects, one object around such a list, or JSON lines under another suffix."""
     data = file.read()
-    text = "".join(line for _, line in _lines(io.BytesIO(data), name))
+    text = "".join(line for _, line in _lines(io.BytesIO(data), name, len(data)))
     try:
         content = json.loads(text, object_pairs_hook=_object)
     except _DuplicateKey as error:
@@ -93,16 +117,45 @@ def json_batches(file: IO[bytes], name: str) -> Iterator[Batch]:
         raise PoolError(
             f"{name}: not valid JSON ({error.msg} at line {error.lineno}). Repair it, or copy it again."
         ) from error
-    lists = [v for v in content.values() if isinstance(v, list)] if isinstance(content, dict) else [content]
-    if len(lists) != 1 or not isinstance(lists[0], list):
-        if not isinstance(content, dict) or lists:
-            raise PoolError(
-                f"{name}: a list of objects is needed, but it is {type(content).__name__}. Write rows as "
-                '[{"prompt": ..., "response": ...}].'
-            )
-        lists = [[content]]
-    records = [_checked_record(record, name, i) for i, record in enumerate(lists[0], start=1)]
+    rows = _rows_of(content)
+    if rows is None:
+        keys = f" with the keys {', '.join(shown(key, 30) for key in content)[:120]}" if content else ""
+        kind = type(content).__name__ + (keys if isinstance(content, dict) else "")
+        raise PoolError(
+            f"{name}: a list of objects is needed, but it is {kind}. Write rows as "
+            '[{"prompt": ..., "response": ...}].'
+        )
+    records = [_checked_record(record, name, i) for i, record in enumerate(rows, start=1)]
     yield from record_batches(records)
+
+
+def _rows_of(content: Any) -> list[Any] | None:
+    """The rows of a JSON document; None where it has none.
+
+    They are a list; the one list in an object; columns, as lists or by the names of rows (pandas); rows by
+    name; or one row.
+    """
+    if not isinstance(content, dict):
+        return content if isinstance(content, list) else None
+    values = list(content.values())
+    layout = recognise(content)
+    lists = [value for value in values if isinstance(value, list)]
+    if layout and len(lists) == len(values) and len({len(each) for each in lists}) == 1:
+        chats = [content[layout.prompt], *([content[layout.response]] if layout.response else [])]
+        if not any(isinstance(each, dict) for chat in chats for each in chat):
+            return [dict(zip(content, row, strict=True)) for row in zip(*values, strict=True)]
+    if values and all(isinstance(value, dict) for value in values):
+        if layout is None:
+            return values
+        names = dict.fromkeys(name for value in values for name in value)
+        return [{column: value.get(name) for column, value in content.items()} for name in names]
+    if layout is None and {"columns", "data"} <= content.keys() and len(lists) in (2, 3):
+        rows = content["data"]
+        if all(isinstance(row, list) and len(row) == len(content["columns"]) for row in rows):
+            return [dict(zip(map(str, content["columns"]), row, strict=True)) for row in rows]
+    if layout is None and len(lists) == 1:
+        return lists[0]
+    return [content] if layout or not lists else None
 
 
 class _DuplicateKey(Exception):
@@ -130,14 +183,14 @@ def _row_of_duplicate(text: str) -> int | None:
     return None
 
 
-def csv_batches(file: Iterable[bytes], name: str) -> Iterator[Batch]:
-    """Rows under a header. Fields are parted by tabs in .tsv; else by commas, or by semicolons where
-    the header has those and no comma (as spreadsheets write CSV in many countries).
+def csv_batches(file: IO[bytes], name: str) -> Iterator[Batch]:
+    """Rows under a header. Fields are parted by tabs in .tsv; else by the first of comma, semicolon and tab
+    that the header has (as spreadsheets write CSV in many countries).
     """
     with _long_fields():
         lines = (line for _, line in _lines(file, name))
         top = next(lines, "")
-        delimiter = "\t" if suffix(name) == ".tsv" else ";" if ";" in top and "," not in top else ","
+        delimiter = "\t" if suffix(name) == ".tsv" else next((sign for sign in ",;\t" if sign in top), ",")
         reader = csv.reader(itertools.chain([top], lines), delimiter=delimiter, strict=True)
         rows: list[list[str | None]] = []
         header: list[str] = []

@@ -14,7 +14,7 @@ class PoolSettings(Settings):
     path: str | list[str] = Field(
         DEMO, description="File, glob, folder, list of them, data set name, or builtin:demo."
     )
-    format: Literal["auto", "parquet", "jsonl", "json", "csv", "hf"] = "auto"
+    format: Literal["auto", "parquet", "arrow", "jsonl", "json", "csv", "hf"] = "auto"
     columns: dict[
         Literal["prompt", "context", "response", "task", "source", "price", "quality", "complexity"], str
     ] = Field(default_factory=dict, description="Our column name to the file's column name.")

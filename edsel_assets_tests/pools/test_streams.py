@@ -7,6 +7,7 @@ import http.server
 import json
 import lzma
 import threading
+import zipfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -160,3 +161,37 @@ def test_a_local_name_with_a_question_mark_is_no_query(tmp_path):
     path = Path(tmp_path / "what?.jsonl")
     path.write_bytes(LINES)
     assert prompts(PoolSource(path)) == ["p0", "p1", "p2"]
+
+
+@pytest.mark.parametrize("packing", ["gz", "bz2", "xz", "zst"])
+def test_a_packed_file_is_known_by_what_it_begins_with_too(tmp_path, packing):
+    (tmp_path / "a.jsonl").write_bytes(PACKERS[packing](LINES))
+    assert prompts(PoolSource(tmp_path / "a.jsonl")) == ["p0", "p1", "p2"]
+
+
+def test_of_an_archive_each_file_of_a_known_suffix_is_read(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x/a.jsonl", LINES)
+        archive.writestr("b.csv.gz", gzip.compress(b"prompt\np9\n"))
+        archive.writestr("readme.md", "no data")
+        archive.writestr("__MACOSX/a.jsonl", "no data")
+    report = read_pool(PoolSource(path))
+    assert sorted(report.table["prompt"].to_pylist()) == ["p0", "p1", "p2", "p9"]
+    assert list(report.counts) == [f"{path}/b.csv.gz", f"{path}/x/a.jsonl"]
+    assert [file.path for file in pool_files(PoolSource(tmp_path))] == [str(path)]
+    whole = path.read_bytes()
+    for damaged in (whole[:-30], whole[:40] + bytes(8) + whole[48:], b"PK"):
+        path.write_bytes(damaged)
+        with pytest.raises(
+            PoolError, match=r"a\.zip.* is not a whole zip file \(.*\)\. Copy or pack it again"
+        ):
+            read_pool(PoolSource(path))
+
+
+@pytest.mark.parametrize("packing", ["gz", "bz2", "xz", "zst"])
+def test_a_file_that_unpacks_to_far_more_than_text_does_is_refused(tmp_path, packing, monkeypatch):
+    monkeypatch.setattr("edsel_assets.pools.packed.FREE", 1 << 20)
+    (tmp_path / f"a.jsonl.{packing}").write_bytes(PACKERS[packing](LINES + b" " * (4 << 20)))
+    with pytest.raises(PoolError, match=r"unpacks to more than \d+ bytes, over 200 times its size\."):
+        read_pool(PoolSource(tmp_path))
