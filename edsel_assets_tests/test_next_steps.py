@@ -1,5 +1,6 @@
 """The end of a run: what a person reads, and commands that work as they stand there."""
 
+import json
 import shlex
 import subprocess
 import sys
@@ -8,7 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 import yaml
 
-from edsel_assets.next_steps import _expected
+from edsel_assets.next_steps import Finished, _expected, _warn_of_trainings
+from edsel_assets.planning.cells import Cell, cell_path
+from edsel_assets.running.local import Outcome
 from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import TINY
 
@@ -78,3 +81,23 @@ def test_prices_that_are_not_known_do_not_end_the_run(tmp_path: Path) -> None:
         {"prompt_id": ["a"], "prompt": ["x"], "response": [None], "price": pa.nulls(1, pa.float64())}
     )
     assert "of unknown cost (" in _expected(study, table.to_pylist(), table)
+
+
+def test_trainings_that_learnt_nothing_are_named_with_the_remedy(tmp_path: Path, capsys) -> None:
+    study = Study.model_validate(SMALL)
+    made = [Cell("pool"), *(Cell("lora_adapters", f"00004|random.s{seed}") for seed in range(3))]
+    for cell, fall in zip(made[1:], (0.3, 0.004, 0.019), strict=True):
+        folder = cell_path(tmp_path / "store" / study.name, cell)
+        folder.mkdir(parents=True)
+        (folder / "training_log.json").write_text(json.dumps({"loss_fall": fall}))
+
+    def said(cells: list[Cell]) -> str:
+        outcome = Outcome(made=cells)
+        _warn_of_trainings(Finished(study, outcome, tmp_path, False, "mine", {}, 1.0))
+        return capsys.readouterr().out
+
+    assert said(made).startswith(
+        "Warning: in 2 of 3 trainings the loss fell by less than 2% (lora_adapters[00004|random.s1]: 0.4%), "
+    )
+    assert "Raise finetuning.learning_rate" in said(made)
+    assert said(made[:2]) == ""
