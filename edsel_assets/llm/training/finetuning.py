@@ -47,7 +47,6 @@ def finetune(
     folder = Path(output_dir).resolve()
     if not examples:
         raise ValueError("no examples to finetune on; got an empty list.")
-    settings = settings.for_examples(len(examples))
     planned_steps(len(examples), settings)
     folder.parent.mkdir(parents=True, exist_ok=True)
     if settings.launcher == "accelerate":

@@ -38,6 +38,7 @@ def run_finetuning(
             f"no example fits: every prompt takes {length} tokens or more. "
             "Raise max_length (within the model's context), or shorten the prompts."
         )
+    settings = settings.for_examples(len(encoded.sequences))
     checkpoint = folder.parent / f".{folder.name}.checkpoint"
     dtype = model.dtype
     with (
@@ -67,7 +68,7 @@ def run_finetuning(
         seconds=perf_counter() - began,
         truncated=encoded.truncated,
         dropped=encoded.dropped,
-        batch_size=batch_size_for(len(examples), settings.epochs, settings.batch_size),
+        batch_size=batch_size_for(len(encoded.sequences), settings.epochs, settings.batch_size),
         learning_rate=settings.peak_rate,
         loss_fall=loss_fall(trained.log, settings.epochs),
         peak_share=trained.peak_share,

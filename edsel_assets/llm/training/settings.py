@@ -116,7 +116,7 @@ class FinetuneSettings:
             )
 
     def for_examples(self, count: int) -> FinetuneSettings:
-        """These settings with numbers for ``auto``, for a run over ``count`` examples."""
+        """These settings with numbers for ``auto``, for a run over ``count`` examples that fit."""
         size = batch_size_for(count, self.epochs, self.batch_size)
         return replace(self, batch_size=size, learning_rate=self.peak_rate)
 

@@ -357,6 +357,12 @@ def test_a_run_says_what_auto_was_and_how_far_its_loss_fell(tmp_path: Path) -> N
     assert found.loss_fall > 0.02
 
 
+def test_examples_that_are_left_out_do_not_count_for_the_batch(tmp_path: Path) -> None:
+    long = [Example("x" * 200, "no room")] * 60
+    found = train(byte_model(), tmp_path / "a", examples=[*EXAMPLES[:20], *long], batch_size="auto", epochs=4)
+    assert (found.dropped, found.batch_size, found.steps) == (60, 2, 40)  # 20 x 4 / 40 = 2
+
+
 def test_the_fall_of_the_loss_by_hand() -> None:
     def log(*losses: float) -> list[dict[str, float]]:
         return [{"loss": loss, "response_tokens": 1 + i % 2} for i, loss in enumerate(losses)]
