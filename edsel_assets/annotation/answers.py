@@ -154,6 +154,8 @@ def _by_prompt(
                 f"{row.place}: prompt_id should be text, but is {key!r:.60}. Add it or remove the row."
             )
         near = [key] if key in known else forgiving.get(_folded(key), [])
+        if not near and row.other_id is not None and row.other_id in known:
+            near = [row.other_id]
         if len(near) == 1:
             found.setdefault(near[0], []).append(row)
         else:

@@ -94,7 +94,8 @@ READS: Mapping[str, Reads] = {
     # 2: says which prompts were replaced, and what the others count for
     "orders": Reads(external=(ORDER_FILES,), code="2"),
     "purchases": Reads(external=(PURCHASE_FILES,)),
-    "annotations": Reads(external=(ANNOTATION_FILES,)),
+    # 2: answers in any layout; numbers are text
+    "annotations": Reads(external=(ANNOTATION_FILES,), code="2"),
     "embeddings": Reads(),  # by embeddings.source: see settings_of
     "other_embeddings": Reads(),
     "token_probabilities": Reads((*_PASS, "forward.max_new_tokens"), _MODEL, (MODEL_FILES,)),

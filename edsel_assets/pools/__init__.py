@@ -4,8 +4,8 @@
 ``text_rows`` and ``data_sets`` read what is not Parquet); ``layouts`` turns a row of any common
 instruction layout into a prompt and a response (``chats`` the turns of a chat, ``text`` a value);
 ``gather`` and ``pool`` join them into the pool and its ``report``; ``annotations`` reads what is
-annotated already. A row that cannot be read is left out and counted with its reason; a file that
-cannot be is one ``PoolError`` that names it, the row and the remedy.
+annotated already, by its ``answer_rows``. A row that cannot be read is left out and counted with its
+reason; a file that cannot be is one ``PoolError`` that names it, the row and the remedy.
 """
 
 from edsel_assets.demo import DEMO

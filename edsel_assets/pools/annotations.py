@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
 
+from edsel_assets.pools.answer_rows import answer_lines
 from edsel_assets.pools.errors import PoolError
-from edsel_assets.pools.files import open_source
-from edsel_assets.pools.rows import batches
 from edsel_assets.pools.source import PoolSource
-from edsel_assets.pools.text import normalise, prompt_id
+from edsel_assets.pools.text import UnusableRow, normalise, shown, unicode
 
 ANNOTATION_SCHEMA = pa.schema(
     [
@@ -30,8 +28,8 @@ def read_annotations(path: str | os.PathLike[str] | None) -> pa.Table:
     """Prompts that have been annotated: prompt_id, response, source, cost, ascending by prompt_id.
 
     Args:
-        path: file, glob, directory or URL in any format of a pool, with a ``response`` column and
-            a ``prompt_id`` column, or a ``prompt`` column that the id is computed from;
+        path: file, glob, directory or URL in any format of a pool, with a column of answers
+            and one that names their prompts (see ``answer_rows``);
             ``source`` (who annotated; the file's name by default) and ``cost`` (in the
             study's own unit, at least 0) may be absent. None: nothing is annotated yet.
 
@@ -43,14 +41,17 @@ def read_annotations(path: str | os.PathLike[str] | None) -> pa.Table:
             cost that is no number, or what ``read_pool`` refuses of a file.
     """
     found: dict[str, tuple[str, str | None, float | None]] = {}
-    for where, row in _rows(path):
-        response = row.get("response")
+    for line in answer_lines(PoolSource(path)) if path is not None else []:
+        response, row, where = line.response, line.row, line.place
         if response is not None and not isinstance(response, str):
-            raise PoolError(f"{where}: response should be text, but is {response!r:.60}. Repair the row.")
+            raise PoolError(
+                f"{where}: response should be text, but is {shown(response, 60)}. Repair the row."
+            )
         if not response or not response.strip():
             continue
-        key = _key(row, where)
-        value = (normalise(response), row.get("source"), _cost(row.get("cost"), where))
+        key = _key(line.key, where)
+        source = str(row.get("source") or PurePosixPath(where.rpartition(", row ")[0]).name)
+        value = (normalise(_unicode(response, where)), source, _cost(row.get("cost"), where))
         if found.setdefault(key, value)[0] != value[0]:
             raise PoolError(f"{where}: prompt {key} is annotated twice, differently. Keep one of its rows.")
     keys = sorted(found)
@@ -64,37 +65,19 @@ def read_annotations(path: str | os.PathLike[str] | None) -> pa.Table:
     )
 
 
-def _rows(path: str | os.PathLike[str] | None) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each row with its place, its source filled in."""
-    if path is None:
-        return
-    source = PoolSource(path)
-    for opened in open_source(source):
-        for batch in batches(opened, source, _wanted):
-            if len(batch.numbers) and "response" not in batch.names:
-                raise PoolError(
-                    f"{opened.name} has no column response; it has {', '.join(batch.names)}. Rename the "
-                    "column that holds the annotation."
-                )
-            for number, *values in zip(batch.numbers, *batch.columns.values(), strict=True):
-                row = dict(zip(batch.columns, values, strict=True))
-                row["source"] = str(row.get("source") or PurePosixPath(opened.name).name)
-                yield f"{opened.name}, row {number}", row
-
-
-def _wanted(names: Sequence[str]) -> list[str]:
-    return [name for name in ("prompt_id", "prompt", "response", "source", "cost") if name in names]
-
-
-def _key(row: dict[str, Any], where: str) -> str:
-    key, prompt = row.get("prompt_id"), row.get("prompt")
+def _key(key: Any, where: str) -> str:
     if isinstance(key, str) and key.strip():
         return key.strip()
-    if isinstance(prompt, str) and prompt.strip():
-        return prompt_id(prompt)
     raise PoolError(
         f"{where}: an annotation needs a prompt_id or a prompt, as text. Add one or remove the row."
     )
+
+
+def _unicode(response: str, where: str) -> str:
+    try:
+        return unicode("the response", response)
+    except UnusableRow as error:
+        raise PoolError(f"{where}: {error}. Repair the row.") from error
 
 
 def _cost(value: Any, where: str) -> float | None:

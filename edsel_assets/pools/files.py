@@ -16,7 +16,7 @@ from edsel_assets.pools.errors import PoolError
 from edsel_assets.pools.packed import members
 from edsel_assets.pools.source import PoolSource
 
-_SUFFIXES = {
+SUFFIXES = {
     ".parquet": "parquet",
     ".pq": "parquet",
     ".jsonl": "jsonl",
@@ -166,10 +166,10 @@ def _open_directory(fs: Any, inner: str, path: str, source: PoolSource) -> list[
         return [Opened(path, inner, "hf", fs)]
     files = [p for p in fs.find(inner) if not _hidden(p[len(inner) :])]
     if source.format == "auto":
-        files = [p for p in files if suffix(p) in _SUFFIXES or p.lower().endswith(_ZIP)]
+        files = [p for p in files if suffix(p) in SUFFIXES or p.lower().endswith(_ZIP)]
     if not files:
         raise PoolError(
-            f"Directory {path} holds no file of a known suffix ({', '.join(_SUFFIXES)}). Name its "
+            f"Directory {path} holds no file of a known suffix ({', '.join(SUFFIXES)}). Name its "
             "files, or set format."
         )
     return [opened for p in files for opened in _opened_files(fs, p, source)]
@@ -187,10 +187,10 @@ def _opened_files(fs: Any, path: str, source: PoolSource) -> list[Opened]:
     if not path.lower().endswith(_ZIP):
         return [_opened_file(fs, path, source)]
     with fs.open(path, "rb") as file:
-        names = [each for each in members(file, path) if source.format != "auto" or suffix(each) in _SUFFIXES]
+        names = [each for each in members(file, path) if source.format != "auto" or suffix(each) in SUFFIXES]
     if not names:
         raise PoolError(
-            f"{path} holds no file of a known suffix ({', '.join(_SUFFIXES)}). Unpack it, and name its files."
+            f"{path} holds no file of a known suffix ({', '.join(SUFFIXES)}). Unpack it, and name its files."
         )
     found = [_opened_file(fs, each, source) for each in names]
     return [
@@ -200,7 +200,7 @@ def _opened_files(fs: Any, path: str, source: PoolSource) -> list[Opened]:
 
 
 def _opened_file(fs: Any, path: str, source: PoolSource) -> Opened:
-    kind = _SUFFIXES.get(suffix(path)) if source.format == "auto" else source.format
+    kind = SUFFIXES.get(suffix(path)) if source.format == "auto" else source.format
     if kind is None or kind == "hf":
         raise PoolError(
             f"The format of {path} cannot be told from its suffix; set format to one of "

@@ -213,8 +213,9 @@ def csv_batches(file: IO[bytes], name: str) -> Iterator[Batch]:
                     yield _csv_batch(header, rows, first)
                     first, rows = first + len(rows), []
         except csv.Error as error:
+            reason = str(error).replace("\t", "\\t")
             raise PoolError(
-                f"{name}, row {first + len(rows)} (line {reader.line_num}): {error}. Repair the quotes "
+                f"{name}, row {first + len(rows)} (line {reader.line_num}): {reason}. Repair the quotes "
                 "there, or copy the file again."
             ) from error
         if rows or header:

@@ -6,6 +6,7 @@ import pytest
 
 from edsel_assets.annotation import FORMATS, ORDER_SCHEMA, AnnotationError, export_order, read_answers
 from edsel_assets.annotation.formats.tables import guarded, unguarded
+from edsel_assets.pools import prompt_id
 
 ID = "0123456789abcdef0123456789abcdef"
 NASTY = [
@@ -67,7 +68,7 @@ def test_tables_are_filled_in_and_read_back(tmp_path, format):
         assert not any(cell and cell[0] in "=+@\t\r\n" for row in rows for cell in row.values())
     assert list(rows[0]) == [*ORDER_SCHEMA.names, "response", "status", "who"]
     for row, text in zip(rows, NASTY, strict=True):
-        row["response"] = text if format == "jsonl" else guarded(text)
+        row["response"] = text
     rows[1].update(status="Rejected", who="ann", response="")
     if format == "jsonl":
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -92,8 +93,6 @@ def test_a_spreadsheet_may_save_with_semicolons_and_other_columns(tmp_path):
 
 
 def test_an_id_may_be_computed_from_the_prompt(tmp_path):
-    from edsel_assets.pools import prompt_id
-
     path = tmp_path / "a.jsonl"
     path.write_text('{"prompt": " p\\n", "response": "r"}\n')
     assert read_answers(path)[0].prompt_id == prompt_id("p")
@@ -284,9 +283,9 @@ def test_argilla_responses_of_each_documented_form(tmp_path):
 
 BAD = {
     "absent.jsonl": (None, "There is no file"),
-    "absent.json": (None, "Cannot read .*absent.json"),
+    "absent.json": (None, "There is no file .*absent.json"),
     "a.txt": (b"", "format of .*a.txt cannot be told from its suffix.*--format"),
-    "a.jsonl": (b'{"prompt_id": "x", "answer": "y"}\n', "has the columns prompt_id, answer; answers need"),
+    "a.jsonl": (b'{"prompt_id": "x", "note": "y"}\n', "has the columns 'prompt_id', 'note'. An answer needs"),
     "b.jsonl": (b'{"prompt_id": "x", "response"\n', "row 1: not valid JSON"),
     "c.jsonl": (
         b'{"prompt_id": "x", "response": "", "status": "perhaps"}\n',
@@ -299,8 +298,8 @@ BAD = {
     "a.csv": (b"prompt_id,response\nx\n", "row 1 .*the header has 2 fields"),
     "b.csv": ("prompt_id,response\nx,é\n".encode("cp1252"), "row 2: .*not valid UTF-8"),
     "a.json": (b"{", "a.json is not valid JSON"),
-    "b.json": (b'"x"', "should be a list of Label Studio records, but is str"),
-    "c.json": (b"[3]", "row 1 should be an object, but is int"),
+    "b.json": (b'"x"', "a list of objects is needed, but it is str"),
+    "c.json": (b"[3]", "row 1: a JSON object is needed, but it is int"),
     "d.json": (b'[{"data": 3}]', "row 1: a task has data and annotations"),
     "e.json": (b'[{"data": {}, "annotations": [3]}]', "row 1: an annotation is an object with a result"),
     "f.json": (
@@ -312,6 +311,15 @@ BAD = {
     "h.json": (b'[{"id": "x", "responses": [{"values": {}, "status": "lost"}]}]', "got 'lost'"),
     "i.json": (b'[{"id": "x", "responses": {"response": 3}}]', "row 1: responses are a list; got int"),
     "j.json": (b'[{"id": "x", "responses": [3]}]', "row 1: a response is an object with values"),
+    "l.csv": (b"prompt_id,response,notes\nx,,said\n", "no row has an answer, but text stands in 'notes'"),
+    "m.json": (
+        b'[{"data": {"prompt_id": "x"}, "annotations": [{"result": [{"type": "choices", "value": {}}]}]}]',
+        "row 1: an annotation has results of type choices, and no text area",
+    ),
+    "n.json": (
+        b'[{"id": "x", "a.responses": ["1"], "b.responses": ["2"]}]',
+        "row 1: it has responses to a, b, none of them named response",
+    ),
     "k.json": (b"\xff\xfe[\x00]\x00", "k.json is not UTF-8 text"),
 }
 
@@ -333,3 +341,66 @@ def test_an_unknown_format_is_refused_with_the_choices(tmp_path):
         export_order(order(["p"]), "xml", tmp_path / "a.xml")
     with pytest.raises(AnnotationError, match="got 'xml'"):
         read_answers(tmp_path / "a.xml", "xml")
+
+
+THE_ID = prompt_id("p")
+TURNS = [{"role": "user", "content": "p"}, {"role": "assistant", "content": "'=r"}]
+#: The same answer in every layout that is read.
+LAYOUTS = {
+    "by id": ("a.jsonl", [{"prompt_id": THE_ID, "response": "'=r"}]),
+    "by prompt": ("a.jsonl", [{"prompt": " p\n", "response": "'=r"}]),
+    "an id among others": ("a.jsonl", [{"id": THE_ID, "output": "'=r"}]),
+    "a number of the row": ("a.jsonl", [{"id": 1, "prompt": "p", "completion": "'=r"}]),
+    "question and answer": ("a.jsonl", [{"question": "p", "answer": "'=r"}]),
+    "label": ("a.jsonl", [{"prompt_id": THE_ID, "label": "'=r"}]),
+    "text": ("a.jsonl", [{"prompt_id": THE_ID, "text": "'=r"}]),
+    "an empty response beside the answers": (
+        "a.jsonl",
+        [{"prompt_id": THE_ID, "prompt": "p", "response": None, "answer": "'=r"}],
+    ),
+    "messages": ("a.jsonl", [{"messages": TURNS}]),
+    "messages by id": ("a.jsonl", [{"prompt_id": THE_ID, "messages": TURNS}]),
+    "prompt and completion as turns": ("a.jsonl", [{"prompt": TURNS[:1], "completion": TURNS[1:]}]),
+    "a server's batch": (
+        "a.jsonl",
+        [{"custom_id": THE_ID, "response": {"body": {"choices": [{"message": TURNS[1]}]}}, "error": None}],
+    ),
+    "a list in JSON": ("a.json", [{"prompt_id": THE_ID, "response": "'=r"}]),
+    "by id in JSON": ("a.json", {THE_ID: "'=r"}),
+    "by prompt in JSON": ("a.json", {"p": "'=r"}),
+    "rows by id in JSON": ("a.json", {THE_ID: {"answer": "'=r"}}),
+    "Label Studio without our id": (
+        "a.json",
+        [{"data": {"prompt": "p"}, "annotations": [label_studio_annotation("'=r", name="answer")]}],
+    ),
+    "Label Studio's JSON-MIN": ("a.json", [{"prompt": "p", "answer": "'=r", "annotator": 1}]),
+    "Argilla with another question": (
+        "a.json",
+        [{"id": "1", "fields": {"prompt": "p"}, "responses": {"answer": [{"value": "'=r"}]}}],
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_an_answer_is_read_in_every_layout(tmp_path, layout):
+    name, content = LAYOUTS[layout]
+    lines = [json.dumps(row) + "\n" for row in content]
+    (tmp_path / name).write_text("".join(lines) if name == "a.jsonl" else json.dumps(content))
+    (row,) = read_answers(tmp_path / name)
+    assert (row.prompt_id, row.response) == (THE_ID, "'=r")
+
+
+def test_numbers_are_answers(tmp_path):
+    values = [7, 2.5, True, None]
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps({"prompt_id": ID, "response": value}) + "\n" for value in values))
+    assert [row.response for row in read_answers(path)] == ["7", "2.5", "true", None]
+
+
+def test_a_guarded_prompt_names_its_prompt_and_a_quote_of_its_own_does_too(tmp_path):
+    path = tmp_path / "a.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([["prompt", "response"], ["'=1+1", "'-v' is a switch"]])
+    (row,) = read_answers(path)
+    assert (row.prompt_id, row.other_id) == (prompt_id("'=1+1"), prompt_id("=1+1"))
+    assert row.response == "'-v' is a switch"

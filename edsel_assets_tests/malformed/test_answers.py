@@ -76,12 +76,6 @@ ANSWERS: dict[str, tuple[str, bytes | None, list[str], str]] = {
         [],
         "row 2: prompt_id should be text, but is None. ... Add it or remove the row.",
     ),
-    "an answer that is a number": (
-        "a.jsonl",
-        lines({**GOOD, "response": 7}),
-        [],
-        "row 1: response should be text, but is int 7. ... Repair the row.",
-    ),
     "an answer that is a list": (
         "a.jsonl",
         lines({**GOOD, "response": ["a", "b"]}),
@@ -125,11 +119,11 @@ ANSWERS: dict[str, tuple[str, bytes | None, list[str], str]] = {
         "row 1: the key 'response' is there twice. ... Keep one of them.",
     ),
     "an empty file": ("a.jsonl", b"", [], " ... the file that holds the answers."),
-    "UTF-16": (
+    "UTF-16 without a mark": (
         "a.jsonl",
-        lines(GOOD).decode().encode("utf-16"),
+        lines(GOOD).decode().encode("utf-16-le"),
         [],
-        "row 1: it is UTF-16 text, or no text. ... Save the file as UTF-8.",
+        "row 1: it holds a zero byte, so it is ... Copy it again, or save it as UTF-8.",
     ),
     "half a surrogate pair": (
         "a.jsonl",
@@ -137,8 +131,8 @@ ANSWERS: dict[str, tuple[str, bytes | None, list[str], str]] = {
         [],
         "row 1: response holds half a surrogate pair, ... Repair the row.",
     ),
-    "a table without ids": ("a.csv", table("prompt,answer", "x,y"), [], " ... Rename the columns."),
-    "a table without answers": ("a.csv", table("prompt_id,text", "ID0,y"), [], " ... Rename the columns."),
+    "a table without ids": ("a.csv", table("note,answer", "x,y"), [], " ... Rename the columns."),
+    "a table without answers": ("a.csv", table("prompt_id,note", "ID0,y"), [], " ... Rename the columns."),
     "a header twice": (
         "a.csv",
         table("prompt_id,response,response", "ID0,y,z"),
@@ -175,7 +169,13 @@ ANSWERS: dict[str, tuple[str, bytes | None, list[str], str]] = {
         [],
         "The format of ... jsonl, csv, label-studio, argilla.",
     ),
-    "JSON of another tool": ("a.json", b'{"rows": []}', [], " ... Export it as JSON again."),
+    "JSON of another tool": ("a.json", b'{"rows": []}', [], " ... the file that holds the answers."),
+    "answers in a column of another name": (
+        "a.csv",
+        table("prompt_id,response,my words", "ID0,,yes"),
+        [],
+        "no row has an answer, but text stands in 'my words'. ... label, text).",
+    ),
     "no file": (
         "a.jsonl",
         None,

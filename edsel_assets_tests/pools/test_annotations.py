@@ -46,9 +46,10 @@ def test_csv_and_parquet(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"prompt_id": "0", "answer": "x"}], "has no column response; it has prompt_id, answer"),
-        ([{"response": "x"}], "row 1: an annotation needs a prompt_id or a prompt"),
-        ([{"prompt_id": "0", "response": 3}], "row 1: response should be text, but is 3"),
+        ([{"prompt_id": "0", "note": "x"}], "has the columns 'prompt_id', 'note'. An answer needs prompt_id"),
+        ([{"response": "x"}], "has the columns 'response'. An answer needs prompt_id or prompt"),
+        ([{"prompt": "", "response": "x"}], "row 1: an annotation needs a prompt_id or a prompt"),
+        ([{"prompt_id": "0", "response": [3]}], r"row 1: response should be text, but is \[3\]"),
         ([{"prompt_id": "0", "response": "x", "cost": "much"}], "cost should be a number, but is 'much'"),
         ([{"prompt_id": "0", "response": "x", "cost": -1}], "cost should be a number of at least 0"),
         (

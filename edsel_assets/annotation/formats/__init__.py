@@ -6,14 +6,16 @@ One row of ``FORMATS`` is one format: a function that writes an order and one th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from edsel_assets.annotation.errors import AnnotationError
-from edsel_assets.annotation.formats import argilla, label_studio, tables
+from edsel_assets.annotation.formats import argilla, documents, label_studio, tables
 from edsel_assets.annotation.formats.row import AnswerRow
+from edsel_assets.pools.answer_rows import answer_text
+from edsel_assets.pools.files import SUFFIXES, suffix
 
 __all__ = ["FORMATS", "AnswerRow", "Format", "export_order", "read_answers"]
 
@@ -53,17 +55,18 @@ def read_answers(path: Path, format: str = "auto") -> list[AnswerRow]:
     """The rows of a file of answers, open ones among them.
 
     Args:
-        format: a key of ``FORMATS``; ``auto`` goes by the suffix, and tells Label Studio's JSON from
-            Argilla's by what it holds.
+        format: a key of ``FORMATS``; ``auto`` goes by the suffix, in any format of a pool, and tells
+            Label Studio's JSON and Argilla's from other JSON by what it holds.
 
     Raises:
         AnnotationError: the file is absent, damaged, empty, or in no known format.
     """
     path = Path(path)
-    found = _format(_told(path) if format == "auto" else format).read(path)
+    read = _reader(path) if format == "auto" else _format(format).read
+    found = read(path)
     if not found:
         raise AnnotationError(f"{path} has no rows. Name the file that holds the answers.")
-    return found
+    return [replace(row, response=answer_text(row.response)) for row in found]
 
 
 def _format(name: str) -> Format:
@@ -72,14 +75,20 @@ def _format(name: str) -> Format:
     return FORMATS[name]
 
 
-def _told(path: Path) -> str:
-    suffix = path.suffix.lower()
-    if suffix in (".jsonl", ".ndjson"):
-        return "jsonl"
-    if suffix in (".csv", ".tsv"):
-        return "csv"
-    if suffix == ".json":
-        return "label-studio" if label_studio.recognises(path) else "argilla"
-    raise AnnotationError(
-        f"The format of {path} cannot be told from its suffix. Name it with --format: {', '.join(FORMATS)}."
-    )
+def _reader(path: Path) -> Callable[[Path], list[AnswerRow]]:
+    """What reads ``path``, by its suffix and, of JSON, by what it holds."""
+    if path.is_dir() or suffix(str(path)) not in SUFFIXES:
+        names = ", ".join(FORMATS)
+        raise AnnotationError(
+            f"The format of {path} cannot be told from its suffix. Name it with --format: {names}."
+        )
+    if path.suffix.lower() == ".json" and path.exists():
+        content = documents.load(path)
+        records = [each for each in content if isinstance(each, dict)] if isinstance(content, list) else []
+        if any(label_studio.recognises(each) for each in records):
+            return label_studio.read
+        if any(argilla.recognises(each) for each in records):
+            return argilla.read
+        if tables.is_by_prompt(content):
+            return tables.read_by_prompt
+    return tables.read_table

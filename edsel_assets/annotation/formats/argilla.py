@@ -17,11 +17,20 @@ from typing import Any
 import pyarrow as pa
 
 from edsel_assets.annotation.errors import AnnotationError
-from edsel_assets.annotation.formats.documents import known, read_objects, rows, text_or_none, write_json
+from edsel_assets.annotation.formats.documents import (
+    id_of,
+    known,
+    read_objects,
+    rows,
+    text_or_none,
+    write_json,
+)
 from edsel_assets.annotation.formats.row import AnswerRow
+from edsel_assets.pools.answer_rows import is_id
 
 _TOOL = "Argilla"
 _QUESTION = "response"
+_FLAT = ".responses"
 _METADATA = ("prompt_id", "order", "rank", "task", "why", "price", "spend")
 _TEXT = {"type": "text", "use_markdown": False}
 SETTINGS: dict[str, Any] = {
@@ -60,6 +69,11 @@ def write(table: pa.Table, path: Path) -> list[Path]:
     return [write_json(path, records), write_json(path.with_suffix(".settings.json"), SETTINGS)]
 
 
+def recognises(record: dict[str, Any]) -> bool:
+    """Whether a record is Argilla's: it has responses, or fields."""
+    return "responses" in record or "fields" in record or any(name.endswith(_FLAT) for name in record)
+
+
 def read(path: Path) -> list[AnswerRow]:
     """One row for each response of each record; one open row for a record without any.
 
@@ -77,9 +91,13 @@ def read(path: Path) -> list[AnswerRow]:
 
 
 def _key(record: dict[str, Any]) -> Any:
-    metadata = record.get("metadata")
-    own = metadata.get("prompt_id") if isinstance(metadata, dict) else None
-    return own or record.get("prompt_id") or record.get("external_id") or record.get("id")
+    metadata, fields = (
+        {} if not isinstance(record.get(n), dict) else record[n] for n in ("metadata", "fields")
+    )
+    own = metadata.get("prompt_id") or record.get("prompt_id") or record.get("external_id")
+    if own or is_id(record.get("id")):
+        return own or record["id"]
+    return id_of(record if "prompt" in record else fields) or record.get("id")
 
 
 def _row(
@@ -101,15 +119,17 @@ def _row(
 
 def _responses(record: dict[str, Any], place: str) -> Iterator[tuple[Any, Any, Any, Any]]:
     """(value, status, user, time) of each response to our question."""
-    flat = record.get(f"{_QUESTION}.responses")
-    if flat is not None:
-        users, statuses = (record.get(f"{_QUESTION}.responses.{part}") for part in ("users", "status"))
+    questions = [name.removesuffix(_FLAT) for name, value in record.items() if name.endswith(_FLAT) and value]
+    if questions:
+        name = _question(questions, place) + _FLAT
+        flat, users, statuses = (record.get(name + part) for part in ("", ".users", ".status"))
         for i, value in enumerate(_list(flat, place)):
             yield value, _at(statuses, i), _at(users, i), None
         return
     responses = record.get("responses")
     if isinstance(responses, dict):
-        for response in _list(responses.get(_QUESTION, []), place):
+        name = _question([name for name, value in responses.items() if value], place)
+        for response in _list(responses.get(name, []), place):
             if not isinstance(response, dict):
                 raise AnnotationError(
                     f"{place}: a response is an object with a value. Export the records again."
@@ -119,9 +139,24 @@ def _responses(record: dict[str, Any], place: str) -> Iterator[tuple[Any, Any, A
     for response in _list(responses, place):
         if not isinstance(response, dict):
             raise AnnotationError(f"{place}: a response is an object with values. Export the records again.")
-        answer = (response.get("values") or {}).get(_QUESTION)
+        values = response.get("values") or {}
+        if not isinstance(values, dict):
+            raise AnnotationError(f"{place}: a response has values by question. Export the records again.")
+        answer = values.get(_question(list(values), place))
         value = answer.get("value") if isinstance(answer, dict) else answer
         yield value, response.get("status"), response.get("user_id"), response.get("updated_at")
+
+
+def _question(names: list[str], place: str) -> str:
+    """The question that is the answer: ours, or the only one."""
+    if _QUESTION in names or not names:
+        return _QUESTION
+    if len(names) > 1:
+        raise AnnotationError(
+            f"{place}: it has responses to {', '.join(names)}, none of them named {_QUESTION}. Rename the "
+            "question that is the answer."
+        )
+    return names[0]
 
 
 def _list(value: Any, place: str) -> list[Any]:

@@ -10,7 +10,26 @@ from typing import Any
 import pyarrow as pa
 
 from edsel_assets.annotation.errors import AnnotationError
+from edsel_assets.pools import prompt_id
 from edsel_assets.store import atomic_path
+
+
+def load(path: Path) -> Any:
+    """The content of a JSON file; of a page of a server's answer, its items.
+
+    Raises:
+        AnnotationError: the file is absent, or no JSON in UTF-8.
+    """
+    try:
+        content = json.loads(path.read_bytes().decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise AnnotationError(f"{path} is not UTF-8 text. Export it again, as JSON.") from error
+    except (ValueError, RecursionError) as error:
+        raise AnnotationError(f"{path} is not valid JSON ({error}). Export it again.") from error
+    except OSError as error:
+        raise AnnotationError(f"Cannot read {path}: {error.strerror}. Check the path.") from error
+    items = content.get("items") if isinstance(content, dict) else None
+    return items if isinstance(items, list) else content
 
 
 def read_objects(path: Path, tool: str) -> list[dict[str, Any]]:
@@ -19,16 +38,7 @@ def read_objects(path: Path, tool: str) -> list[dict[str, Any]]:
     Raises:
         AnnotationError: naming the file, and the row where it has one.
     """
-    try:
-        content = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise AnnotationError(f"{path} is not UTF-8 text. Export it from {tool} again, as JSON.") from error
-    except (ValueError, RecursionError) as error:
-        raise AnnotationError(f"{path} is not valid JSON ({error}). Export it from {tool} again.") from error
-    except OSError as error:
-        raise AnnotationError(f"Cannot read {path}: {error.strerror}. Check the path.") from error
-    if isinstance(content, dict) and isinstance(content.get("items"), list):
-        content = content["items"]  # a page of a server's answer
+    content = load(path)
     if not isinstance(content, list):
         raise AnnotationError(
             f"{path} should be a list of {tool} records, but is {type(content).__name__}. "
@@ -40,6 +50,14 @@ def read_objects(path: Path, tool: str) -> list[dict[str, Any]]:
                 f"{path}, row {number} should be an object, but is {type(record).__name__}. Export it again."
             )
     return content
+
+
+def id_of(record: dict[str, Any]) -> Any:
+    """The id of a record's prompt: as it stands there, or by the prompt's text."""
+    prompt = record.get("prompt")
+    return record.get("prompt_id") or (
+        prompt_id(prompt) if isinstance(prompt, str) and prompt.strip() else None
+    )
 
 
 def write_json(path: Path, content: Any) -> Path:

@@ -13,8 +13,9 @@ from typing import Any
 import pyarrow as pa
 
 from edsel_assets.annotation.errors import AnnotationError
-from edsel_assets.annotation.formats.documents import known, read_objects, rows, write_json, write_text
+from edsel_assets.annotation.formats.documents import id_of, known, read_objects, rows, write_json, write_text
 from edsel_assets.annotation.formats.row import AnswerRow
+from edsel_assets.pools.answer_rows import ANSWERS
 
 _TOOL = "Label Studio"
 _SHOWN = ("order", "rank", "prompt_id", "prompt", "task", "why", "price", "spend")
@@ -33,10 +34,9 @@ def write(table: pa.Table, path: Path) -> list[Path]:
     return [write_json(path, tasks), write_text(path.with_suffix(".config.xml"), CONFIG)]
 
 
-def recognises(path: Path) -> bool:
-    """Whether the file's records are Label Studio's: they have ``data``, or an ``annotator`` (JSON-MIN)."""
-    records = read_objects(path, _TOOL)
-    return bool(records) and ("data" in records[0] or "annotator" in records[0])
+def recognises(record: dict[str, Any]) -> bool:
+    """Whether a record is Label Studio's: it has ``data``, or an ``annotator`` (JSON-MIN)."""
+    return "data" in record or "annotator" in record
 
 
 def read(path: Path) -> list[AnswerRow]:
@@ -61,7 +61,7 @@ def _task_rows(task: dict[str, Any], place: str) -> list[AnswerRow]:
         raise AnnotationError(
             f"{place}: a task has data and annotations. Export it from {_TOOL} again, as JSON."
         )
-    key = data.get("prompt_id")
+    key = id_of(data)
     if not annotations:
         return [AnswerRow(place, key, None)]
     return [_annotation_row(annotation, key, place) for annotation in annotations]
@@ -84,6 +84,12 @@ def _annotation_row(annotation: Any, key: Any, place: str) -> AnswerRow:
 def _response(result: list[Any], place: str) -> Any:
     """The text of the control ``response``, else of the only text area."""
     areas = [area for area in result if isinstance(area, dict) and area.get("type") == "textarea"]
+    others = sorted({str(each.get("type")) for each in result if isinstance(each, dict)})
+    if not areas and others:
+        raise AnnotationError(
+            f"{place}: an annotation has results of type {', '.join(others)}, and no text area with the "
+            "answer. Add one to the labelling interface."
+        )
     names = dict.fromkeys(str(area.get("from_name")) for area in areas)
     name = "response" if "response" in names or not names else next(iter(names))
     if len(names) > 1 and name != "response":
@@ -96,16 +102,17 @@ def _response(result: list[Any], place: str) -> Any:
 
 
 def _minimal_row(task: dict[str, Any], place: str) -> AnswerRow:
-    if "prompt_id" not in task:
+    key = id_of(task)
+    if key is None:
         raise AnnotationError(
             f"{place}: it has no prompt_id. Export the tasks that edsel made from {_TOOL}, as JSON."
         )
-    response = task.get("response")
+    response = next((task[name] for name in ANSWERS if task.get(name) is not None), None)
     if isinstance(response, dict):
         response = response.get("text")
     return AnswerRow(
         place,
-        task["prompt_id"],
+        key,
         _joined([response]),
         who=_person(task.get("annotator")),
         when=str(task.get("updated_at") or task.get("created_at") or ""),

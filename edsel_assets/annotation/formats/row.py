@@ -16,6 +16,7 @@ class AnswerRow:
         response: as it stands in the file; None or empty: not answered yet.
         rejected: the annotator will not answer this prompt.
         reason: of a rejection, as far as it is known.
+        other_id: the id that the row has where ``prompt_id`` was never asked for.
         who, when: the annotator, and the time in ISO format, as far as the file says.
     """
 
@@ -26,3 +27,4 @@ class AnswerRow:
     who: str | None = None
     when: str = ""
     reason: str | None = None
+    other_id: str | None = None

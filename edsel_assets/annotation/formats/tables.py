@@ -1,7 +1,7 @@
 """JSON lines and CSV: one row for each prompt, with a column ``response`` to fill in.
 
-Columns read: ``prompt_id`` (or ``prompt``, from which the id is computed), ``response``, and where
-present ``status`` (``rejected``), ``who`` and ``when``.
+Columns read: those that name the prompt and hold the answer (``pools.answer_rows``), and where present
+``status`` (``rejected``), ``who`` and ``when``.
 """
 
 from __future__ import annotations
@@ -10,17 +10,18 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from edsel_assets.annotation.errors import AnnotationError
-from edsel_assets.annotation.formats.documents import rows, text_or_none, write_text
+from edsel_assets.annotation.formats.documents import load, rows, text_or_none, write_text
 from edsel_assets.annotation.formats.row import AnswerRow
 from edsel_assets.pools import PoolError, prompt_id
-from edsel_assets.pools.files import Opened, open_source
-from edsel_assets.pools.rows import batches
+from edsel_assets.pools.answer_rows import ANSWERS, IDS, AnswerLine, answer_lines, is_id
+from edsel_assets.pools.layouts import recognise
 from edsel_assets.pools.source import PoolSource
 
 _TO_FILL = ("response", "status", "who")
@@ -41,7 +42,7 @@ def write_csv(table: pa.Table, path: Path) -> list[Path]:
     """The same columns as CSV in UTF-8 with a mark that spreadsheets know it by.
 
     A text that a spreadsheet would run as a formula gets a ``'`` before it; ``read_csv`` takes it
-    away again.
+    away again from the prompt, which it was put before; answers are read as they stand.
     """
     text = io.StringIO()
     writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
@@ -62,56 +63,71 @@ def unguarded(cell: str) -> str:
 
 
 def read_jsonl(path: Path) -> list[AnswerRow]:
-    """The answers of a file that ``write_jsonl`` made and somebody filled in."""
-    return [_answer(place, row) for place, row in _read(path, "jsonl")]
+    """The answers of JSON lines: what ``write_jsonl`` made and somebody filled in, or any other layout."""
+    return read_table(path, "jsonl")
 
 
 def read_csv(path: Path) -> list[AnswerRow]:
-    """The answers of a file that ``write_csv`` made and somebody filled in."""
-    return [
-        _answer(place, {k: unguarded(v) if isinstance(v, str) else v for k, v in row.items()})
-        for place, row in _read(path, "csv")
-    ]
+    """The answers of CSV: what ``write_csv`` made and somebody filled in, or any other layout."""
+    return read_table(path, "csv")
 
 
-def _read(path: Path, format: str) -> list[tuple[str, dict[str, Any]]]:
-    source = PoolSource(path, format=format)
+def read_table(path: Path, format: str = "auto") -> list[AnswerRow]:
+    """The answers of a file in any format of a pool."""
     try:
-        return [pair for opened in open_source(source) for pair in _rows_of(opened, source)]
+        return [_answer(line) for line in answer_lines(PoolSource(path, format=format))]
     except PoolError as error:
         raise AnnotationError(str(error)) from error
 
 
-def _rows_of(opened: Opened, source: PoolSource) -> list[tuple[str, dict[str, Any]]]:
+def is_by_prompt(content: Any) -> bool:
+    """Whether a JSON document is an object of answers, each under the id or the text of its prompt."""
+    if not isinstance(content, dict) or not content or recognise(content):
+        return False
+    if all(is_id(key) for key in content):
+        return True
+    return not set(content) & {*IDS, *ANSWERS} and not any(
+        isinstance(v, (list, dict)) for v in content.values()
+    )
+
+
+def read_by_prompt(path: Path) -> list[AnswerRow]:
+    """The answers of such a document; one is text, or an object with it in a column of answers."""
     found = []
-    for batch in batches(opened, source, lambda names: names):
-        names = set(batch.names)
-        if len(batch.numbers) and (not names & {"prompt_id", "prompt"} or not names & {"response", "status"}):
-            raise AnnotationError(
-                f"{opened.name} has the columns {', '.join(batch.names)}; answers need prompt_id and "
-                "response. Rename the columns."
-            )
-        for number, *values in zip(batch.numbers, *batch.columns.values(), strict=True):
-            found.append((f"{opened.name}, row {number}", dict(zip(batch.columns, values, strict=True))))
+    for number, (key, value) in enumerate(load(path).items(), start=1):
+        place = f"{path}, row {number}"
+        if isinstance(value, dict) and not value.get("choices") and "body" not in value:
+            column = next((name for name in ANSWERS if name in value), None)
+            if column is None and "status" not in value:
+                raise AnnotationError(
+                    f"{place}: it has no answer in any of {', '.join(ANSWERS)}. Rename a key."
+                )
+            line = AnswerLine(place, key, None, value.get(column or ""), value)
+        else:
+            line = AnswerLine(place, key, None, value, {})
+        row = _answer(line)
+        found.append(row if is_id(key) else replace(row, prompt_id=prompt_id(key)))
     return found
 
 
-def _answer(place: str, row: dict[str, Any]) -> AnswerRow:
-    key, prompt = row.get("prompt_id"), row.get("prompt")
-    if (key is None or key == "") and isinstance(prompt, str) and prompt.strip():
-        key = prompt_id(prompt)
+def _answer(line: AnswerLine) -> AnswerRow:
+    place, row = line.place, line.row
+    other = None
+    if line.prompt is not None and (plain := unguarded(line.prompt)) != line.prompt:
+        other = prompt_id(plain)  # only the cells that ``write_csv`` wrote are guarded; answers are not
     status = str(row.get("status") or "").strip().lower()
     if status not in _REJECTED + _ANSWERED:
         raise AnnotationError(
             f"{place}: status is 'rejected' or empty; got {row['status']!r:.60}. Repair the row."
         )
-    if status in _REJECTED and str(row.get("response") or "").strip():
+    if status in _REJECTED and str(line.response or "").strip():
         raise AnnotationError(f"{place}: it is {status}, and has a response. Empty one of the two columns.")
     return AnswerRow(
         place,
-        key,
-        row.get("response"),
+        line.key,
+        line.response,
         rejected=status in _REJECTED,
         who=text_or_none(row.get("who")),
         when=str(row.get("when") or ""),
+        other_id=other,
     )
