@@ -1,0 +1,1 @@
+"""How embeddings lie: the transform that takes them out of a cone, their figures, picks against chance."""
