@@ -206,6 +206,13 @@ def _model_files(study: Study, hashes: FileHashes) -> dict[str, str]:
     return _files_of_model("model", settings.path, settings.revision, settings.trust_remote_code, hashes)
 
 
+def _vector_file(place: str, named: str, hashes: FileHashes) -> dict[str, str]:
+    path = Path(named).expanduser()
+    if not path.is_file():
+        raise ValueError(f"{place}.path: there is no file {path}. Check the path.")
+    return {place: hashes.of(path)}
+
+
 def _scorer_files(place: str, study: Study, hashes: FileHashes) -> dict[str, str]:
     """The files of the model at ``place`` in the settings."""
     chosen = reads.setting(study, place)
@@ -229,8 +236,10 @@ def _files_of_model(
 
 
 def _embedder_files(place: str, study: Study, hashes: FileHashes) -> dict[str, str]:
-    """The files of a model of sentence-transformers, or its commit at the hub."""
+    """The files of a model of sentence-transformers, or its commit at the hub; or a file of vectors."""
     settings = reads.embedder_at(study, place)
+    if settings.source == "file":
+        return _vector_file(place, str(settings.path), hashes)
     folder = Path(str(settings.name))
     if not folder.is_dir():
         return _hub_model(place, sentence_model(str(settings.name)), settings.revision)

@@ -16,6 +16,7 @@ from edsel_assets.planning.model_problems import (
     model_problems,
     target_problems,
 )
+from edsel_assets.pools import PoolError
 from edsel_assets.study import HumanEvalSettings, JudgeSettings, Study, TaskSettings
 from edsel_assets.study.secrets import missing_key
 
@@ -109,6 +110,7 @@ def _sizes(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
             f"selection.budgets: {study.selection.every_budget[-1]} exceeds the {ledger.rows} prompts of the "
             "pool. Lower it."
         )
+    yield from _given(study, home, kinds)
     if "clusters" in kinds and max(study.clustering.counts) > ledger.rows:
         yield (
             f"clustering.counts: {max(study.clustering.counts)} exceeds the {ledger.rows} prompts of the "
@@ -116,12 +118,35 @@ def _sizes(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
         )
 
 
+def _given(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
+    """Files of embeddings that do not fit the pool in the store."""
+    from edsel_assets.stages.given import GivenError, check_given
+    from edsel_assets.store import read_table
+
+    for kind in ("embeddings", "other_embeddings"):
+        for place, settings in external.reads.embedders(study, kind).items() if kind in kinds else ():
+            if settings.source != "file":
+                continue
+            ids = read_table(home / "store" / study.name / "pool.parquet", ["prompt_id"])["prompt_id"]
+            try:
+                check_given(study.model_copy(update={"embeddings": settings}), ids)
+            except (GivenError, PoolError) as error:
+                yield f"{place}: {error}"
+
+
 def _embedders(study: Study, kind: str) -> Iterator[str]:
-    """What the embeddings of a kind lack: keys, the package of sentence-transformers, models' folders."""
+    """What the embeddings of a kind lack: keys, a package, a model's folder, a file of vectors."""
     for place, settings in external.reads.embedders(study, kind).items():
         variable = missing_key(settings)
         if variable:
             yield f"{place}.source: {settings.source} needs a key in the environment: set {variable}."
+        if settings.source == "file":
+            from edsel_assets.stages.given import GivenError, read_given
+
+            try:
+                read_given(settings)
+            except GivenError as error:
+                yield f"{place}: {error}"
         if settings.source == "sentence_transformers":
             if find_spec("sentence_transformers") is None:
                 yield (

@@ -96,8 +96,9 @@ READS: Mapping[str, Reads] = {
     "purchases": Reads(external=(PURCHASE_FILES,)),
     # 2: answers in any layout; numbers are text
     "annotations": Reads(external=(ANNOTATION_FILES,), code="2"),
-    "embeddings": Reads(),  # by embeddings.source: see settings_of
-    "other_embeddings": Reads(),
+    # by embeddings.source: see settings_of; 2: a transform of the pool is applied
+    "embeddings": Reads(code="2"),
+    "other_embeddings": Reads(code="2"),
     "token_probabilities": Reads((*_PASS, "forward.max_new_tokens"), _MODEL, (MODEL_FILES,)),
     "uncertainty_scores": Reads(),  # by measure
     "clusters": Reads(("clustering.seed", "clustering.restarts", "clustering.iterations"), ("faiss",)),
@@ -269,13 +270,15 @@ def embedder_at(study: Study, place: str) -> EmbeddingSettings:
 
 
 def _embedder_files(study: Study, kind: str, partition: str | None) -> tuple[str, ...]:
-    """The base model's files, or those of a model of sentence-transformers; a server has none."""
+    """The base model's files, those of a model of sentence-transformers, or a file; a server has none."""
     found = []
     for place, settings in embedders(study, kind, partition).items():
         if settings.source == "model":
             found.append(MODEL_FILES)
         elif settings.source == "sentence_transformers":
             found.append(place)
+        elif settings.source == "file":
+            found += [place, POOL_FILES]  # a vector may belong to a row of the pool's files
     return tuple(dict.fromkeys(found))
 
 
@@ -417,8 +420,12 @@ def _flat(study: Study, dotted: str) -> dict[str, Any]:
 
 
 def _embedding_settings(study: Study) -> tuple[str, ...]:
-    common = ("embeddings.source", "embeddings.input")
+    common: tuple[str, ...] = ("embeddings.source", "embeddings.input", "embeddings.transform")
+    if study.embeddings.transform == "whiten":
+        common = (*common, "embeddings.dimensions")
     templated = ("model.template",) if study.embeddings.input == "prompt_response" else ()
+    if study.embeddings.source == "file":
+        return (*common, "embeddings.column", "embeddings.align")
     if study.embeddings.source == "model":
         return (*common, *_PASS, "forward.pooling")
     return (*common, *templated, "embeddings.name", "embeddings.revision", "embeddings.base_url")

@@ -41,6 +41,7 @@ class Gathered:
     responses_unread: int = 0
     faults: list[Skipped] = field(default_factory=list)
     more_turns: int = 0
+    positions: list[np.ndarray] = field(default_factory=list)  # of each row kept, among all that were read
 
     def fault(self, file: str, row: int, reason: str) -> None:
         self.responses_unread += 1
@@ -131,6 +132,7 @@ def _add_rows(opened: Opened, batch: Batch, layout: Layout, source: PoolSource, 
         numbers = [_number(name, given[i], f"{opened.name}, row {batch.numbers[i]}") for i in kept]
         table = table.append_column(name, pa.array(numbers, pa.float64()))
     rows.tables.append(table)
+    rows.positions.append(rows.rows_read - len(batch.numbers) + np.asarray(kept, dtype=np.int64))
 
 
 def _number(name: str, value: Any, where: str) -> float | None:

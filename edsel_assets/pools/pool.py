@@ -61,6 +61,7 @@ def read_pool(source: PoolSource, *, progress: Callable[[int, int], None] | None
         files=files,
         counts=file_counts(rows, kept, kept[within]),
         unread={name: count / rows.rows_read for name, count in unread if count},
+        positions=np.concatenate(rows.positions)[kept[within]],
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from edsel_assets.pools.source import NUMBERS
@@ -75,6 +76,8 @@ class PoolReport:
         counts: the same inputs, each with its counts of rows.
         unread: text columns that nothing was read from, each with the share of all rows, in (0, 1],
             that have text there; the largest first. Map a column to read it.
+        positions: (len(table),) int64, the row of each prompt among the ``rows_read``, counted from 0 over
+            the files in order of their names.
     """
 
     table: pa.Table
@@ -90,6 +93,7 @@ class PoolReport:
     files: dict[str, str]
     counts: dict[str, FileCount]
     unread: dict[str, float]
+    positions: np.ndarray
 
     @property
     def remarks(self) -> list[str]:

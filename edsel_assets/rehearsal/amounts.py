@@ -87,7 +87,7 @@ def embedded_tokens(study: Study, lengths: Lengths) -> float:
     return sum(
         lengths.prompts * (lengths.prompt + lengths.response * (embeddings.input == "prompt_response"))
         for embeddings in (study.embeddings, *study.other_embeddings.values())
-        if embeddings.source != "model"
+        if embeddings.source not in ("model", "file")
     )
 
 

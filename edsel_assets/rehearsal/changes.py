@@ -39,7 +39,7 @@ def _forward(forward: Any, numbers: Numbers) -> dict[str, Any]:
 
 
 def _embeddings(embeddings: Any, numbers: Numbers) -> dict[str, Any]:
-    unused = ("name", "revision", "base_url", "key_variable", "requests_per_minute")
+    unused = ("name", "path", "revision", "base_url", "key_variable", "requests_per_minute")
     return {"source": "model", **{name: None for name in unused if hasattr(embeddings, name)}}
 
 

@@ -56,6 +56,12 @@ def _models(study: Study) -> Iterator[Need]:
     for embeddings in (study.embeddings, *study.other_embeddings.values()):
         if embeddings.source == "sentence_transformers":
             yield _model("embedding model", str(embeddings.name), embeddings.revision)
+        elif embeddings.source == "file":
+            here = Path(str(embeddings.path)).expanduser().is_file()
+            state = State.HERE if here else State.MISSING
+            yield Need(
+                state, "embeddings", str(embeddings.path) if here else f"there is no {embeddings.path}"
+            )
     for section in sections(study):
         # A section that names a model and says neither who serves it nor that it is a server's loads it here.
         name = getattr(section, "model", None)
@@ -142,7 +148,9 @@ def _replaced(study: Study, rehearsal: Rehearsal) -> Iterator[Need]:
         how = "was left out: this system does not isolate programs" if left_out else "ran on one problem"
         yield Need(State.REPLACED, "programs", f"HumanEval {how}")
     if any(e.source != "model" for e in (study.embeddings, *study.other_embeddings.values())):
-        yield Need(State.REPLACED, "embeddings", "the tiny model's stood in for those of other models")
+        yield Need(
+            State.REPLACED, "embeddings", "the tiny model's stood in for those of other models or files"
+        )
     if tuning.method == "qlora":
         yield Need(State.REPLACED, "finetuning", "lora stood in for qlora, which needs a GPU")
     if tuning.launcher:

@@ -104,12 +104,14 @@ def materialize(
     lineage = lineage_of(study, definitions)
     cells = cells_in(lineage, scope)
     freshness = Freshness(study, lineage, home)
-    kinds = {step.cell.kind for step in plan(freshness, scope).certain}
+    planned = plan(freshness, scope)
+    kinds = {step.cell.kind for step in planned.certain}
+    perhaps = {step.cell.kind for step in planned.possible}  # such as what reads a pool that may have grown
     preflight.check(study, home, kinds)
     listener.planned(len(cells))
     pool = pool or _Here(Runner(study, definitions, instance, home, lineage, cause))
     schedule = _Schedule(cells, freshness, pool, listener)
-    return schedule.run(lambda: preflight.check_sizes(study, home, kinds - {"pool"}))
+    return schedule.run(lambda: preflight.check_sizes(study, home, (kinds | perhaps) - {"pool"}))
 
 
 class _Schedule:

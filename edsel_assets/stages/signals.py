@@ -39,8 +39,35 @@ def embeddings(
     open_model: OpenModel,
     progress: Progress | None = None,
 ) -> tuple[pa.Table, dict[str, Any]]:
-    """``prompt_id, embedding`` of the pool by the study's embedder, and counts of rows new and reused."""
+    """``prompt_id, embedding`` of the pool as all else reads them, and counts of rows new and reused.
+
+    The rows that are kept are as the study's embedder gives them. The transform is of this pool: it is fitted
+    anew each time, so that a pool that grew has one transform for prompts old and new.
+    """
+    from edsel_assets.selection.geometry.transform import fit_transform
+
     settings = study.embeddings
+    raw, counts = raw_embeddings(study, home, pool, model_path, open_model, progress)
+    fitted = fit_transform(raw, settings.transform, dimensions=settings.dimensions)
+    matrix = fitted.apply(raw)
+    done = {"transform": fitted.kind, "dimensions": matrix.shape[1]}
+    return embeddings_table(pool["prompt_id"], matrix), {**counts, **done}
+
+
+def raw_embeddings(
+    study: Study,
+    home: Path,
+    pool: pa.Table,
+    model_path: str,
+    open_model: OpenModel,
+    progress: Progress | None = None,
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """(N, d) float32 embeddings before any transform, and counts of rows new and reused."""
+    settings = study.embeddings
+    if settings.source == "file":
+        from edsel_assets.stages.given import given_embeddings
+
+        return given_embeddings(study, pool["prompt_id"]), {"from_file": pool.num_rows}
     ids, texts = _embedded_texts(study, pool)
     if settings.source == "model":
         whole = settings.input == "prompt"
@@ -53,7 +80,7 @@ def embeddings(
             shard_rows=study.forward.shard_rows,
             progress=progress,
         )
-        return embeddings_table(pool["prompt_id"], source.embeddings(ids)), asdict(counts)
+        return source.embeddings(ids), asdict(counts)
     rows = PoolEmbeddings(home, embedder_identity(settings), settings.input)
     counts = rows.compute(
         ids,
@@ -62,7 +89,7 @@ def embeddings(
         shard_rows=study.forward.shard_rows,
         progress=progress,
     )
-    return embeddings_table(pool["prompt_id"], rows.embeddings(ids)), asdict(counts)
+    return rows.embeddings(ids), asdict(counts)
 
 
 @once_more
@@ -171,7 +198,7 @@ def open_embedder(settings: EmbeddingSettings, device: str) -> Any:
         return SentenceEmbedder(
             settings.name, revision=settings.revision, device=device, batch_size=settings.batch_size
         )
-    assert settings.source != "model"
+    assert settings.source in ("openai", "cohere")
     return EndpointEmbedder(
         settings.source,
         settings.name,

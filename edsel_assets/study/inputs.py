@@ -1,11 +1,15 @@
 """The pool and the base model, and how the model reads the pool."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from edsel_assets.demo import DEMO
 from edsel_assets.study.base import Address, Positive, Settings
+
+#: Suffixes of files that embeddings are read from.
+EMBEDDING_FILES = (".npy", ".parquet", ".safetensors")
 
 
 class PoolSettings(Settings):
@@ -72,8 +76,15 @@ class ForwardSettings(Settings):
 class EmbeddingSettings(Settings):
     """What the embeddings are computed from, and by what."""
 
-    source: Literal["model", "sentence_transformers", "openai", "cohere"] = "model"
+    source: Literal["model", "sentence_transformers", "openai", "cohere", "file"] = "model"
     name: str | None = Field(None, description="Embedding model, where source is not the base model.")
+    path: str | None = Field(None, description="File of embeddings: .npy, .parquet or .safetensors.")
+    column: str = Field("embedding", description="Column of the embeddings in a Parquet file.")
+    align: Literal["auto", "prompt_id", "row"] = Field(
+        "auto",
+        description="How a file's embeddings belong to prompts; auto: by prompt_id where the file has it, "
+        "else by the row of the pool's files.",
+    )
     revision: str | None = None
     base_url: Address | None = Field(None, description="Endpoint of an OpenAI- or Cohere-compatible server.")
     key_variable: str | None = Field(None, description="Environment variable that holds the key.")
@@ -83,9 +94,21 @@ class EmbeddingSettings(Settings):
         "prompt",
         description="Responses do not exist before annotation; prompt_response is Yu et al.'s choice.",
     )
+    transform: Literal["none", "centre", "whiten"] = Field(
+        "centre",
+        description="Done before anything is compared: take the pool's mean off, or whiten as well. Rows "
+        "then have unit length, and thresholds are on this scale.",
+    )
+    dimensions: Positive = Field(64, description="Dimensions that whitening keeps, at most.")
 
     @model_validator(mode="after")
     def _named(self) -> "EmbeddingSettings":
-        if self.source != "model" and not self.name:
+        if self.source == "file":
+            if self.path is None or Path(self.path).suffix not in EMBEDDING_FILES:
+                raise ValueError(
+                    f"embeddings.path is needed with source 'file', a file of {', '.join(EMBEDDING_FILES)}; "
+                    f"got {self.path!r}"
+                )
+        elif self.source != "model" and not self.name:
             raise ValueError(f"embeddings.name is needed with source {self.source!r}")
         return self
