@@ -59,12 +59,17 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
     ("forward.shard_rows", 9, NOTHING),
     ("embeddings.source", "openai", {"embeddings"}),
     ("embeddings.name", "another", NOTHING),  # read where the source is not the model
+    ("embeddings.path", "another.npy", NOTHING),  # these where it is a file: see below
+    ("embeddings.column", "another", NOTHING),
+    ("embeddings.align", "row", NOTHING),
     ("embeddings.revision", "another", NOTHING),
     ("embeddings.base_url", "http://localhost", NOTHING),
     ("embeddings.key_variable", "ANOTHER", NOTHING),
     ("embeddings.batch_size", 3, NOTHING),
     ("embeddings.requests_per_minute", 3, NOTHING),
     ("embeddings.input", "prompt_response", {"embeddings"}),
+    ("embeddings.transform", "none", {"embeddings"}),
+    ("embeddings.dimensions", 3, NOTHING),  # read where embeddings are whitened
     ("uncertainty.entropy_sign", "paper_literal", {"uncertainty_scores[mean_entropy]"}),
     ("uncertainty.length_normalised", True, {"uncertainty_scores[least_confidence]"}),
     ("clustering.seed", 1, {"clusters", "cluster_count"}),
@@ -382,6 +387,7 @@ def outside(tmp_path: Path) -> tuple[Study, Path, Lineage]:
     (sentence / "1_Pooling").mkdir(parents=True)
     for name in ("modules.json", "model.safetensors", "vocab.txt", "README.md", "1_Pooling/config.json"):
         (sentence / name).write_text(name)
+    (tmp_path / "vectors.npy").write_text("vectors")
     study = Study.model_validate(
         {
             "name": "files",
@@ -390,6 +396,7 @@ def outside(tmp_path: Path) -> tuple[Study, Path, Lineage]:
             "other_embeddings": {
                 "sentences": {"source": "sentence_transformers", "name": str(sentence)},
                 "served": {"source": "openai", "name": "m"},
+                "given": {"source": "file", "path": str(tmp_path / "vectors.npy")},
             },
             "selection": {"strategies": ["random", "min_margin"], "budgets": [2]},
             "finetuning": {"seeds": 1},
@@ -407,8 +414,9 @@ def outside(tmp_path: Path) -> tuple[Study, Path, Lineage]:
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("pool/a.jsonl", POOL),
-        ("pool/b.jsonl", POOL),
+        ("pool/a.jsonl", {*POOL, "other_embeddings[given]"}),  # a vector may belong to a row
+        ("pool/b.jsonl", {*POOL, "other_embeddings[given]"}),
+        ("vectors.npy", {"other_embeddings[given]"}),
         ("answers.csv", {"annotations"}),
         *(
             (f"model/{name}", READ_MODEL)

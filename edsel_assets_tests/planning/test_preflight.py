@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from edsel_assets.planning import preflight
+from edsel_assets.planning.cells import Cell
 from edsel_assets_tests.defs.conftest import tiny_study
+from edsel_assets_tests.planning.fake_store import lineage_for, put
 
 COHERE = {"source": "cohere", "name": "m"}
 KINDS = {"pool", "embeddings", "other_embeddings"}
@@ -39,6 +43,7 @@ KINDS = {"pool", "embeddings", "other_embeddings"}
             KINDS,
             "other_embeddings.second.name: there is no folder ./nowhere",
         ),
+        ({"source": "file", "path": "no.npy"}, {}, KINDS, "embeddings: there is no file no.npy."),
     ],
 )
 def test_what_embeddings_lack_is_said(embeddings, others, kinds, said, tmp_path, monkeypatch) -> None:
@@ -55,6 +60,18 @@ def test_the_package_of_sentence_transformers_is_looked_for(tmp_path, monkeypatc
     study = tiny_study(other_embeddings={"second": section})
     (found,) = preflight.problems(study, tmp_path, KINDS)
     assert found.startswith("other_embeddings.second.source: sentence_transformers needs the package")
+
+
+def test_prompts_without_a_vector_are_named_once_the_pool_is_there(tmp_path) -> None:
+    file = tmp_path / "vectors.parquet"
+    pq.write_table(pa.table({"prompt_id": ["a"], "embedding": [[1.0, 2.0]]}), file)
+    study = tiny_study(embeddings={"source": "file", "path": str(file)})
+    assert not list(preflight.problems(study, tmp_path, {"pool", "embeddings"})), "nothing is known yet"
+    lineage = lineage_for(study, tmp_path)
+    put(study, tmp_path, lineage, Cell("pool"), "the pool")
+    pq.write_table(pa.table({"prompt_id": ["a", "b", "c"]}), tmp_path / "store" / "tiny" / "pool.parquet")
+    with pytest.raises(preflight.NotReady, match=r"embeddings: .* none for 2 of the pool's 3 prompts \(first: b, c"):
+        preflight.check_sizes(study, tmp_path, {"embeddings"})
 
 
 @pytest.mark.parametrize("by_price", [False, True])
