@@ -70,7 +70,8 @@ def test_prompts_without_a_vector_are_named_once_the_pool_is_there(tmp_path) -> 
     lineage = lineage_for(study, tmp_path)
     put(study, tmp_path, lineage, Cell("pool"), "the pool")
     pq.write_table(pa.table({"prompt_id": ["a", "b", "c"]}), tmp_path / "store" / "tiny" / "pool.parquet")
-    with pytest.raises(preflight.NotReady, match=r"embeddings: .* none for 2 of the pool's 3 prompts \(first: b, c"):
+    said = r"embeddings: .* none for 2 of the pool's 3 prompts \(first: b, c"
+    with pytest.raises(preflight.NotReady, match=said):
         preflight.check_sizes(study, tmp_path, {"embeddings"})
 
 
