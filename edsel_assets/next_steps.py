@@ -10,8 +10,9 @@ from typing import Any
 
 import typer
 
+from edsel_assets.kinds.assets import strategy_of
 from edsel_assets.llm.training.settings import LEAST_FALL
-from edsel_assets.planning.cells import Cell, cell_path, strategy_of, with_suffix
+from edsel_assets.planning.cells import Cell, cell_path, with_suffix
 from edsel_assets.planning.ledger import read_ledger
 from edsel_assets.running.local import Outcome
 from edsel_assets.stages.checks.training import REMEDY, training_fall
@@ -135,7 +136,7 @@ def _shown_selection(run: Finished) -> Cell | None:
 
 
 def _budget_and_strategy(run: Finished, cell: Cell) -> tuple[int, str]:
-    return int((cell.partition or "").split("|")[0]), strategy_of(run.study, cell) or ""
+    return int((cell.partition or "").split("|")[0]), strategy_of(run.study, cell.partition) or ""
 
 
 def _show_selection(run: Finished, cell: Cell) -> None:
@@ -192,7 +193,7 @@ def _show_waiting(run: Finished) -> None:
         export = run.command("export", open_orders[0], "--format", "csv")
         typer.echo(f"Hand {open_orders[0]} out: {export} --out FILE")
         typer.echo(f"Enter its answers: {run.command('import', 'FILE')}")
-    strategies = [strategy_of(run.study, cell) for cell in sorted(outcome.lacking)]
+    strategies = [strategy_of(run.study, cell.partition) for cell in sorted(outcome.lacking)]
     strategy = next((name for name in strategies if name is not None), None)
     if strategy is not None:
         typer.echo(f"Ask for them: {run.command('order', '--strategy', strategy)} --budget N")

@@ -27,7 +27,7 @@ def show_plan(found: Plan, every: bool) -> None:
         known = [step.seconds for step in steps if step.seconds is not None]
         time_ = f"{_duration(sum(known))}" if len(known) == len(steps) else "time unknown"
         word = first.state.value if first.certain else "perhaps"
-        typer.echo(f"{word:8} {name}: {'; '.join(first.reasons)}  [{time_}]")
+        typer.echo(f"{word:8} {name}: {first.why}  [{time_}]")
     lacking = [
         f"{step.cell} lacks {step.lacking} answers"
         + ("" if step.cost is None else f", expected to cost {step.cost:g}")

@@ -214,14 +214,13 @@ def test_the_new_strategy_keeps_what_the_page_asks_for() -> None:
 
 
 def test_the_new_strategy_shows_in_the_graph(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from edsel_assets.defs.build import build_definitions
     from edsel_assets.planning.cells import Cell
-    from edsel_assets.running.dagster_internals import lineage_of
+    from edsel_assets.planning.lineage import lineage_of
 
     row = example(0)["ROW"]
     monkeypatch.setitem(STRATEGIES, row.name, row)
     study = tiny_study(selection={"strategies": ["random", row.name], "budgets": [6]})
-    lineage = lineage_of(study, build_definitions(study, home=tmp_path))
+    lineage = lineage_of(study, tmp_path)
     parents = {str(parent) for parent in lineage.parents(Cell("rankings", row.name))}
     assert "uncertainty_scores[min_margin]" in parents
     assert "embeddings" in parents

@@ -84,17 +84,16 @@ def plan(
     home: HomeOption = None,
 ) -> None:
     """Say what a run would make, why, and what it is expected to take. Changes nothing."""
-    from edsel_assets.defs.build import build_definitions
     from edsel_assets.planning import preflight
     from edsel_assets.planning.freshness import Freshness
     from edsel_assets.planning.ledger import check_store
+    from edsel_assets.planning.lineage import lineage_of
     from edsel_assets.planning.plan import plan as planned
-    from edsel_assets.running.dagster_internals import lineage_of
     from edsel_assets.terminal import show_plan
 
     experiment, root = _study(study), _home(home)
     check_store(root / "store" / experiment.name)
-    lineage = lineage_of(experiment, build_definitions(experiment, home=root))
+    lineage = lineage_of(experiment, root)
     scope = _scope(experiment, only, budget, strategy)
     found = planned(Freshness(experiment, lineage, root), scope)
     show_plan(found, every)

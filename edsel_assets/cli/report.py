@@ -55,13 +55,12 @@ def report(
 
 def _out_of_date(study: "Study", home: Path) -> list[str]:
     """What a run would make before the report, or why it would make the report alone."""
-    from edsel_assets.defs.build import build_definitions
     from edsel_assets.planning.cells import Scope
     from edsel_assets.planning.freshness import Freshness
+    from edsel_assets.planning.lineage import lineage_of
     from edsel_assets.planning.plan import plan
-    from edsel_assets.running.dagster_internals import lineage_of
 
-    lineage = lineage_of(study, build_definitions(study, home=home))
+    lineage = lineage_of(study, home)
     steps = plan(Freshness(study, lineage, home), Scope(assets=frozenset({"label_efficiency"}))).steps
     if not steps:
         return []
@@ -69,5 +68,5 @@ def _out_of_date(study: "Study", home: Path) -> list[str]:
     counts = ", ".join(f"{count} {state}" for state, count in states.items())
     return [
         f"A run would make it again: of the cells that it is made of {counts}; the first is {steps[0].cell} "
-        f"({'; '.join(steps[0].reasons)})."
+        f"({steps[0].why})."
     ]

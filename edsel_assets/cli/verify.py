@@ -7,16 +7,15 @@ from edsel_assets.cli.options import HomeOption, StudyOption
 
 def verify(study: StudyOption = "demo", home: HomeOption = None) -> None:
     """Compare everything that is stored with its checksums; exit 1 where something is damaged."""
-    from edsel_assets.defs.build import build_definitions
     from edsel_assets.planning.ledger import check_store
-    from edsel_assets.running.dagster_internals import lineage_of
+    from edsel_assets.planning.lineage import lineage_of
     from edsel_assets.running.verifying import look
     from edsel_assets.store import edsel_home
     from edsel_assets.study import Study
 
     experiment, root = Study.load(study), edsel_home(home)
     check_store(root / "store" / experiment.name)
-    lineage = lineage_of(experiment, build_definitions(experiment, home=root))
+    lineage = lineage_of(experiment, root)
     found = list(look(experiment, lineage, root))
     damaged = [one for one in found if one.wrong]
     for one in damaged:

@@ -44,7 +44,7 @@ def build_definitions(study: Study, *, home: Path | None = None) -> dg.Definitio
     assets = [asset for module in (*modules, report) for asset in module.build(graph)]
     schedules, sensors = triggers.build(graph, every_job[-1], assets)
     paid_jobs = order_jobs.build(graph)
-    graph.definitions = dg.Definitions(
+    definitions = dg.Definitions(
         assets=assets,
         asset_checks=checks.build(graph),
         jobs=[*every_job, *paid_jobs],
@@ -59,4 +59,5 @@ def build_definitions(study: Study, *, home: Path | None = None) -> dg.Definitio
         },
         metadata={STORE: str(graph.store)},
     )
-    return graph.definitions
+    graph.definitions = definitions
+    return definitions

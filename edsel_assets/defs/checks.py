@@ -11,7 +11,8 @@ import dagster as dg
 
 from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.io_managers import StoredTable, Table
-from edsel_assets.stages.checks import WARNINGS, Finding
+from edsel_assets.kinds.checks import WARNINGS
+from edsel_assets.stages.checks import Finding
 
 _MOST_TRUNCATED = 0.2
 
@@ -56,7 +57,7 @@ def build(graph: Graph) -> list[dg.AssetChecksDefinition]:
 
     @dg.asset_check(asset="label_efficiency", description="Every trial of the study is in the report.")
     def every_trial_scored(label_efficiency: Table) -> dg.AssetCheckResult:
-        expected = len(graph.partitions.budget_trial.get_partition_keys())
+        expected = len(graph.partitions.table.keys("benchmark_scores"))
         rows = label_efficiency.select(["task", "budget", "n"]).to_pylist()
         counts = Counter({row["task"]: 0 for row in rows})
         for row in rows:

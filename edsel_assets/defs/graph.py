@@ -1,6 +1,7 @@
-"""What every asset module is given: the study, its partitions, and how to declare an asset."""
+"""What every asset module is given: the study, and how an asset is declared from its row in ``KINDS``."""
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,15 +9,21 @@ from typing import Any
 
 import dagster as dg
 
+from edsel_assets.defs.io_managers import StoredTable
 from edsel_assets.defs.partitions import Partitions
+from edsel_assets.kinds import code_version
+from edsel_assets.kinds.assets import Asset, Input, asset_name
+from edsel_assets.kinds.checks import TEXTS, WARNINGS
 from edsel_assets.planning.cells import Lineage
-from edsel_assets.planning.reads import code_version
-from edsel_assets.running.dagster_internals import lineage_of
-from edsel_assets.stages.checks import CHECKS, TEXTS, WARNINGS
+from edsel_assets.planning.lineage import lineage_of
+from edsel_assets.running.dagster_internals import ALLOW_MISSING
 from edsel_assets.study import Study
 
 #: Concurrency pool of the assets that hold a model in memory and want the device, GPU or CPU, for themselves.
 DEVICE_POOL = "model"
+
+#: Resources that an asset's function may name among its arguments.
+_RESOURCES = ("base_model",)
 
 
 @dataclass
@@ -25,17 +32,17 @@ class Graph:
 
     Attributes:
         home: ``$EDSEL_HOME``, under which everything lies.
-        definitions: the whole, once assembled; jobs and sensors ask for its lineage.
+        definitions: the whole, once assembled; jobs carry out runs with it.
     """
 
     study: Study
     home: Path
     definitions: dg.Definitions | None = None
 
-    @cached_property
+    @property
     def lineage(self) -> Lineage:
-        assert self.definitions is not None, "a job ran before its definitions were assembled"
-        return lineage_of(self.study, self.definitions)
+        """With the orders placed by now."""
+        return lineage_of(self.study, self.home)
 
     @property
     def store(self) -> Path:
@@ -46,45 +53,86 @@ class Graph:
     def partitions(self) -> Partitions:
         return Partitions(self.study)
 
-    def declare(
-        self,
-        group: str,
-        kind: str,
-        *,
-        partitions_def: dg.PartitionsDefinition | None = None,
-        ins: Mapping[str, dg.AssetIn] | None = None,
-        key: list[str] | None = None,
-        kinds: set[str] | None = None,
-        device: bool = False,
-    ) -> dict[str, Any]:
-        """Arguments of ``@dg.asset`` that every asset has in common.
+    @property
+    def assets(self) -> dict[str, Asset]:
+        """The study's assets by name."""
+        return self.partitions.table.assets
+
+    def asset(self, kind: str, number: int | None = None) -> Callable[..., dg.AssetsDefinition]:
+        """Declare the asset whose value the decorated function gives.
+
+        The function is called with the context and its inputs by name, None for an input that is not there
+        in this study or for this cell. It returns a ``dg.Output``, or yields one and the outcomes of checks.
 
         Args:
-            group: the stage, as in the table of the README.
-            kind: the asset's name in ``planning.reads.READS``.
-            device: it wants the accelerator for itself.
+            kind: the name of its row in ``KINDS``.
+            number: of the round.
         """
+        asset = self.assets[asset_name(kind, number)]
+
+        def declared(function: Callable[..., Any]) -> dg.AssetsDefinition:
+            named = [name for name in _RESOURCES if name in inspect.signature(function).parameters]
+
+            def made(context: dg.AssetExecutionContext, **inputs: Any) -> Iterator[Any]:
+                given = {name: getattr(context.resources, name) for name in named}
+                result = function(context, **_given(function, asset, inputs), **given)
+                if isinstance(result, dg.Output):
+                    yield result
+                else:
+                    yield from result
+
+            description = asset.summary or inspect.getdoc(function)
+            return dg.asset(
+                **self.declare(asset), description=description, required_resource_keys=set(named)
+            )(made)
+
+        return declared
+
+    def declare(self, asset: Asset) -> dict[str, Any]:
+        """Arguments of ``@dg.asset``, by the asset's row."""
+        kind, key = asset.kind, dg.AssetKey(asset.name.split("/"))
+        partitions = self.partitions.of(asset)
         return {
-            "group_name": group,
-            "key": key or [kind],
-            "code_version": code_version(self.study, kind),
-            "partitions_def": partitions_def,
-            "ins": ins,
-            "kinds": kinds or {"python"},
+            "group_name": asset.group,
+            "key": key,
+            "code_version": code_version(self.study, kind.name),
+            "partitions_def": partitions,
+            "ins": {each.name: self._input(asset, each) for each in asset.inputs},
+            "kinds": set(kind.tags),
             "check_specs": [
                 dg.AssetCheckSpec(
                     name,
-                    asset=dg.AssetKey(key or [kind]),
+                    asset=key,
                     description=TEXTS[name],
                     blocking=name not in WARNINGS,
-                    partitions_def=partitions_def,
+                    partitions_def=partitions,
                 )
-                for name in CHECKS.get(kind, ())
+                for name in kind.checks
             ],
-            "pool": DEVICE_POOL if device else None,
+            "pool": DEVICE_POOL if kind.device(self.study) else None,
             "io_manager_key": "io_manager",
         }
 
+    def _input(self, asset: Asset, each: Input) -> dg.AssetIn:
+        parent = each.parent
+        several: Any = dict[str, Any] | None
+        stored: Any = StoredTable | None
+        lazy = parent.lazy or parent.columns is not None
+        return dg.AssetIn(
+            dg.AssetKey(each.asset.split("/")),
+            partition_mapping=self.partitions.mapping(asset, each),
+            metadata={ALLOW_MISSING: True} if parent.optional else None,
+            # The IO manager reads by this type: a dict by partition key, a table when it is asked for.
+            dagster_type=several if parent.many or parent.optional else stored if lazy else Any,
+        )
 
-def partition_of(mapping: dg.PartitionMapping, **metadata: Any) -> dg.AssetIn:
-    return dg.AssetIn(partition_mapping=mapping, metadata=metadata or None)
+
+def _given(function: Callable[..., Any], asset: Asset, inputs: dict[str, Any]) -> dict[str, Any]:
+    """The inputs as the function takes them."""
+    for each in asset.inputs:
+        value = inputs[each.name]
+        if each.parent.columns is not None and value is not None:
+            inputs[each.name] = value.read(list(each.parent.columns))
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    plain = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in _RESOURCES]
+    return {**dict.fromkeys(plain), **inputs}

@@ -197,18 +197,18 @@ class StudyStore(dg.IOManager):
 
         Dagster gives them in an order that differs from process to process, and some values keep it.
         """
-        from edsel_assets.planning.cells import is_read, strategy_of
+        from edsel_assets.kinds.assets import strategy_of
+        from edsel_assets.planning.lineage import lineage_of
 
-        makes = cells_of_step(context.step_context)
-        names = self._study.selection.names
+        lineage = lineage_of(self._study, self._home)
+        asset, names = context.asset_key.to_user_string(), self._study.selection.names
+        read = {p for c in cells_of_step(context.step_context) for p in lineage.parents(c)}
 
         def place(key: str) -> tuple[str, int, str]:
-            strategy = strategy_of(self._study, _cell(context.asset_key, key))
+            strategy = strategy_of(self._study, key)
             return key.rpartition("|")[0], names.index(strategy) if strategy else -1, key
 
-        keys = sorted(context.asset_partition_keys, key=place)
-        found = {key: _cell(context.asset_key, key) for key in keys}
-        return [k for k, parent in found.items() if any(is_read(self._study, c, parent) for c in makes)]
+        return sorted({p.partition or "" for p in read if p.asset == asset}, key=place)
 
     def _is_there(self, cell: Cell) -> bool:
         from edsel_assets.planning.ledger import ledger_file

@@ -12,9 +12,6 @@ from edsel_assets.annotation.pricing import PriceRule
 from edsel_assets.planning.cells import Cell, cell_path, with_suffix
 from edsel_assets.store import StoreError, read_table
 
-WAITING = {"training_sets", "round_training_set", "purchased_training_set"}
-"""Kinds of cells that need answers to all that was selected."""
-
 
 class Answers:
     """The answered prompts of a store, and what each training set lacks."""
@@ -32,7 +29,7 @@ class Answers:
         Args:
             parents: cells that it is made from; its selections are among them.
         """
-        if cell.kind == "purchased_training_set":
+        if cell.row.waits == "order":
             return self._unanswered_order(cell.partition or "")
         return len(self._unanswered(cell, parents))
 
@@ -41,7 +38,7 @@ class Answers:
 
         Prompts that are in an order already count too, as they are not paid before they are answered.
         """
-        ids = set() if cell.kind == "purchased_training_set" else self._unanswered(cell, parents)
+        ids = set() if cell.row.waits == "order" else self._unanswered(cell, parents)
         if not ids:
             return None
         if self._pool is None:
@@ -54,9 +51,9 @@ class Answers:
 
     def _unanswered(self, cell: Cell, parents: tuple[Cell, ...]) -> set[str]:
         """Ids that a training set of an experiment wants and nobody answered."""
-        if cell.kind not in WAITING:
+        if cell.row.waits != "selected":
             return set()
-        chosen = [p for p in parents if p.asset.endswith("selection") or p.asset.endswith("selections")]
+        chosen = [parent for parent in parents if parent.row.selects]
         tables = [self._column(p, "prompt_id") for p in chosen]
         answered = self._known()
         if answered is None or any(ids is None for ids in tables):

@@ -1,25 +1,15 @@
 """Cells (an asset, or one partition of it), what each is made from, and which of them a person asked for."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from graphlib import TopologicalSorter
 from pathlib import Path
 
-from edsel_assets.keys import budget_key, parse_trial
-from edsel_assets.selection.strategy import EMBEDDINGS, QUALITY
+from edsel_assets.keys import budget_key
+from edsel_assets.kinds import KINDS
+from edsel_assets.kinds.assets import Asset, Cells, kind_of
+from edsel_assets.kinds.kind import Kind
 from edsel_assets.study import Study
-
-#: What the partitions of an asset with one dimension are.
-_ONE_DIMENSION = {
-    "rankings": "strategy",
-    "selection_overlap": "budget",
-    "uncertainty_scores": "measure",
-    "clusters": "cluster_count",
-    "quality_scores": "scorer",
-    "other_embeddings": "name",
-    "purchased_training_set": "order",
-    "purchased_adapter": "order",
-    "purchased_scores": "order",
-}
 
 
 @dataclass(frozen=True, order=True)
@@ -41,8 +31,12 @@ class Cell:
     @property
     def kind(self) -> str:
         """The asset's name without its round: ``round_2/weights`` is ``round_weights``."""
-        head, _, tail = self.asset.partition("/")
-        return f"round_{tail}" if tail and head.startswith("round_") else self.asset
+        return kind_of(self.asset)
+
+    @property
+    def row(self) -> Kind:
+        """The row of its kind."""
+        return KINDS[self.kind]
 
     @property
     def folder(self) -> tuple[str, ...]:
@@ -93,13 +87,29 @@ class Lineage:
 
     study: Study
     nodes: Mapping[str, Node]
-    graph_parents: Callable[[Cell], Iterable[Cell]]
+    table: Cells
     _known: dict[Cell, tuple[Cell, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, study: Study, orders: Sequence[str] = ()) -> "Lineage":
+        """By the table of kinds, with the orders placed by now.
+
+        An asset that sums up partitions of which there are none yet has no cell.
+        """
+        table = Cells(study, orders)
+        nodes: dict[str, Node] = {}
+        for asset in _parents_first(study, table.assets):
+            node = _node(study, table, asset)
+            sums_up = [nodes[name] for name in node.optional]
+            empty = bool(sums_up) and not any(each.partitions for each in sums_up)
+            nodes[asset.name] = replace(node, partitions=()) if empty else node
+        return cls(study, nodes, table)
 
     def parents(self, cell: Cell) -> tuple[Cell, ...]:
         """The cells that ``cell`` may read."""
         if cell not in self._known:
-            self._known[cell] = tuple(p for p in self.graph_parents(cell) if is_read(self.study, cell, p))
+            found = self.table.read(cell.asset, cell.partition)
+            self._known[cell] = tuple(sorted(Cell(*each) for each in found))
         return self._known[cell]
 
     def required(self, cell: Cell) -> tuple[Cell, ...]:
@@ -107,68 +117,33 @@ class Lineage:
         optional = self.nodes[cell.asset].optional
         return tuple(p for p in self.parents(cell) if p.asset not in optional)
 
-    def dimensions(self, cell: Cell) -> dict[str, str]:
+    def dimensions(self, cell: Cell) -> Mapping[str, str]:
         """Names and keys of a cell's partition; ``strategy`` for a trial too."""
-        if cell.partition is None:
-            return {}
-        names = self.nodes[cell.asset].dimensions
-        keys = dict(zip(names, cell.partition.split("|"), strict=True))
-        if "trial" in keys:
-            keys["strategy"] = parse_trial(keys["trial"])[0]
-        return keys
+        return self.table.assets[cell.asset].at(cell.partition).keys
 
 
-def strategy_of(study: Study, cell: Cell) -> str | None:
-    """The strategy that a cell is of; None for a cell of none."""
-    last = (cell.partition or "").rpartition("|")[2]
-    name = last if last in study.selection.names else last.rpartition(".s")[0]
-    return name if name in study.selection.names else None
+def _parents_first(study: Study, assets: Mapping[str, Asset]) -> Iterator[Asset]:
+    """Level by level; of one those without the device first: a pool that cannot be read fails at once."""
+    graph = TopologicalSorter({a.name: {each.asset for each in a.inputs} for a in assets.values()})
+    graph.prepare()
+    while graph.is_active():
+        level = graph.get_ready()
+        ordered = sorted(level, key=lambda name: (assets[name].kind.device(study), name.split("/")))
+        yield from (assets[name] for name in ordered)
+        graph.done(*level)
 
 
-def is_read(study: Study, cell: Cell, parent: Cell) -> bool:
-    """Whether a cell reads one of the parents that Dagster's mappings give it.
-
-    No mapping says that a strategy reads no embeddings, or leads from a clustering or a score to some of the
-    cells of two dimensions.
-    """
-    if not is_asked_for(study, parent):
-        return False
-    if cell.asset == "clusters" and parent.asset == "embeddings":
-        return "." not in (cell.partition or "")
-    if cell.asset == "quality_scores":
-        by_model = study.quality.reads_forward_pass(cell.partition or "")
-        return parent.asset == ("token_probabilities" if by_model else "pool")
-    strategy = strategy_of(study, cell)
-    if strategy is None:
-        return True
-    if parent.asset == "embeddings" and cell.asset == "rankings":
-        own = study.embeddings_of(strategy) is None
-        return own and EMBEDDINGS in study.strategy(strategy).needs
-    if parent.asset == "clusters":
-        return parent.partition == study.clustering_of(strategy)
-    row = study.strategy(strategy)
-    if parent.asset == "uncertainty_scores":
-        return parent.partition == row.measure
-    if parent.asset == "quality_scores":
-        return QUALITY in row.needs and parent.partition == study.quality_of(strategy)
-    return True
-
-
-def is_asked_for(study: Study, cell: Cell) -> bool:
-    """Whether a cell is part of the study: budgets are those of its strategy.
-
-    Two dimensions of Dagster are a full product, so its UI shows every strategy at every budget.
-    """
-    if not study.selection.budgets_of or "|" not in (cell.partition or ""):
-        return True
-    strategy = strategy_of(study, cell)
-    budget = int((cell.partition or "").partition("|")[0])
-    return strategy is None or budget in study.selection.budgets_for(strategy)
-
-
-def dimension_of(asset: str) -> str:
-    """Name of the one dimension of ``asset``."""
-    return _ONE_DIMENSION[asset]
+def _node(study: Study, table: Cells, asset: Asset) -> Node:
+    return Node(
+        asset=asset.name,
+        group=asset.group,
+        partitions=table.keys(asset.name),
+        dimensions=tuple(dimension.name for dimension in asset.kind.dimensions),
+        parents=frozenset(each.asset for each in asset.inputs),
+        optional=frozenset(each.asset for each in asset.inputs if each.parent.optional),
+        continues=frozenset(each.asset for each in asset.inputs if table.continues(asset, each)),
+        device=asset.kind.device(study),
+    )
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from edsel_assets.kinds import settings_of
 from edsel_assets.planning.cells import Cell, cell_path, with_suffix
-from edsel_assets.planning.freshness import Freshness, State, differences
-from edsel_assets.planning.reads import settings_of
+from edsel_assets.planning.freshness import Freshness, State
+from edsel_assets.planning.reasons import What
 from edsel_assets.planning.recording import machine
 
 _LARGEST = "largest"  # ends the name of the setting that may grow
@@ -22,7 +23,7 @@ def earlier_ranking(freshness: Freshness, cell: Cell) -> Any | None:
         return None
     before, now = ledger.settings, settings_of(freshness.study, cell.kind, cell.partition)
     grown = [n for n in now if n.endswith(_LARGEST) and n in before and now[n] > before[n]]
-    alone = verdict.reasons == tuple(differences({n: before[n] for n in grown}, {n: now[n] for n in grown}))
+    alone = all(reason.what is What.ENTRY and reason.name in grown for reason in verdict.reasons)
     if not grown or not alone or ledger.device != machine(freshness.study)[0]:
         return None
     return read_table(with_suffix(cell_path(freshness.root, cell), ".parquet"))

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from edsel_assets.demo import DEMO, local_path, model_folder
+from edsel_assets.kinds import external_of, sources
 from edsel_assets.llm.models.files import model_commit, model_files, sentence_model
-from edsel_assets.planning import reads
 from edsel_assets.study import Study
 
 _CACHE = "external_files.json"
@@ -82,7 +82,7 @@ class External:
             ValueError, OSError: where a file that the study names is not there.
         """
         found: dict[str, str] = {}
-        for name in reads.external_of(self._study, kind, partition):
+        for name in external_of(self._study, kind, partition):
             found |= self.source(name)
         for name in recorded or ():
             if name.startswith(_DATA) and name not in found:
@@ -90,13 +90,13 @@ class External:
         return found
 
     def source(self, name: str) -> dict[str, str]:
-        """Hash by name of the files of one source, such as ``reads.POOL_FILES``.
+        """Hash by name of the files of one source, such as ``sources.POOL_FILES``.
 
         Raises:
             ValueError, OSError: where a file that the study names is not there.
         """
         if name not in self._known:
-            other = _embedder_files if reads.is_embedder(name) else _scorer_files
+            other = _embedder_files if sources.is_embedder(name) else _scorer_files
             made = _SOURCES.get(name, partial(other, name))
             self._known[name] = made(self._study, self._hashes)
             self._hashes.save()
@@ -215,7 +215,7 @@ def _vector_file(place: str, named: str, hashes: FileHashes) -> dict[str, str]:
 
 def _scorer_files(place: str, study: Study, hashes: FileHashes) -> dict[str, str]:
     """The files of the model at ``place`` in the settings."""
-    chosen = reads.setting(study, place)
+    chosen = sources.setting(study, place)
     return _files_of_model(place, chosen.model, chosen.revision, False, hashes)
 
 
@@ -223,7 +223,7 @@ def _score_file(study: Study, hashes: FileHashes) -> dict[str, str]:
     file = Path(str(study.quality.file)).expanduser()
     if not file.is_file():
         raise ValueError(f"quality.file: there is no file {file}. Check the path.")
-    return {reads.SCORE_FILE: hashes.of(file)}
+    return {sources.SCORE_FILE: hashes.of(file)}
 
 
 def _files_of_model(
@@ -237,7 +237,7 @@ def _files_of_model(
 
 def _embedder_files(place: str, study: Study, hashes: FileHashes) -> dict[str, str]:
     """The files of a model of sentence-transformers, or its commit at the hub; or a file of vectors."""
-    settings = reads.embedder_at(study, place)
+    settings = sources.embedder_at(study, place)
     if settings.source == "file":
         return _vector_file(place, str(settings.path), hashes)
     folder = Path(str(settings.name))
@@ -310,13 +310,13 @@ def _folder_hash(path: Path, hashes: FileHashes) -> str:
 
 
 _SOURCES = {
-    reads.POOL_FILES: _pool_files,
-    reads.ANNOTATION_FILES: _annotation_files,
-    reads.ORDER_FILES: _order_files,
-    reads.PURCHASE_FILES: _purchase_files,
-    reads.MODEL_FILES: _model_files,
-    reads.TASK_FILES: _task_files,
-    reads.INSTRUCTION_FILES: _instruction_files,
-    reads.JUDGE_FILES: _judge_files,
-    reads.SCORE_FILE: _score_file,
+    sources.POOL_FILES: _pool_files,
+    sources.ANNOTATION_FILES: _annotation_files,
+    sources.ORDER_FILES: _order_files,
+    sources.PURCHASE_FILES: _purchase_files,
+    sources.MODEL_FILES: _model_files,
+    sources.TASK_FILES: _task_files,
+    sources.INSTRUCTION_FILES: _instruction_files,
+    sources.JUDGE_FILES: _judge_files,
+    sources.SCORE_FILE: _score_file,
 }

@@ -1,23 +1,22 @@
 """Whether a cell is fresh: its ledger compared with the study, the files outside, and its parents' ledgers.
 
-A pure function of study and store. It gives every reason, in words.
+A pure function of study and store. It gives every reason.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
 
+from edsel_assets.kinds import libraries_of, settings_of
 from edsel_assets.planning.cells import Cell, Lineage, cell_path
 from edsel_assets.planning.external import External
 from edsel_assets.planning.ledger import InputRead, Ledger, artifact_files, damage, read_ledger
-from edsel_assets.planning.reads import READS, libraries_of, settings_of
+from edsel_assets.planning.reasons import Reason, What, differences, file_differences, in_words
 from edsel_assets.store import StoreError
 from edsel_assets.study import Study
 
 _DTYPE = "model.dtype"
-_SHOWN = 60  # characters of a setting's value in a reason
 
 
 class State(Enum):
@@ -34,7 +33,12 @@ class Verdict:
     """State of a cell, and why it has to be made; no reasons where it is fresh."""
 
     state: State
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+
+    @property
+    def why(self) -> str:
+        """The reasons in words."""
+        return in_words(self.reasons)
 
 
 FRESH = Verdict(State.FRESH)
@@ -54,13 +58,13 @@ class Freshness:
         """Judge ``cell`` by what is in the store now."""
         ledger = self.ledger(cell)
         if cell in self._damaged:
-            return Verdict(State.DAMAGED, (self._damaged[cell],))
+            return Verdict(State.DAMAGED, (Reason(What.DAMAGED, self._damaged[cell]),))
         if ledger is None:
             left = artifact_files(cell_path(self.root, cell))
-            return Verdict(State.MISSING, ("its making was cut short" if left else "never made",))
+            return Verdict(State.MISSING, (Reason(What.CUT_SHORT if left else What.NEVER_MADE),))
         wrong = damage(self.root, ledger)
         if wrong:
-            return Verdict(State.DAMAGED, tuple(wrong))
+            return Verdict(State.DAMAGED, tuple(Reason(What.DAMAGED, one) for one in wrong))
         reasons = [*self._own_reasons(cell, ledger), *self._input_reasons(cell, ledger)]
         return Verdict(State.STALE, tuple(reasons)) if reasons else FRESH
 
@@ -79,31 +83,32 @@ class Freshness:
         for cell in cells:
             self._ledgers.pop(cell, None)
 
-    def _own_reasons(self, cell: Cell, ledger: Ledger) -> list[str]:
+    def _own_reasons(self, cell: Cell, ledger: Ledger) -> list[Reason]:
         kind = cell.kind
         reasons = []
-        if ledger.code != READS[kind].code:
-            reasons.append(f"code {ledger.code} -> {READS[kind].code}")
+        if ledger.code != cell.row.code:
+            reasons.append(Reason(What.CODE, before=ledger.code, after=cell.row.code))
         now = settings_of(self.study, kind, cell.partition)
-        reasons += differences(ledger.settings, now)
+        reasons += differences(What.ENTRY, ledger.settings, now)
         reasons += self._other_machine(ledger.settings.get(_DTYPE), now.get(_DTYPE))
-        reasons += differences(ledger.libraries, libraries_of(self.study, kind, cell.partition))
+        libraries = libraries_of(self.study, kind, cell.partition)
+        reasons += differences(What.LIBRARY, ledger.libraries, libraries)
         try:
             reasons += file_differences(
                 ledger.external, self.external.of(kind, ledger.external, cell.partition)
             )
         except (ValueError, OSError) as error:
-            reasons.append(" ".join(str(error).split()))
+            reasons.append(Reason(What.UNREADABLE, " ".join(str(error).split())))
         return reasons
 
-    def _other_machine(self, before: str | None, now: str | None) -> list[str]:
+    def _other_machine(self, before: str | None, now: str | None) -> list[Reason]:
         """How to keep what was made where ``auto`` is another number format than here."""
         if self.study.model.dtype != "auto" or before in (None, "auto", now):
             return []
-        return [f"{_DTYPE} auto is {now} on this machine; {_DTYPE}: {before} keeps what was made"]
+        return [Reason(What.OTHER_MACHINE, _DTYPE, before, now)]
 
-    def _input_reasons(self, cell: Cell, ledger: Ledger) -> list[str]:
-        reasons = []
+    def _input_reasons(self, cell: Cell, ledger: Ledger) -> list[Reason]:
+        reasons: list[Reason] = []
         optional = self.lineage.nodes[cell.asset].optional
         parents = {str(p): p for p in self.lineage.parents(cell)}
         for name, parent in parents.items():
@@ -112,64 +117,25 @@ class Freshness:
             if read is None:
                 # What was not read decides nothing, but for parents that count where they are there.
                 if current is not None and parent.asset in optional:
-                    reasons.append(f"{name} is a new input")
+                    reasons.append(Reason(What.NEW_INPUT, name))
             elif current is None:
-                reasons.append(f"{name} is {'gone' if parent.asset in optional else 'not there'}")
+                reasons.append(Reason(What.GONE if parent.asset in optional else What.NOT_THERE, name))
             else:
                 reasons += input_differences(name, read, current)
-        reasons += [f"{name} is no longer an input" for name in ledger.inputs if name not in parents]
+        reasons += [Reason(What.NO_INPUT, name) for name in ledger.inputs if name not in parents]
         return reasons
 
 
-def input_differences(name: str, read: InputRead, current: Ledger) -> list[str]:
-    """What changed of an input since it was read, in words; of the columns that were read alone."""
+def input_differences(name: str, read: InputRead, current: Ledger) -> list[Reason]:
+    """What changed of an input since it was read; of the columns that were read alone."""
     if read.content == current.content:
         return []
+    changed = None
     if read.columns is not None:
         now = current.columns or {}
         changed = sorted(column for column, digest in read.columns.items() if now.get(column) != digest)
         if not changed:
             return []
     if read.rows is not None and current.rows is not None and read.rows != current.rows:
-        more = current.rows - read.rows
-        what = "prompts" if abs(more) != 1 else "prompt"
-        if name == "pool":
-            return [f"{abs(more)} {what} {'joined' if more > 0 else 'left'} the pool"]
-        return [f"{name}: rows {read.rows} -> {current.rows}"]
-    columns = f" ({', '.join(changed)})" if read.columns is not None else ""
-    return [f"{name} changed{columns}"]
-
-
-def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Each name whose value differs: ``selection.gamma 0.1 -> 0.2``."""
-    after = _as_json(after)
-    found = []
-    for name in sorted({*before, *after}):
-        if name not in before:
-            found.append(f"{name}: {_shown(after[name])} was not asked before")
-        elif name not in after:
-            found.append(f"{name}: {_shown(before[name])} is not asked any more")
-        elif before[name] != after[name]:
-            found.append(f"{name} {_shown(before[name])} -> {_shown(after[name])}")
-    return found
-
-
-def file_differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """Each file that appeared, went or changed, by name."""
-    found = [f"{name} appeared" for name in sorted(set(after) - set(before))]
-    found += [f"{name} is gone" for name in sorted(set(before) - set(after))]
-    return found + [
-        f"{name} changed" for name in sorted(before) if after.get(name, before[name]) != before[name]
-    ]
-
-
-def _as_json(values: Mapping[str, Any]) -> dict[str, Any]:
-    """As they come back from a file: tuples are lists."""
-    import json
-
-    return json.loads(json.dumps(dict(values)))
-
-
-def _shown(value: Any) -> str:
-    text = "none" if value is None else str(value).replace("\n", "\\n")
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+        return [Reason(What.ROWS, name, read.rows, current.rows)]
+    return [Reason(What.CONTENT, name, after=changed)]

@@ -6,8 +6,9 @@ from statistics import fmean
 
 from edsel_assets.planning.answers import Answers
 from edsel_assets.planning.cells import Cell, Lineage, Scope, cells_in
-from edsel_assets.planning.estimates import seconds_from_tokens
+from edsel_assets.planning.estimates import FromTokens
 from edsel_assets.planning.freshness import Freshness, State, Verdict
+from edsel_assets.planning.reasons import Reason, What, in_words
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class Step:
     """A cell to make.
 
     Attributes:
-        reasons: why, in words.
+        reasons: why.
         certain: False where it is made only if one of its inputs comes out with another content.
         seconds: what it is expected to take, from ledgers, else from tokens; None where neither tells.
         lacking: answers that it lacks itself.
@@ -25,12 +26,17 @@ class Step:
 
     cell: Cell
     state: State
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
     certain: bool
     seconds: float | None
     lacking: int = 0
     waits: bool = False
     cost: float | None = None
+
+    @property
+    def why(self) -> str:
+        """The reasons in words."""
+        return in_words(self.reasons)
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ def plan(freshness: Freshness, scope: Scope | None = None) -> Plan:
         certain = verdict.state is not State.FRESH
         # A parent that is not there yet is made with whatever content it then has.
         reasons = verdict.reasons or (
-            (_waits_for(waiting),) if waiting else (f"{unanswered[0]} waits for answers",)
+            (_remade(waiting),) if waiting else (Reason(What.UNANSWERED, str(unanswered[0])),)
         )
         state = verdict.state if certain else State.STALE
         remade[cell] = certain
@@ -96,15 +102,13 @@ def _without_echo(verdict: Verdict, waiting: list[Cell]) -> Verdict:
     """Leave out that an input is not there where the plan makes that input."""
     if verdict.state is not State.STALE:
         return verdict
-    echoes = {f"{parent} is not there" for parent in waiting}
+    echoes = {Reason(What.NOT_THERE, str(parent)) for parent in waiting}
     kept = tuple(reason for reason in verdict.reasons if reason not in echoes)
     return Verdict(State.STALE, kept) if kept else Verdict(State.FRESH)
 
 
-def _waits_for(parents: list[Cell]) -> str:
-    more = f" and {len(parents) - 1} more" if len(parents) > 1 else ""
-    verb = "is" if len(parents) == 1 else "are"
-    return f"{parents[0]}{more} {verb} made again"
+def _remade(parents: list[Cell]) -> Reason:
+    return Reason(What.REMADE, str(parents[0]), after=len(parents) - 1)
 
 
 class _Times:
@@ -112,6 +116,7 @@ class _Times:
 
     def __init__(self, freshness: Freshness, lineage: Lineage) -> None:
         self._freshness, self._lineage = freshness, lineage
+        self._from_tokens = FromTokens(freshness.study, freshness.root, lineage)
         self._means: dict[tuple[str, str | None], float] | None = None
 
     def of(self, cell: Cell) -> float | None:
@@ -124,7 +129,7 @@ class _Times:
         known = self._means.get((cell.kind, budget), self._means.get((cell.kind, None)))
         if known is not None:
             return known
-        return seconds_from_tokens(self._freshness.study, self._freshness.root, self._lineage, cell)
+        return self._from_tokens.of(cell)
 
     def _gather(self) -> dict[tuple[str, str | None], float]:
         found: dict[tuple[str, str | None], list[float]] = defaultdict(list)

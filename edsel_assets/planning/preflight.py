@@ -5,10 +5,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from edsel_assets.kinds import KINDS, external_of
+from edsel_assets.kinds.sources import (
+    MODEL_FILES,
+    is_local,
+    other_embedders,
+    quality_places,
+    round_places,
+    setting,
+)
 from edsel_assets.llm.models.files import sentence_model
 from edsel_assets.machine import has_gpu
-from edsel_assets.planning import external
 from edsel_assets.planning.cells import Cell
+from edsel_assets.planning.external import External
 from edsel_assets.planning.ledger import read_ledger
 from edsel_assets.planning.model_problems import (
     answer_problems,
@@ -17,11 +26,10 @@ from edsel_assets.planning.model_problems import (
     target_problems,
 )
 from edsel_assets.pools import PoolError
-from edsel_assets.study import HumanEvalSettings, JudgeSettings, Study, TaskSettings
+from edsel_assets.study import EmbeddingSettings, HumanEvalSettings, Study, TaskSettings
 from edsel_assets.study.secrets import missing_key
 
-_TRAINED = {"lora_adapters", "round_checkpoint", "purchased_adapter"}
-_SCORED = {"base_scores", "benchmark_scores", "purchased_scores"}
+Check = Callable[[Study, Path, Collection[str]], Iterator[str]]
 
 
 class NotReady(ValueError):
@@ -41,42 +49,27 @@ def check(study: Study, home: Path, kinds: Collection[str]) -> None:
 
 def check_sizes(study: Study, home: Path, kinds: Collection[str]) -> None:
     """Raise NotReady where cells of these kinds need more prompts than the pool, made by now, has."""
-    found = list(_sizes(study, home, kinds))
+    found = list(problems(study, home, kinds, _OF_POOL))
     if found:
         raise NotReady(" ".join(found))
 
 
-def problems(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
-    """Each thing that is missing or wrong, with its remedy."""
-    yield from _files(study, home, kinds)
-    yield from _sizes(study, home, kinds)
-    reads_model = [
-        kind for kind in kinds if external.reads.MODEL_FILES in external.reads.external_of(study, kind)
-    ]
-    if reads_model:
-        yield from base_model_problems(study)
-    for kind in ("embeddings", "other_embeddings"):
-        if kind in kinds:
-            yield from _embedders(study, kind)
-    if kinds:
-        yield from _price_column(study)
-    if "quality_scores" in kinds:
-        yield from _quality(study)
-    if "round_weights" in kinds:
-        for place in _places(study, "round_weights"):
-            yield from _scorer(study, place)
-    if _TRAINED & set(kinds):
-        yield from _training(study)
-        yield from training_mistakes(study)
-    if _SCORED & set(kinds):
-        yield from _tasks(study)
-    elif "label_efficiency" in kinds and any(task.metric for task in study.evaluation.tasks):
-        yield from task_mistakes(study)
-    judge = study.evaluation.judge
-    if judge is not None and {"generations", "win_rates"} & set(kinds):
-        yield from _instructions(judge)
-    if judge is not None and judge.model is not None and "win_rates" in kinds:
-        yield from _judge(judge)
+def problems(
+    study: Study, home: Path, kinds: Collection[str], names: Collection[str] | None = None
+) -> Iterator[str]:
+    """Each thing that is missing or wrong, with its remedy.
+
+    Args:
+        names: of the checks to ask, of ``CHECKS``; by default all that the kinds' rows name.
+    """
+    asked = {name for row in KINDS.values() if row.name in kinds for name in row.before}
+    asked |= {"prices"} if kinds else set()
+    asked |= {"base model"} if any(MODEL_FILES in external_of(study, kind) for kind in kinds) else set()
+    found: dict[str, None] = {}
+    for name, check in CHECKS.items():
+        if name in asked and (names is None or name in names):
+            found |= dict.fromkeys(check(study, home, kinds))
+    yield from found
 
 
 def annotator_problems(study: Study, home: Path) -> list[str]:
@@ -87,45 +80,48 @@ def annotator_problems(study: Study, home: Path) -> list[str]:
     return [] if settings.kind == "people" else annotator_of(settings, home / "store" / study.name).problems()
 
 
-def _files(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
-    seen = external.External(study, home)
-    for kind, place in (("pool", "pool.path"), ("annotations", "pool.annotations")):
-        if kind in kinds:
-            try:
-                seen.of(kind)
-            except (ValueError, OSError) as error:
-                yield f"{place}: {' '.join(str(error).split())}"
+def _files_of(kind: str, place: str) -> Check:
+    """The files that a kind reads, named by the setting at ``place``."""
+
+    def check(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
+        try:
+            External(study, home).of(kind)
+        except (ValueError, OSError) as error:
+            yield f"{place}: {' '.join(str(error).split())}"
+
+    return check
 
 
-def _sizes(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
-    """Budgets and cluster counts against the pool, where it was read already."""
+def _prompts(home: Path, study: Study, kinds: Collection[str]) -> int | None:
+    """How many prompts the pool has, where it was read already and is not read anew."""
     if "pool" in kinds:
-        return  # it is made first, perhaps since its ledger is damaged
+        return None  # it is made first, perhaps since its ledger is damaged
     ledger = read_ledger(home / "store" / study.name, Cell("pool"))
-    if ledger is None or ledger.rows is None:
-        return
-    counted = "rankings" in kinds and not study.selection.by_price
-    if counted and study.selection.every_budget[-1] > ledger.rows:
-        yield (
-            f"selection.budgets: {study.selection.every_budget[-1]} exceeds the {ledger.rows} prompts of the "
-            "pool. Lower it."
-        )
-    yield from _given(study, home, kinds)
-    if "clusters" in kinds and max(study.clustering.counts) > ledger.rows:
-        yield (
-            f"clustering.counts: {max(study.clustering.counts)} exceeds the {ledger.rows} prompts of the "
-            "pool. Lower it."
-        )
+    return None if ledger is None else ledger.rows
 
 
-def _given(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
+def _budgets(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
+    """Budgets against the pool; money is spent on what there is."""
+    prompts, largest = _prompts(home, study, kinds), study.selection.every_budget[-1]
+    if prompts is not None and largest > prompts and not study.selection.by_price:
+        yield f"selection.budgets: {largest} exceeds the {prompts} prompts of the pool. Lower it."
+
+
+def _cluster_counts(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
+    prompts, largest = _prompts(home, study, kinds), max(study.clustering.counts)
+    if prompts is not None and largest > prompts:
+        yield f"clustering.counts: {largest} exceeds the {prompts} prompts of the pool. Lower it."
+
+
+def _given(embedders: Callable[[Study], Mapping[str, EmbeddingSettings]]) -> Check:
     """Files of embeddings that do not fit the pool in the store."""
-    from edsel_assets.stages.given import GivenError, check_given
-    from edsel_assets.store import read_table
 
-    for kind in ("embeddings", "other_embeddings"):
-        for place, settings in external.reads.embedders(study, kind).items() if kind in kinds else ():
-            if settings.source != "file":
+    def check(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
+        from edsel_assets.stages.given import GivenError, check_given
+        from edsel_assets.store import read_table
+
+        for place, settings in embedders(study).items():
+            if settings.source != "file" or _prompts(home, study, kinds) is None:
                 continue
             ids = read_table(home / "store" / study.name / "pool.parquet", ["prompt_id"])["prompt_id"]
             try:
@@ -133,29 +129,48 @@ def _given(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
             except (GivenError, PoolError) as error:
                 yield f"{place}: {error}"
 
+    return check
 
-def _embedders(study: Study, kind: str) -> Iterator[str]:
-    """What the embeddings of a kind lack: keys, a package, a model's folder, a file of vectors."""
-    for place, settings in external.reads.embedders(study, kind).items():
-        variable = missing_key(settings)
-        if variable:
-            yield f"{place}.source: {settings.source} needs a key in the environment: set {variable}."
-        if settings.source == "file":
-            from edsel_assets.stages.given import GivenError, read_given
 
-            try:
-                read_given(settings)
-            except GivenError as error:
-                yield f"{place}: {error}"
-        if settings.source == "sentence_transformers":
-            if find_spec("sentence_transformers") is None:
-                yield (
-                    f"{place}.source: sentence_transformers needs the package sentence-transformers. Install "
-                    "edsel-assets[embeddings]."
-                )
-            name = str(settings.name)
-            named = name if Path(name).is_dir() else sentence_model(name)
-            yield from model_problems(f"{place}.name", named, settings.revision, ())
+def _vectors(place: str, settings: EmbeddingSettings) -> Iterator[str]:
+    """A file of vectors that cannot be read."""
+    from edsel_assets.stages.given import GivenError, read_given
+
+    try:
+        read_given(settings)
+    except GivenError as error:
+        yield f"{place}: {error}"
+
+
+def _own_embedder(study: Study) -> dict[str, EmbeddingSettings]:
+    return {"embeddings": study.embeddings}
+
+
+def _embedders(embedders: Callable[[Study], Mapping[str, EmbeddingSettings]]) -> Check:
+    """What embeddings lack: keys, a package, a model's folder, a file of vectors."""
+
+    def check(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
+        for place, settings in embedders(study).items():
+            variable = missing_key(settings)
+            if variable:
+                yield f"{place}.source: {settings.source} needs a key in the environment: set {variable}."
+            if settings.source == "file":
+                yield from _vectors(place, settings)
+            if settings.source == "sentence_transformers":
+                yield from _sentence_transformers(place, settings)
+
+    return check
+
+
+def _sentence_transformers(place: str, settings: EmbeddingSettings) -> Iterator[str]:
+    if find_spec("sentence_transformers") is None:
+        yield (
+            f"{place}.source: sentence_transformers needs the package sentence-transformers. Install "
+            "edsel-assets[embeddings]."
+        )
+    name = str(settings.name)
+    named = name if Path(name).is_dir() else sentence_model(name)
+    yield from model_problems(f"{place}.name", named, settings.revision, ())
 
 
 def _price_column(study: Study) -> Iterator[str]:
@@ -169,7 +184,7 @@ def _price_column(study: Study) -> Iterator[str]:
 
 def _quality(study: Study) -> Iterator[str]:
     """What the scorers of quality need: models, keys, the file of scores."""
-    for place in _places(study, "quality_scores"):
+    for place in quality_places(study):
         yield from _scorer(study, place)
     scorers = {study.quality.scorer, *map(study.quality_of, study.selection.names)}
     if "column" in scorers and study.quality.file is not None:
@@ -181,21 +196,15 @@ def _quality(study: Study) -> Iterator[str]:
             yield f"quality: {error}"
 
 
-def _places(study: Study, kind: str) -> list[str]:
-    """Where the settings of the models are that cells of a kind score with."""
-    if kind == "quality_scores":
-        used = [study.quality.scorer, *map(study.quality_of, study.selection.names)]
-        table: Mapping[str, tuple[str, ...]] = external.reads.QUALITY_MODELS
-    else:
-        used = [study.strategy(name).scorer or "" for name in study.selection.names]
-        table = external.reads.ROUND_MODELS
-    return [place for scorer in dict.fromkeys(used) for place in table.get(scorer, ())]
+def _round_scorers(study: Study) -> Iterator[str]:
+    for place in round_places(study):
+        yield from _scorer(study, place)
 
 
 def _scorer(study: Study, place: str) -> Iterator[str]:
     """A reward model, a scorer or a judge that cannot be loaded or asked."""
-    chosen = external.reads.setting(study, place)
-    if not external.reads.is_local(study, place):
+    chosen = setting(study, place)
+    if not is_local(study, place):
         variable = missing_key(chosen)
         if variable:
             yield f"{place}: the server needs a key in the environment: set {variable}."
@@ -208,6 +217,7 @@ def _training(study: Study) -> Iterator[str]:
     tuning = study.finetuning
     if tuning.method == "qlora" and not has_gpu():
         yield "finetuning.method: qlora needs an NVIDIA GPU, and this machine shows none. Use lora."
+    yield from training_mistakes(study)
 
 
 def training_mistakes(study: Study) -> Iterator[str]:
@@ -248,7 +258,8 @@ def task_mistakes(study: Study) -> Iterator[str]:
     def check_metric(task: TaskSettings) -> None:
         metrics = metrics_of(task.name, folder)
         if metrics is not None:
-            check_direction(task.name, primary_metric(task.shown, metrics, task.metric), folder)
+            found = primary_metric(task.shown, metrics, task.metric, "name one in evaluation.tasks.metric")
+            check_direction(task.name, found, folder)
 
     for task in study.evaluation.tasks:
         unknown = _words(check_tasks, [task.name], folder)
@@ -263,9 +274,14 @@ def _words(check: Callable[..., None], *arguments: Any) -> list[str]:
     try:
         check(*arguments)
     except ValueError as error:
-        words = str(error).replace("name its primary one with primary", "name one in evaluation.tasks.metric")
-        return [f"evaluation.tasks: {' '.join(words.split())}"]
+        return [f"evaluation.tasks: {' '.join(str(error).split())}"]
     return []
+
+
+def _metrics(study: Study) -> Iterator[str]:
+    """Of a report on scores that are there: the metrics that it reads."""
+    if any(task.metric for task in study.evaluation.tasks):
+        yield from task_mistakes(study)
 
 
 def _backend(study: Study) -> Iterator[str]:
@@ -290,7 +306,10 @@ def _programs(settings: HumanEvalSettings) -> Iterator[str]:
         yield f"evaluation.humaneval: {refusal}"
 
 
-def _instructions(settings: JudgeSettings) -> Iterator[str]:
+def _instructions(study: Study) -> Iterator[str]:
+    settings = study.evaluation.judge
+    if settings is None:
+        return
     from edsel_assets.stages.evaluation.answers import read_instructions
 
     try:
@@ -299,11 +318,42 @@ def _instructions(settings: JudgeSettings) -> Iterator[str]:
         yield f"evaluation.judge.instructions: {error}"
 
 
-def _judge(settings: JudgeSettings) -> Iterator[str]:
+def _judge(study: Study) -> Iterator[str]:
     """A judge that cannot be asked: no key for the server, or no folder of a local model."""
+    settings = study.evaluation.judge
+    if settings is None or settings.model is None:
+        return
     if settings.by == "local":
         yield from model_problems("evaluation.judge.model", str(settings.model), settings.revision, ())
         return
     variable = missing_key(settings)
     if variable:
         yield f"evaluation.judge: the server needs a key in the environment: set {variable}."
+
+
+def _of_study(check: Callable[[Study], Iterator[str]]) -> Check:
+    """A check that looks at neither the home nor at what else is to be made."""
+    return lambda study, home, kinds: check(study)
+
+
+#: The checks that rows name, in the order in which they are told.
+CHECKS: Mapping[str, Check] = {
+    "pool files": _files_of("pool", "pool.path"),
+    "annotation files": _files_of("annotations", "pool.annotations"),
+    "budgets": _budgets,
+    "given embeddings": _given(_own_embedder),
+    "other given embeddings": _given(other_embedders),
+    "cluster counts": _cluster_counts,
+    "base model": _of_study(base_model_problems),
+    "embedder": _embedders(_own_embedder),
+    "other embedders": _embedders(other_embedders),
+    "prices": _of_study(_price_column),
+    "scorers of quality": _of_study(_quality),
+    "scorers of rounds": _of_study(_round_scorers),
+    "finetuning": _of_study(_training),
+    "tasks": _of_study(_tasks),
+    "metrics": _of_study(_metrics),
+    "instructions": _of_study(_instructions),
+    "judge": _of_study(_judge),
+}
+_OF_POOL = ("budgets", "given embeddings", "other given embeddings", "cluster counts")

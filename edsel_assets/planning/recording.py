@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edsel_assets.kinds import libraries_of, settings_of
 from edsel_assets.planning.cells import Cell
 from edsel_assets.planning.ledger import InputRead, Ledger, StoredFile, now
-from edsel_assets.planning.reads import READS, libraries_of, settings_of
 from edsel_assets.study import Study
 
 
@@ -87,7 +87,7 @@ def make_ledger(
         inputs={name: read for name, read in record.inputs.items() if read.columns != {}},
         settings=settings_of(study, cell.kind, cell.partition),
         external={**external, **record.data_sets},
-        code=READS[cell.kind].code,
+        code=cell.row.code,
         libraries=libraries_of(study, cell.kind, cell.partition),
         seed=record.seeds.get(cell.asset),
         device=device,

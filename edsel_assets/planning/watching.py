@@ -10,19 +10,20 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edsel_assets.planning import reads
+from edsel_assets.kinds import code_version, sources
 from edsel_assets.planning.cells import Cell, Scope, cell_path, cells_in, with_suffix
-from edsel_assets.planning.freshness import Freshness, file_differences
+from edsel_assets.planning.freshness import Freshness
 from edsel_assets.planning.plan import plan
+from edsel_assets.planning.reasons import Reason, file_differences
 from edsel_assets.study import TriggerSettings
 
 _SHOWN = 3
 _SOURCES = {
-    "pool": (reads.POOL_FILES,),
-    "answers": (reads.ANNOTATION_FILES, reads.PURCHASE_FILES),
-    "orders": (reads.ORDER_FILES,),
-    "model": (reads.MODEL_FILES,),
-    "tasks": (reads.TASK_FILES,),
+    "pool": (sources.POOL_FILES,),
+    "answers": (sources.ANNOTATION_FILES, sources.PURCHASE_FILES),
+    "orders": (sources.ORDER_FILES,),
+    "model": (sources.MODEL_FILES,),
+    "tasks": (sources.TASK_FILES,),
 }
 _POOL = "pool/"
 
@@ -86,7 +87,7 @@ def due(trigger: TriggerSettings, freshness: Freshness) -> Look:
         return Look(False, " ".join(str(error).split()), None)
     if not steps:
         return Look(False, "Every target is fresh.", None)
-    return Look(True, _listed([f"{step.cell}: {'; '.join(step.reasons)}" for step in steps]), None)
+    return Look(True, _listed([f"{step.cell}: {step.why}" for step in steps]), None)
 
 
 def watched(trigger: TriggerSettings, freshness: Freshness) -> dict[str, str]:
@@ -95,7 +96,7 @@ def watched(trigger: TriggerSettings, freshness: Freshness) -> dict[str, str]:
     for name in trigger.watch:
         if name == "settings":
             kinds = {cell.kind for cell in cells_in(freshness.lineage, Scope(assets=trigger.assets))}
-            found |= {f"settings of {kind}": reads.code_version(freshness.study, kind) for kind in kinds}
+            found |= {f"settings of {kind}": code_version(freshness.study, kind) for kind in kinds}
         else:
             for source in _SOURCES[name]:
                 found |= freshness.external.source(source)
@@ -154,12 +155,12 @@ def _compared(trigger: TriggerSettings, freshness: Freshness, seen: Seen, conten
         return Look(False, seen.message, seen.model_dump_json())
     change = None
     try:
-        if any(each.startswith(_POOL) for each in changes):
+        if any(each.name.startswith(_POOL) for each in changes):
             change = pool_change(freshness)
         decision, why = _decide(trigger, freshness, changes, change, seen.pool)
     except (ValueError, OSError) as error:
         decision, why = Decision.WAIT, " ".join(str(error).split())
-    message = f"{_listed(changes)}: {why}"
+    message = f"{_listed([*map(str, changes)])}: {why}"
     if decision is Decision.WAIT:
         waits = seen.model_copy(update={"judged": mark, "message": message})
         return Look(False, message, waits.model_dump_json())
@@ -180,12 +181,12 @@ class Decision(Enum):
 def _decide(
     trigger: TriggerSettings,
     freshness: Freshness,
-    changes: list[str],
+    changes: list[Reason],
     change: PoolChange | None,
     before: str,
 ) -> tuple[Decision, str]:
     """What ``changes`` lead to, and why; ``before`` is the hash of the pool's prompts as remembered."""
-    if change is not None and all(each.startswith(_POOL) for each in changes):
+    if change is not None and all(each.name.startswith(_POOL) for each in changes):
         if change.content == before:
             return Decision.PASS, "the prompts are the same"
         if change.joined < trigger.minimum_new:

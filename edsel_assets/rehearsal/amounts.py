@@ -13,13 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
+from edsel_assets.kinds.assets import Cells
+from edsel_assets.kinds.work import CHARACTERS_PER_TOKEN, Lengths, Work, operations_per_weight
 from edsel_assets.planning.estimates import GPU_RATE, model_weights
 from edsel_assets.planning.external import model_path
 from edsel_assets.rehearsal.pool import PoolFacts
 from edsel_assets.rehearsal.sizes import assumed_pool
 from edsel_assets.study import Study
 
-_CHARACTERS_PER_TOKEN = 4
 #: Tokens of a prompt and of a response where there is no pool to tell.
 _ASSUMED_PROMPT, _ASSUMED_RESPONSE = 200, 150
 _USUAL_LAYERS = 32
@@ -31,21 +32,12 @@ _PAPER_BUDGETS, _PAPER_HOURS = (30_000, 45_000, 90_000), (9.0, 15.0, 24.0)
 PAPER_EMBEDDING_HOURS = 12.0
 
 
-@dataclass(frozen=True)
-class Lengths:
-    """Prompts of the pool, mean tokens of a prompt and of a response; ``assumed`` where it is not here."""
-
-    prompts: int
-    prompt: float
-    response: float
-    assumed: bool
-
-    @classmethod
-    def of(cls, study: Study, pool: PoolFacts | None) -> Lengths:
-        if pool is None:
-            return cls(assumed_pool(study), _ASSUMED_PROMPT, _ASSUMED_RESPONSE, True)
-        prompt = pool.prompt_characters / _CHARACTERS_PER_TOKEN
-        return cls(pool.prompts, prompt, pool.response_characters / _CHARACTERS_PER_TOKEN, assumed=False)
+def lengths_of(study: Study, pool: PoolFacts | None) -> Lengths:
+    """By the pool, or assumed where it is not here."""
+    if pool is None:
+        return Lengths(assumed_pool(study), _ASSUMED_PROMPT, _ASSUMED_RESPONSE, assumed=True)
+    prompt, response = pool.prompt_characters, pool.response_characters
+    return Lengths(pool.prompts, prompt / CHARACTERS_PER_TOKEN, response / CHARACTERS_PER_TOKEN)
 
 
 def trials(study: Study) -> list[tuple[str, int]]:
@@ -59,33 +51,35 @@ def trials(study: Study) -> list[tuple[str, int]]:
     ]
 
 
+def work_of(study: Study, lengths: Lengths) -> list[Work]:
+    """What the models of the study's own do, over all its cells; a pass whose rows are kept counts once."""
+    table = Cells(study)
+    found: list[Work] = []
+    kept: dict[str, Work] = {}
+    for asset in table.assets.values():
+        for key in table.keys(asset.name) if asset.kind.work else ():
+            work = asset.kind.work(study, lengths, asset.at(key)) if asset.kind.work else None
+            if work is not None and work.kept:
+                kept[work.kept] = work
+            elif work is not None:
+                found.append(work)
+    return [*kept.values(), *found]
+
+
 def read_tokens(study: Study, lengths: Lengths) -> float:
-    """Tokens that the base model reads and writes over the pool, for signals and embeddings of its own."""
-    prompt = min(lengths.prompt, study.forward.max_prompt_tokens)
-    passes = prompt + study.forward.max_new_tokens
-    for embeddings in (study.embeddings, *study.other_embeddings.values()):
-        if embeddings.source == "model" and embeddings.input == "prompt_response":
-            passes += min(lengths.prompt + lengths.response, study.forward.max_prompt_tokens)
-    return lengths.prompts * passes
+    """Tokens that the base model reads and writes."""
+    return sum(work.tokens for work in work_of(study, lengths) if not work.trained)
 
 
 def trained_tokens(study: Study, lengths: Lengths) -> float:
     """Tokens that trials and rounds are trained on, once for each epoch."""
-    tuning, rounds = study.finetuning, study.rounds
-    example = min(lengths.prompt + lengths.response, tuning.max_length)
-    total = 0.0
-    for name, budget in trials(study):
-        total += budget * tuning.epochs * example
-        if study.strategy(name).iterative:
-            shares = [1 if rounds.start == "continue" else number for number in range(1, rounds.rounds + 1)]
-            total += budget / rounds.rounds * sum(shares) * rounds.epochs * example
-    return total
+    return sum(work.tokens for work in work_of(study, lengths) if work.trained)
 
 
 def embedded_tokens(study: Study, lengths: Lengths) -> float:
     """Tokens that embedding models other than the base model read."""
     return sum(
-        lengths.prompts * (lengths.prompt + lengths.response * (embeddings.input == "prompt_response"))
+        (lengths.prompts or 0) * (lengths.prompt + lengths.response * (embeddings.input == "prompt_response"))
         for embeddings in (study.embeddings, *study.other_embeddings.values())
         if embeddings.source not in ("model", "file")
     )
@@ -171,13 +165,14 @@ def _adapter_weights(study: Study, shape: Shape) -> float:
 
 
 def hours(study: Study, shape: Shape, lengths: Lengths) -> tuple[float, float]:
-    """GPU-hours of (the passes over the pool, all training): 2 P a token read, 6 P a token trained on."""
-    read = 2 * shape.weights * read_tokens(study, lengths) / GPU_RATE
-    # Frozen weights need no gradient of their own, but their inputs do.
-    per_token = 6 if study.finetuning.method == "full" else 4
-    again = 4 / 3 if study.finetuning.gradient_checkpointing else 1.0  # a second forward pass
-    trained = per_token * again * shape.weights * trained_tokens(study, lengths) / GPU_RATE
-    return read / 3600, trained / 3600
+    """GPU-hours of (all that is read, all training), by the operations of ``kinds.work``."""
+    done = work_of(study, lengths)
+    each = shape.weights / GPU_RATE / 3600
+    read, trained = (
+        sum(operations_per_weight(study, work) for work in done if work.trained == training)
+        for training in (False, True)
+    )
+    return each * read, each * trained
 
 
 def paper_hours(study: Study) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from edsel_assets.kinds.work import Lengths
 from edsel_assets.machine import has_gpu
 from edsel_assets.planning.estimates import GPU_RATE
 from edsel_assets.rehearsal import amounts
@@ -24,7 +25,7 @@ def takes(study: Study, pool: PoolFacts | None) -> Iterator[Need]:
 
 
 def _amounts(study: Study, pool: PoolFacts | None) -> Iterator[Need]:
-    lengths, shape = amounts.Lengths.of(study, pool), amounts.Shape.of(study)
+    lengths, shape = amounts.lengths_of(study, pool), amounts.Shape.of(study)
     count = len(amounts.trials(study))
     said = "assumed, as the pool is not here" if lengths.assumed else "by the pool, 4 characters a token"
     read, trained = amounts.read_tokens(study, lengths), amounts.trained_tokens(study, lengths)
@@ -70,7 +71,7 @@ def _hardware(study: Study, memory: amounts.Memory) -> Iterator[Need]:
 
 
 def _money(study: Study, pool: PoolFacts | None) -> Iterator[Need]:
-    lengths, buys = amounts.Lengths.of(study, pool), study.annotation
+    lengths, buys = amounts.lengths_of(study, pool), study.annotation
     unanswered = 0 if pool is None else pool.prompts - pool.answered
     if unanswered and buys.price_by == "prompt":
         most = sum(study.selection.budgets_for(name)[-1] for name in study.selection.names)
@@ -84,7 +85,7 @@ def _money(study: Study, pool: PoolFacts | None) -> Iterator[Need]:
     yield from judged(study, lengths)
 
 
-def judged(study: Study, lengths: amounts.Lengths) -> Iterator[Need]:
+def judged(study: Study, lengths: Lengths) -> Iterator[Need]:
     """Requests to each judge that the study names, and what they cost at its prices."""
     trials = amounts.trials(study)
     judge = getattr(study.evaluation, "judge", None)
@@ -98,7 +99,7 @@ def judged(study: Study, lengths: amounts.Lengths) -> Iterator[Need]:
     pair = lengths.prompt + lengths.response
     judge = getattr(study.quality, "judge", None)
     if judge is not None:
-        price = _price(judge, lengths.prompts, pair, judge.reply_tokens)
+        price = _price(judge, lengths.prompts or 0, pair, judge.reply_tokens)
         yield Need(State.TAKES, "judge of quality", f"{lengths.prompts} requests{price}")
     judge = getattr(study.rounds, "judge", None)
     if judge is not None:

@@ -18,6 +18,8 @@ Rows = Sequence[Mapping[str, Any]]
 BETTER, WORSE = "▲", "▼"
 MARKS = {1: BETTER, -1: WORSE, 0: " "}
 SAVES, COSTS = "saves", "costs more"
+#: Kinds of sheets that others look for.
+SCORES, SAVED = "scores", "saved"
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Sheet:
         header: column names; ``left``: how many of the first columns stand to the left.
         rows: one text per column.
         strong: indices of the rows that stand out.
+        kind, task: ``SCORES`` or ``SAVED`` of a task; "" for other tables.
     """
 
     title: str
@@ -37,6 +40,8 @@ class Sheet:
     caption: str = ""
     left: int = 1
     strong: frozenset[int] = field(default_factory=frozenset)
+    kind: str = ""
+    task: str = ""
 
 
 def score_sheet(efficiency: LabelEfficiency, task: str) -> Sheet:
@@ -55,9 +60,8 @@ def score_sheet(efficiency: LabelEfficiency, task: str) -> Sheet:
     metric = efficiency.metrics.get(task, ", ".join(sorted(set(efficiency.metrics.values()))))
     strong = frozenset(i for i, strategy in enumerate(order) if strategy == efficiency.control)
     header = ("strategy", "seeds", *(f"{b:,}" for b in budgets))
-    return Sheet(
-        f"Score by strategy and budget: {task} ({metric})", header, tuple(rows), caption, strong=strong
-    )
+    title = f"Score by strategy and budget: {task} ({metric})"
+    return Sheet(title, header, tuple(rows), caption, strong=strong, kind=SCORES, task=task)
 
 
 def saved_sheet(efficiency: LabelEfficiency, task: str) -> Sheet:
@@ -79,7 +83,8 @@ def saved_sheet(efficiency: LabelEfficiency, task: str) -> Sheet:
         "of all rows, those without a number included."
     )
     header = ("strategy", "budget", "saved", "95 % interval", "share", f"{control} needs", "reading")
-    return Sheet(f"Annotation saved against {control}: {task}", header, texts, caption)
+    title = f"Annotation saved against {control}: {task}"
+    return Sheet(title, header, texts, caption, kind=SAVED, task=task)
 
 
 def difference_sheet(efficiency: LabelEfficiency, task: str) -> Sheet:

@@ -14,13 +14,10 @@
 - ``WorkspaceProcessContext`` and ``dagster_webserver``'s application: the command that starts the web server
   takes no middleware. The code server and the daemon are started by Dagster's own commands.
 - ``SqliteEventLogStorage``: whether the log is SQLite's, and which file is a run's.
-- ``get_parents_partitions`` and other methods of the asset graph: the lineage of a single cell has no
-  public form. The class is not imported; ``Definitions.resolve_asset_graph`` gives the object.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,10 +35,9 @@ from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.types.pagination import PaginatedResults
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
-from edsel_assets.planning.cells import Cell, Lineage, Node, dimension_of, is_asked_for
+from edsel_assets.planning.cells import Cell
 from edsel_assets.planning.external import order_names
 from edsel_assets.store import fingerprint
-from edsel_assets.study import Study
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -65,7 +61,6 @@ __all__ = [
     "carry_out",
     "cells_of_run",
     "cells_of_step",
-    "lineage_of",
     "new_run",
     "pass_over",
     "quicken_backfills",
@@ -119,72 +114,6 @@ class OrdersOnDisk(DynamicPartitionsStore):
 
 def asset_key(cell: Cell) -> dg.AssetKey:
     return dg.AssetKey(cell.asset.split("/"))
-
-
-def lineage_of(study: Study, definitions: dg.Definitions) -> Lineage:
-    """The assets, cells and parents that a study's ``definitions`` declare, with the orders placed by now.
-
-    An asset that sums up partitions of which there are none yet has no cell.
-    """
-    graph: Any = definitions.resolve_asset_graph()
-    placed = OrdersOnDisk(Path(str(definitions.metadata[STORE].value)))
-    nodes: dict[str, Node] = {}
-    with dg.partition_loading_context(dynamic_partitions_store=placed):
-        for level in graph.toposorted_asset_keys_by_level:
-            # Of one level those without the device come first: a pool that cannot be read fails at once.
-            for key in sorted(level, key=lambda k: (bool(graph.get(k).pools), k)):
-                if graph.get(key).is_materializable:
-                    nodes[key.to_user_string()] = _without_nothing(_node(study, graph, key), nodes)
-
-    def parents(cell: Cell) -> Iterable[Cell]:
-        with dg.partition_loading_context(dynamic_partitions_store=placed):
-            found = graph.get_parents_partitions(asset_key(cell), cell.partition).parent_partitions
-        return sorted(Cell(p.asset_key.to_user_string(), p.partition_key) for p in found)
-
-    return Lineage(study, nodes, parents)
-
-
-def _without_nothing(node: Node, nodes: Mapping[str, Node]) -> Node:
-    sums_up = [nodes[name] for name in node.optional]
-    return replace(node, partitions=()) if sums_up and not any(n.partitions for n in sums_up) else node
-
-
-def _node(study: Study, graph: Any, key: dg.AssetKey) -> Node:
-    node = graph.get(key)
-    partitions = node.partitions_def
-    name = key.to_user_string()
-    keys = partitions.get_partition_keys() if partitions else (None,)
-    dimensions: tuple[str, ...] = ()
-    if isinstance(partitions, dg.MultiPartitionsDefinition):
-        dimensions = tuple(sorted(d.name for d in partitions.partitions_defs))
-    elif partitions is not None:
-        dimensions = (dimension_of(name),)
-    return Node(
-        asset=name,
-        group=node.group_name,
-        partitions=tuple(key for key in keys if is_asked_for(study, Cell(name, key))),
-        dimensions=dimensions,
-        parents=frozenset(p.to_user_string() for p in node.parent_keys),
-        optional=frozenset(k.to_user_string() for k in _optional_parents(node)),
-        continues=frozenset(p.to_user_string() for p in node.parent_keys if _continues(graph, key, p)),
-        device=bool(node.pools),
-    )
-
-
-def _optional_parents(node: Any) -> set[dg.AssetKey]:
-    definition = node.assets_def
-    inputs = definition.node_def.input_dict
-    return {
-        key
-        for name, key in definition.keys_by_input_name.items()
-        if inputs[name].metadata and inputs[name].metadata.get(ALLOW_MISSING)
-    }
-
-
-def _continues(graph: Any, key: dg.AssetKey, parent: dg.AssetKey) -> bool:
-    if not graph.get(key).is_partitioned or graph.get(key).partitions_def != graph.get(parent).partitions_def:
-        return False
-    return isinstance(graph.get_partition_mapping(key, parent), dg.IdentityPartitionMapping)
 
 
 def quicken_backfills(seconds: int) -> None:

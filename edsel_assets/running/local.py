@@ -14,16 +14,17 @@ from typing import Any, Protocol
 
 import dagster as dg
 
+from edsel_assets.kinds.assets import is_asked_for
 from edsel_assets.planning import preflight
-from edsel_assets.planning.answers import WAITING, Answers
-from edsel_assets.planning.cells import Cell, Lineage, Scope, cells_in, is_asked_for
+from edsel_assets.planning.answers import Answers
+from edsel_assets.planning.cells import Cell, Lineage, Scope, cells_in
 from edsel_assets.planning.freshness import Freshness, State
+from edsel_assets.planning.lineage import lineage_of
 from edsel_assets.planning.plan import plan
 from edsel_assets.running.dagster_internals import (
     asset_key,
     carry_out,
     cells_of_run,
-    lineage_of,
     new_run,
     pass_over,
 )
@@ -101,7 +102,7 @@ def materialize(
         ValueError: for a scope that names what is not there.
     """
     listener = listener or Listener()
-    lineage = lineage_of(study, definitions)
+    lineage = lineage_of(study, home)
     cells = cells_in(lineage, scope)
     freshness = Freshness(study, lineage, home)
     planned = plan(freshness, scope)
@@ -202,7 +203,7 @@ class _Schedule:
                     and parent.asset in self._freshness.lineage.nodes[cell.asset].continues
                     and self._needs[cell] <= set(batch)
                     and self._freshness.verdict(cell).state is State.MISSING
-                    and cell.kind not in WAITING  # what it lacks is told by the selection before it
+                    and cell.row.waits is None  # what it lacks is told by the selection before it
                 ):
                     return cell
         return None
@@ -227,7 +228,7 @@ class Runner:
         cause: Mapping[str, str] | None = None,
     ) -> None:
         self._study, self._definitions, self._instance, self._home = study, definitions, instance, home
-        self._lineage = lineage or lineage_of(study, definitions)
+        self._lineage = lineage or lineage_of(study, home)
         self._tags = cause or BY_COMMAND
         self._job = definitions.resolve_implicit_global_asset_job_def()
         self._parts: dict[frozenset[dg.AssetKey], dg.JobDefinition] = {}
@@ -245,7 +246,7 @@ class Runner:
             for cell in cells:
                 verdict = freshness.verdict(cell)
                 if verdict.state is not State.FRESH:
-                    due[cell] = "; ".join(verdict.reasons)
+                    due[cell] = verdict.why
                 elif made := [parent for parent in self._lineage.parents(cell) if parent in due]:
                     due[cell] = f"{made[0]} is made anew"
             if due:
@@ -258,7 +259,7 @@ class Runner:
         if run is None:
             raise RunFailed(f"There is no run {run_id} in {self._instance.root_directory}.")
         cells = cells_of_run(run)
-        if cells and not any(is_asked_for(self._study, cell) for cell in cells):
+        if cells and not any(is_asked_for(self._study, cell.partition) for cell in cells):
             why = f"{cells[0]} is no part of the study: its strategy has other budgets. Nothing was made."
             pass_over(self._instance, run, why)
             return True

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from edsel_assets.keys import budget_key, trial_key
-from edsel_assets.planning.cells import Cell, Lineage, Scope, cell_path, with_suffix
+from edsel_assets.planning.cells import Cell, Scope, cell_path, with_suffix
 from edsel_assets.planning.comparing.causes import Ledgers, behind
 from edsel_assets.planning.ledger import read_ledger
-from edsel_assets.running.dagster_internals import lineage_of
+from edsel_assets.planning.lineage import lineage_of
 from edsel_assets.running.instance import show_orders
 from edsel_assets.running.leases import hold
 from edsel_assets.running.local import Listener, Outcome, materialize
@@ -318,7 +318,7 @@ def _check_made(cell: Cell, outcome: Outcome, store: Path) -> None:
 
 
 def _make(desk: Desk, cell: Cell, listener: Listener | None) -> Outcome:
-    lineage: Lineage = lineage_of(desk.study, desk.definitions)
+    lineage = lineage_of(desk.study, desk.home)
     keys = lineage.dimensions(cell)
     scope = Scope(
         frozenset({cell.asset}),

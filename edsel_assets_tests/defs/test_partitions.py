@@ -165,13 +165,16 @@ def test_a_strategy_added_to_the_table_is_in_the_graph(monkeypatch) -> None:
     """One row in one file: partitions, lineage and what makes it stale follow from it."""
     from dataclasses import replace
 
-    from edsel_assets.planning.reads import settings_of
+    from edsel_assets.kinds import settings_of
     from edsel_assets.selection.strategies import STRATEGIES
 
     mine = replace(STRATEGIES["min_margin"], name="mine", settings=("selection.gamma",))
     monkeypatch.setitem(STRATEGIES, "mine", mine)
     study = tiny_study(selection={"strategies": ["random", "mine"]})
     graph = build_definitions(study).resolve_asset_graph()
-    assert parents(graph, "rankings", "mine") == UNPARTITIONED | {"uncertainty_scores[min_margin]"}
+    assert parents(graph, "rankings", "mine") == {
+        *(UNPARTITIONED - {"embeddings[]"}),  # no strategy of the study reads them
+        "uncertainty_scores[min_margin]",
+    }
     assert "00006|mine" in graph.get(dg.AssetKey("training_sets")).partitions_def.get_partition_keys()
     assert settings_of(study, "rankings", "mine")["selection.gamma"] == 0.5

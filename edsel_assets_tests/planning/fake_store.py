@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from edsel_assets.defs.build import build_definitions
+from edsel_assets.kinds import libraries_of, settings_of
 from edsel_assets.planning.cells import Cell, Lineage, cell_path, with_suffix
 from edsel_assets.planning.external import External
 from edsel_assets.planning.freshness import Freshness
@@ -14,14 +14,13 @@ from edsel_assets.planning.ledger import (
     stored_files,
     write_ledger,
 )
-from edsel_assets.planning.reads import READS, libraries_of, settings_of
-from edsel_assets.running.dagster_internals import lineage_of
+from edsel_assets.planning.lineage import lineage_of
 from edsel_assets.store import content_hash
 from edsel_assets.study import Study
 
 
 def lineage_for(study: Study, home: Path) -> Lineage:
-    return lineage_of(study, build_definitions(study, home=home))
+    return lineage_of(study, home)
 
 
 def freshness_of(study: Study, home: Path) -> Freshness:
@@ -66,7 +65,7 @@ def put(
         external=(
             External(study, home).of(cell.kind, partition=cell.partition) if external is None else external
         ),
-        code=READS[cell.kind].code,
+        code=cell.row.code,
         libraries=libraries_of(study, cell.kind, cell.partition),
         device="cpu",
         threads=1,

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from edsel_assets.demo import DEMO, local_path
 from edsel_assets.planning import estimates
 from edsel_assets.planning.cells import Cell
-from edsel_assets.planning.estimates import CORE_RATE, seconds_from_tokens
+from edsel_assets.planning.estimates import CORE_RATE, FromTokens
 from edsel_assets.store import write_table
 from edsel_assets_tests.defs.conftest import tiny_study
 from edsel_assets_tests.planning.fake_store import lineage_for
@@ -25,17 +25,16 @@ def test_seconds_are_operations_over_the_rate(tmp_path, monkeypatch) -> None:
     study, root = tiny_study(), tmp_path / "store" / "tiny"
     lineage = lineage_for(study, tmp_path)
     cell = Cell("lora_adapters", "00006|random.s0")
-    assert seconds_from_tokens(study, root, lineage, cell) is None, "the pool was not read yet"
+    assert FromTokens(study, root, lineage).of(cell) is None, "the pool was not read yet"
     root.mkdir(parents=True)
     write_table(root / "pool.parquet", pa.table({"prompt": ["x" * 40] * 10, "response": ["y" * 8] * 10}))
     rate = CORE_RATE * (os.cpu_count() or 1)
-    # 6 prompts x 1 epoch x 12 tokens x 6 operations; 10 prompts x (10 + 4 new) tokens x 2 operations.
-    assert seconds_from_tokens(study, root, lineage, cell) == pytest.approx(
-        6 * 12 * 6 * demo_weights() / rate
-    )
-    read = seconds_from_tokens(study, root, lineage, Cell("embeddings"))
+    # 6 prompts x 1 epoch x 12 tokens x 4 operations, as the base is frozen;
+    # 10 prompts x (10 + 4 new) tokens x 2 operations.
+    assert FromTokens(study, root, lineage).of(cell) == pytest.approx(6 * 12 * 4 * demo_weights() / rate)
+    read = FromTokens(study, root, lineage).of(Cell("embeddings"))
     assert read == pytest.approx(10 * 14 * 2 * demo_weights() / rate)
-    assert seconds_from_tokens(study, root, lineage, Cell("clusters", "00004")) is None
+    assert FromTokens(study, root, lineage).of(Cell("clusters", "00004")) is None
 
 
 def test_a_judge_takes_its_answers_and_its_limit_of_requests(tmp_path, monkeypatch) -> None:
@@ -46,9 +45,8 @@ def test_a_judge_takes_its_answers_and_its_limit_of_requests(tmp_path, monkeypat
 
     def seconds(asset: str, **changes) -> float | None:
         study = tiny_study(evaluation={"judge": judge | changes})
-        return seconds_from_tokens(
-            study, tmp_path, lineage_for(study, tmp_path), Cell(asset, "00006|random.s0")
-        )
+        times = FromTokens(study, tmp_path, lineage_for(study, tmp_path))
+        return times.of(Cell(asset, "00006|random.s0"))
 
     rate = CORE_RATE * (os.cpu_count() or 1)
     # (2 + 10) + (1 + 10) tokens x 2 operations; 2 instructions x 2 orders at 8 a minute.

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from edsel_assets.kinds import libraries_of, settings_of
 from edsel_assets.planning.cells import Lineage
-from edsel_assets.planning.reads import libraries_of, settings_of
 from edsel_assets.study import HumanEvalSettings, JudgeSettings, Study
 from edsel_assets_tests.defs.conftest import tiny_study
 from edsel_assets_tests.planning.fake_store import fill, freshness_of

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from edsel_assets.kinds import deciding, settings_of
 from edsel_assets.llm.models import dtypes
-from edsel_assets.planning import reads
 from edsel_assets.planning.cells import Cell, Lineage
 from edsel_assets.planning.external import External
 from edsel_assets.planning.freshness import State
@@ -308,7 +308,7 @@ def test_prices_matter_to_selections_only_where_budgets_are_money(rule, setting,
     money = changed(changed(Study.load("demo"), "selection.by_price", True), "annotation.price_by", rule)
     other = changed(money, f"annotation.{setting}", value)
     for kind, partition in (("rankings", "fl_rbf"), ("rankings", "random"), ("kernel_width", None)):
-        before, after = (reads.settings_of(study, kind, partition) for study in (money, other))
+        before, after = (settings_of(study, kind, partition) for study in (money, other))
         assert (before != after) is matters, kind
 
 
@@ -323,8 +323,8 @@ def test_shots_of_a_task_make_scores_stale_and_are_named(filled) -> None:
     first, *rest = study.evaluation.tasks
     other = changed(study, "evaluation.tasks", [first.model_copy(update={"num_fewshot": 2}), *rest])
     assert stale(other, home) == expand(lineage, SCORES)
-    reasons = freshness_of(other, home).verdict(Cell("base_scores")).reasons
-    assert reasons == (f"evaluation.tasks.{first.name}.num_fewshot none -> 2",)
+    verdict = freshness_of(other, home).verdict(Cell("base_scores"))
+    assert verdict.why == f"evaluation.tasks.{first.name}.num_fewshot none -> 2"
 
 
 @pytest.mark.parametrize(
@@ -351,8 +351,8 @@ def test_shots_of_a_task_make_scores_stale_and_are_named(filled) -> None:
 )
 def test_a_librarys_version_makes_what_it_decides_stale(filled, monkeypatch, library, expected) -> None:
     study, home, lineage = filled
-    real = reads.version
-    monkeypatch.setattr(reads, "version", lambda name: "99" if name == library else real(name))
+    real = deciding.version
+    monkeypatch.setattr(deciding, "version", lambda name: "99" if name == library else real(name))
     assert stale(study, home) == expand(lineage, expected)
 
 
@@ -465,7 +465,7 @@ def test_files_that_are_touched_or_moved_are_the_same(outside, tmp_path) -> None
 def test_a_file_that_is_gone_is_said_in_words(outside, tmp_path) -> None:
     study, home, _ = outside
     (tmp_path / "model" / "merges.txt").unlink()
-    assert freshness_of(study, home).verdict(Cell("base_scores")).reasons == ("model/merges.txt is gone",)
+    assert freshness_of(study, home).verdict(Cell("base_scores")).why == "model/merges.txt is gone"
 
 
 def test_rows_of_a_sentence_model_are_those_of_its_files(outside, tmp_path) -> None:
@@ -490,7 +490,7 @@ def test_a_parent_made_anew_after_its_child_read_it_makes_the_child_stale(filled
     lineage = fill(study, home)
     put(study, home, lineage, Cell("pool"), "another pool")
     found = freshness_of(study, home).verdict(Cell("embeddings"))
-    assert (found.state, found.reasons) == (State.STALE, ("pool changed",))
+    assert (found.state, found.why) == (State.STALE, "pool changed")
     # The child was made from the old one: that its parent is fresh now does not make it so.
     assert freshness_of(study, home).verdict(Cell("pool")).state is State.FRESH
 
@@ -515,7 +515,7 @@ def test_a_damaged_artifact_is_noticed_and_named(filled, tmp_path, harm, reason)
     fill(study, home)
     harm(home / "store" / study.name / "rankings" / "kmq.parquet")
     verdict = freshness_of(study, home).verdict(Cell("rankings", "kmq"))
-    assert (verdict.state, verdict.reasons) == (State.DAMAGED, (reason,))
+    assert (verdict.state, verdict.why) == (State.DAMAGED, reason)
 
 
 def test_a_ledger_that_is_no_ledger_is_damage(filled, tmp_path) -> None:
@@ -531,4 +531,4 @@ def test_a_ledger_without_its_artifact_is_no_artifact(filled, tmp_path) -> None:
     fill(study, home)
     (home / "store" / study.name / "rankings" / "kmq.json").unlink()
     verdict = freshness_of(study, home).verdict(Cell("rankings", "kmq"))
-    assert (verdict.state, verdict.reasons) == (State.MISSING, ("its making was cut short",))
+    assert (verdict.state, verdict.why) == (State.MISSING, "its making was cut short")

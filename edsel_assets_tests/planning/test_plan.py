@@ -6,9 +6,10 @@ import pytest
 
 from edsel_assets.planning.answers import Answers
 from edsel_assets.planning.cells import Cell, Scope, cell_path, with_suffix
-from edsel_assets.planning.freshness import State, differences
+from edsel_assets.planning.freshness import State
 from edsel_assets.planning.ledger import ledger_file
 from edsel_assets.planning.plan import plan
+from edsel_assets.planning.reasons import Reason, What, differences
 from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import tiny_study
 from edsel_assets_tests.planning.fake_store import fill, freshness_of, put
@@ -24,7 +25,7 @@ def test_an_empty_store_has_everything_to_make_parents_first(study, tmp_path) ->
     found = plan(freshness_of(study, tmp_path))
     lineage = freshness_of(study, tmp_path).lineage
     assert not found.fresh
-    assert {step.reasons for step in found.steps} == {("never made",)}
+    assert {step.why for step in found.steps} == {"never made"}
     place = {step.cell: number for number, step in enumerate(found.steps)}
     assert len(place) == sum(len(node.partitions) for node in lineage.nodes.values())
     for cell in place:
@@ -43,14 +44,14 @@ def test_what_is_below_a_stale_cell_is_made_perhaps(study, tmp_path) -> None:
     fill(study, tmp_path)
     found = plan(freshness_of(changed(study, "selection.gamma", 0.2), tmp_path))
     assert [(str(s.cell), s.reasons) for s in found.certain] == [
-        ("rankings[fl_rbf_min_margin]", ("selection.gamma 0.5 -> 0.2",))
+        ("rankings[fl_rbf_min_margin]", (Reason(What.ENTRY, "selection.gamma", 0.5, 0.2),))
     ]
     below = {str(step.cell) for step in found.possible}
     assert {"selections[00006|fl_rbf_min_margin]", "lora_adapters[00010|fl_rbf_min_margin.s0]"} <= below
     assert "label_efficiency" in below
     assert not any("k_center" in name for name in below)
     first = next(step for step in found.possible if step.cell.asset == "selections")
-    assert first.reasons == ("rankings[fl_rbf_min_margin] is made again",)
+    assert first.why == "rankings[fl_rbf_min_margin] is made again"
 
 
 def test_prompts_that_joined_or_left_are_counted(study, tmp_path) -> None:
@@ -59,7 +60,7 @@ def test_prompts_that_joined_or_left_are_counted(study, tmp_path) -> None:
         put(study, tmp_path, lineage, Cell("pool"), f"pool of {rows}", {})
         path = ledger_file(tmp_path / "store" / study.name, Cell("pool"))
         path.write_text(path.read_text().replace('"rows": 100', f'"rows": {rows}'))
-        assert freshness_of(study, tmp_path).verdict(Cell("embeddings")).reasons == (words,)
+        assert freshness_of(study, tmp_path).verdict(Cell("embeddings")).why == words
 
 
 def test_a_missing_parent_does_not_make_its_child_certain(study, tmp_path) -> None:
@@ -81,7 +82,7 @@ def test_a_fresh_cell_behind_one_that_waits_for_answers_waits_with_its_reason(
     steps = {str(step.cell): step for step in plan(freshness_of(study, tmp_path)).waiting}
     assert steps[str(waiting)].lacking == 2
     behind = steps["lora_adapters[00006|kmq.s0]"]
-    assert behind.reasons == ("training_sets[00006|kmq] waits for answers",)
+    assert behind.why == "training_sets[00006|kmq] waits for answers"
     assert (behind.certain, behind.lacking) == (False, 0)
 
 
@@ -112,13 +113,13 @@ def test_an_outside_file_that_is_not_there_is_said(study, tmp_path: Path) -> Non
     gone = changed(study, "pool.path", str(tmp_path / "gone.jsonl"))
     verdict = freshness_of(gone, tmp_path).verdict(Cell("pool"))
     assert verdict.state is State.STALE
-    assert any("gone.jsonl" in reason for reason in verdict.reasons)
+    assert "gone.jsonl" in verdict.why
 
 
 def test_differences_are_said_in_words() -> None:
     before = {"a": 1, "b": [1, 2], "gone": None, "long": "x" * 99}
     after = {"a": 1, "b": (1, 3), "new": True, "long": "y" * 99}
-    assert differences(before, after) == [
+    assert [*map(str, differences(What.ENTRY, before, after))] == [
         "b [1, 2] -> [1, 3]",
         "gone: none is not asked any more",
         f"long {'x' * 59}… -> {'y' * 59}…",

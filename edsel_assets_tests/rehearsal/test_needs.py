@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from edsel_assets.kinds.work import Lengths
 from edsel_assets.planning.estimates import GPU_RATE
 from edsel_assets.rehearsal import amounts
 from edsel_assets.rehearsal.definitions import Tasks
@@ -19,7 +20,7 @@ from edsel_assets.study.base import Settings
 from edsel_assets_tests.defs.conftest import tiny_study
 from edsel_assets_tests.rehearsal.test_scaled import shipped
 
-LENGTHS = amounts.Lengths(prompts=1000, prompt=50.0, response=30.0, assumed=False)
+LENGTHS = Lengths(prompts=1000, prompt=50.0, response=30.0)
 
 
 def told(study: Study, tmp_path, pool: PoolFacts | None = None, unset: list[str] | None = None) -> list[Need]:
@@ -45,15 +46,17 @@ def test_tokens_by_hand() -> None:
     assert len(amounts.trials(study)) == 3
     # 1,000 prompts, each cut at 40 tokens, and 4 written.
     assert amounts.read_tokens(study, LENGTHS) == 1000 * 44
-    # Examples of 80 tokens are cut at 64; three trials of 60 twice; rounds on 20, 40 and 60.
-    assert amounts.trained_tokens(study, LENGTHS) == (3 * 60 * 2 + 20 + 40 + 60) * 64
+    # Examples of 80 tokens are cut at 64; three trials of 60 twice; rounds on 20 and 40, the last only
+    # chooses.
+    assert amounts.trained_tokens(study, LENGTHS) == (3 * 60 * 2 + 20 + 40) * 64
     going_on = tiny_study(
         **{
             **study.model_dump(exclude={"name"}, exclude_unset=True),
             "rounds": {"rounds": 3, "start": "continue"},
         }
     )
-    assert amounts.trained_tokens(going_on, LENGTHS) == (3 * 60 * 2 + 20 + 20 + 20) * 64
+    # Its trial is the last round of its chain, of one epoch.
+    assert amounts.trained_tokens(going_on, LENGTHS) == (2 * 60 * 2 + 60 + 20 + 40) * 64
 
 
 def test_embeddings_of_the_base_model_are_another_pass() -> None:

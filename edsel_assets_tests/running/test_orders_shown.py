@@ -6,9 +6,9 @@ import pyarrow as pa
 import pytest
 
 from edsel_assets.annotation import place_order
-from edsel_assets.defs.build import build_definitions
 from edsel_assets.planning.cells import Cell, Scope, cells_in
-from edsel_assets.running.dagster_internals import ORDERS, OrdersOnDisk, lineage_of
+from edsel_assets.planning.lineage import lineage_of
+from edsel_assets.running.dagster_internals import ORDERS, OrdersOnDisk
 from edsel_assets.running.instance import open_instance, show_orders
 from edsel_assets_tests.defs.conftest import tiny_study
 
@@ -20,14 +20,13 @@ def place(store: Path, number: int) -> str:
 
 def test_definitions_loaded_before_an_order_have_its_cells(tmp_path: Path) -> None:
     study = tiny_study()
-    definitions = build_definitions(study, home=tmp_path)
-    before = lineage_of(study, definitions)
+    before = lineage_of(study, tmp_path)
     assert before.nodes["spend_curve"].cells() == []
     assert before.nodes["purchased_scores"].cells() == []
     with pytest.raises(ValueError, match="no order was placed"):
         cells_in(before, Scope(assets=frozenset({"spend_curve"})))
     names = [place(tmp_path / "store" / "tiny", number) for number in (1, 2)]
-    after = lineage_of(study, definitions)
+    after = lineage_of(study, tmp_path)
     cells = [Cell("purchased_scores", name) for name in names]
     assert after.nodes["purchased_scores"].cells() == cells
     assert set(cells) < set(after.parents(Cell("spend_curve")))

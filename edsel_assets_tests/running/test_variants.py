@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from edsel_assets.defs.build import build_definitions
-from edsel_assets.planning.cells import Cell, Scope, is_asked_for
-from edsel_assets.running.dagster_internals import lineage_of
+from edsel_assets.kinds.assets import is_asked_for
+from edsel_assets.planning.cells import Cell, Scope
+from edsel_assets.planning.lineage import lineage_of
 from edsel_assets.running.instance import open_instance
 from edsel_assets.running.local import Runner, materialize
 from edsel_assets.study import Study
@@ -109,7 +110,7 @@ def test_cards_hold_the_scores_that_a_strategy_prefers_by(finished) -> None:
         assert cards["score_percentile"].tolist() == pytest.approx(below)
     without = pq.read_table(store / "selection_cards" / "00006" / "fl_rbf.parquet")
     assert without["score"].null_count == 6
-    lineage = lineage_of(study, build_definitions(study, home=home))
+    lineage = lineage_of(study, home)
     for name, signals in (
         ("min_margin", {"uncertainty_scores[min_margin]"}),
         ("kmq", {"quality_scores[likelihood]"}),
@@ -121,7 +122,7 @@ def test_cards_hold_the_scores_that_a_strategy_prefers_by(finished) -> None:
 
 def test_a_variant_depends_on_its_own_signals(finished) -> None:
     study, home, _ = finished
-    lineage = lineage_of(study, build_definitions(study, home=home))
+    lineage = lineage_of(study, home)
     of = {name: {str(p) for p in lineage.parents(Cell("rankings", name))} for name in study.selection.names}
     assert "other_embeddings[whole]" in of["fl_rbf_whole"]
     assert "embeddings" not in of["fl_rbf_whole"]
@@ -137,7 +138,7 @@ def test_a_variant_depends_on_its_own_signals(finished) -> None:
 def test_the_page_cannot_make_a_cell_that_is_no_part_of_the_study(finished) -> None:
     study, home, instance = finished
     cell = Cell("selections", "00024|fl_rbf")
-    assert not is_asked_for(study, cell)
+    assert not is_asked_for(study, cell.partition)
     definitions = build_definitions(study, home=home)
     run = instance.create_run_for_job(
         definitions.resolve_implicit_global_asset_job_def(),

@@ -12,16 +12,15 @@ from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles, table_of
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 from edsel_assets.defs.resources import BaseModel
+from edsel_assets.kinds.checks import ADAPTER_LOADS, FINITE, LOSS_FELL, NONE_ORDERED_TWICE
 from edsel_assets.planning.cells import Cell, cell_path
 from edsel_assets.planning.external import External
-from edsel_assets.running.dagster_internals import ALLOW_MISSING
-from edsel_assets.stages.checks import ADAPTER_LOADS, FINITE, LOSS_FELL, NONE_ORDERED_TWICE
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
-    study, cells = graph.study, graph.partitions
+    study = graph.study
 
-    @dg.asset(**graph.declare("annotation", "orders", kinds={"parquet"}))
+    @graph.asset("orders")
     def orders(context: dg.AssetExecutionContext) -> Iterator[Any]:
         """Every prompt that was ever asked for, by order; an order never changes after it was placed."""
         from edsel_assets.stages.buying import orders_table
@@ -32,7 +31,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         yield from checked(context, {NONE_ORDERED_TWICE: none_ordered_twice(table)})
         yield versioned_output(context, table, {**counts, "preview": preview(table)})
 
-    @dg.asset(**graph.declare("annotation", "purchases", kinds={"parquet", "matplotlib"}))
+    @graph.asset("purchases")
     def purchases(context: dg.AssetExecutionContext) -> dg.Output:
         """What became of each prompt that was asked for: its state in the ledger of purchases."""
         from edsel_assets.annotation import Ledger, by_day
@@ -48,11 +47,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             shown["by_day"] = plot(purchases_by_day(days))
         return versioned_output(context, table, {**shown, "preview": preview(table)})
 
-    @dg.asset(
-        **graph.declare(
-            "annotation", "purchased_training_set", partitions_def=cells.orders, kinds={"parquet"}
-        )
-    )
+    @graph.asset("purchased_training_set")
     def purchased_training_set(
         context: dg.AssetExecutionContext,
         pool: StoredTable,
@@ -74,15 +69,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             )
         return versioned_output(context, table, {"preview": preview(table)})
 
-    @dg.asset(
-        **graph.declare(
-            "annotation",
-            "purchased_adapter",
-            partitions_def=cells.orders,
-            kinds={"pytorch", "huggingface"},
-            device=True,
-        )
-    )
+    @graph.asset("purchased_adapter")
     def purchased_adapter(
         context: dg.AssetExecutionContext, base_model: BaseModel, purchased_training_set: Table
     ) -> Iterator[Any]:
@@ -107,15 +94,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         yield from checked(context, {ADAPTER_LOADS: adapter_loads(path), LOSS_FELL: loss_fell(result)})
         yield versioned_output(context, path, training_figures(result, len(examples)), seed=0)
 
-    @dg.asset(
-        **graph.declare(
-            "annotation",
-            "purchased_scores",
-            partitions_def=cells.orders,
-            kinds={"pytorch"},
-            device=True,
-        )
-    )
+    @graph.asset("purchased_scores")
     def purchased_scores(
         context: dg.AssetExecutionContext,
         base_model: BaseModel,
@@ -137,14 +116,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             data_sets=External(study, graph.home).data_sets(scored.files),
         )
 
-    @dg.asset(
-        **graph.declare(
-            "annotation",
-            "spend_curve",
-            ins={"purchased_scores": dg.AssetIn(metadata={ALLOW_MISSING: True})},
-            kinds={"pandas", "matplotlib"},
-        )
-    )
+    @graph.asset("spend_curve")
     def spend_curve(
         context: dg.AssetExecutionContext,
         annotations: StoredTable,

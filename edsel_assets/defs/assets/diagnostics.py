@@ -2,15 +2,15 @@
 
 import dagster as dg
 
-from edsel_assets.defs.graph import Graph, partition_of
+from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
-    study, cells = graph.study, graph.partitions
+    study = graph.study
 
-    @dg.asset(**graph.declare("diagnostics", "kernel_width", kinds={"matplotlib"}))
+    @graph.asset("kernel_width")
     def kernel_width(
         context: dg.AssetExecutionContext, pool: StoredTable, embeddings: StoredTable
     ) -> dg.Output:
@@ -26,14 +26,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         shown = {"auto_gamma": note, "gains": plot(picture)}
         return versioned_output(context, gain_table(curves), {**shown, **time})
 
-    @dg.asset(
-        **graph.declare(
-            "diagnostics",
-            "cluster_count",
-            ins={"clusters": partition_of(cells.own_clusters())},
-            kinds={"matplotlib"},
-        )
-    )
+    @graph.asset("cluster_count")
     def cluster_count(
         context: dg.AssetExecutionContext,
         pool: StoredTable,
@@ -62,17 +55,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         }
         return versioned_output(context, table, {**shown, **time})
 
-    @dg.asset(
-        **graph.declare(
-            "diagnostics",
-            "cluster_quality",
-            ins={
-                "clusters": partition_of(cells.own_clusters()),
-                "quality_scores": partition_of(cells.chosen_quality()),
-            },
-            kinds={"matplotlib"},
-        )
-    )
+    @graph.asset("cluster_quality")
     def cluster_quality(
         context: dg.AssetExecutionContext,
         pool: StoredTable,

@@ -11,8 +11,8 @@ from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.io_managers import Table, TableWithFiles
 from edsel_assets.defs.metadata import preview, timed, versioned_output
 from edsel_assets.defs.resources import BaseModel
+from edsel_assets.kinds.checks import FINITE, NO_BENCHMARK_ITEM
 from edsel_assets.planning.external import External
-from edsel_assets.stages.checks import FINITE, NO_BENCHMARK_ITEM
 
 if TYPE_CHECKING:
     from edsel_assets.stages.trials import Scored
@@ -21,9 +21,9 @@ else:
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
-    study, cells = graph.study, graph.partitions
+    study = graph.study
 
-    @dg.asset(**graph.declare("evaluation", "held_out", kinds={"parquet"}))
+    @graph.asset("held_out")
     def held_out(context: dg.AssetExecutionContext, orders: Table, purchases: Table) -> dg.Output:
         """Answered prompts that no strategy may take, and those bought to validate: to score trials on."""
         from edsel_assets.stages.buying import validation_answers
@@ -44,7 +44,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             data_sets=External(study, graph.home).data_sets(scored.files),
         )
 
-    @dg.asset(**graph.declare("evaluation", "base_scores", kinds={"pytorch"}, device=True))
+    @graph.asset("base_scores")
     def base_scores(
         context: dg.AssetExecutionContext, base_model: BaseModel, held_out: Table
     ) -> Iterator[Any]:
@@ -60,15 +60,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         yield from checked(context, {FINITE: finite(scored.table), NO_BENCHMARK_ITEM: shared})
         yield scores(context, scored, time)
 
-    @dg.asset(
-        **graph.declare(
-            "evaluation",
-            "benchmark_scores",
-            partitions_def=cells.budget_trial,
-            kinds={"pytorch"},
-            device=True,
-        )
-    )
+    @graph.asset("benchmark_scores")
     def benchmark_scores(
         context: dg.AssetExecutionContext, base_model: BaseModel, held_out: Table, lora_adapters: Path
     ) -> Iterator[Any]:

@@ -7,31 +7,20 @@ from typing import Any
 import dagster as dg
 
 from edsel_assets.defs.checks import checked
-from edsel_assets.defs.graph import Graph, partition_of
+from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.io_managers import Table
 from edsel_assets.defs.metadata import directory_size, plot, preview, versioned_output
 from edsel_assets.defs.partitions import dimensions
 from edsel_assets.defs.resources import BaseModel
 from edsel_assets.keys import parse_budget_trial, parse_trial
+from edsel_assets.kinds.checks import ADAPTER_LOADS, LOSS_FELL
 from edsel_assets.planning.cells import Cell, cell_path
-from edsel_assets.stages.checks import ADAPTER_LOADS, LOSS_FELL
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
-    study, cells = graph.study, graph.partitions
+    study = graph.study
 
-    @dg.asset(
-        **graph.declare(
-            "finetuning",
-            "training_sets",
-            partitions_def=cells.budget_any_strategy,
-            ins={
-                "selections": partition_of(cells.selection_to_training_set()),
-                **cells.iterative_input(dict[str, Any] | None),
-            },
-            kinds={"parquet"},
-        )
-    )
+    @graph.asset("training_sets")
     def training_sets(
         context: dg.AssetExecutionContext,
         pool: Table,
@@ -53,19 +42,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         table = training_set(chosen, pool, annotations)
         return versioned_output(context, table, {"preview": preview(table)})
 
-    @dg.asset(
-        **graph.declare(
-            "finetuning",
-            "lora_adapters",
-            partitions_def=cells.budget_trial,
-            ins={
-                "training_sets": partition_of(cells.training_set_to_trial()),
-                **cells.chain_input(Path | None),
-            },
-            kinds={"pytorch", "huggingface"},
-            device=True,
-        )
-    )
+    @graph.asset("lora_adapters")
     def lora_adapters(
         context: dg.AssetExecutionContext,
         base_model: BaseModel,

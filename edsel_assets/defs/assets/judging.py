@@ -4,7 +4,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from edsel_assets.defs.graph import Graph, partition_of
+from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.io_managers import Table, TableWithFiles
 from edsel_assets.defs.metadata import preview, timed, versioned_output
 from edsel_assets.defs.resources import BaseModel
@@ -14,16 +14,12 @@ from edsel_assets.study import JudgeSettings, Study
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
     """No asset without the section ``evaluation.judge``; without a judge's name answers alone."""
-    study, cells = graph.study, graph.partitions
+    study = graph.study
     settings = study.evaluation.judge
     if settings is None:
         return []
 
-    @dg.asset(
-        **graph.declare(
-            "evaluation", "generations", partitions_def=cells.budget_trial, kinds={"pytorch"}, device=True
-        )
-    )
+    @graph.asset("generations")
     def generations(
         context: dg.AssetExecutionContext, base_model: BaseModel, lora_adapters: Path
     ) -> dg.Output:
@@ -40,18 +36,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     if settings.model is None:
         return [generations]
     reference = study.reference
-    ins = {} if reference is None else {"reference_answers": dg.AssetIn()}
 
-    @dg.asset(
-        **graph.declare(
-            "evaluation",
-            "win_rates",
-            partitions_def=cells.budget_trial,
-            ins=ins,
-            kinds={"parquet"},
-            device=settings.by == "local",
-        )
-    )
+    @graph.asset("win_rates")
     def win_rates(
         context: dg.AssetExecutionContext, generations: Table, **reference_answers: Table
     ) -> dg.Output:
@@ -77,14 +63,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     if reference is None:
         return [generations, win_rates]
 
-    @dg.asset(
-        **graph.declare(
-            "evaluation",
-            "reference_answers",
-            ins={"generations": partition_of(cells.reference_trial(reference))},
-            kinds={"parquet"},
-        )
-    )
+    @graph.asset("reference_answers")
     def reference_answers(context: dg.AssetExecutionContext, generations: Table) -> dg.Output:
         """The answers of the one trial that all others are compared with."""
         return versioned_output(context, generations, {"trial": reference, "preview": preview(generations)})

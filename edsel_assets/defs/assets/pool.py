@@ -9,14 +9,14 @@ from edsel_assets.defs.checks import checked
 from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.io_managers import StoredTable, Table
 from edsel_assets.defs.metadata import preview, timed, versioned_output
+from edsel_assets.kinds.checks import UNIQUE_IDS
 from edsel_assets.running.instance import REMARKS
-from edsel_assets.stages.checks import UNIQUE_IDS
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
     study = graph.study
 
-    @dg.asset(**graph.declare("pool", "pool", kinds={"parquet"}))
+    @graph.asset("pool")
     def pool(context: dg.AssetExecutionContext) -> Iterator[Any]:
         """The prompts that may be annotated: read, normalised, exact duplicates removed, sorted by id."""
         from edsel_assets.stages.checks.tables import unique_ids
@@ -57,7 +57,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             },
         )
 
-    @dg.asset(**graph.declare("pool", "annotations", kinds={"parquet"}))
+    @graph.asset("annotations")
     def annotations(context: dg.AssetExecutionContext, pool: StoredTable, purchases: Table) -> dg.Output:
         """What is answered: by orders, and by the file of ``pool.annotations``, with response and cost."""
         from edsel_assets.pools import read_annotations

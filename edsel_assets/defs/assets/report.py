@@ -9,26 +9,20 @@ import dagster as dg
 from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.io_managers import Table, TableWithFiles, table_of
 from edsel_assets.defs.metadata import plot, rows_table, versioned_output
-from edsel_assets.running.dagster_internals import ALLOW_MISSING
 from edsel_assets.running.ui.pages import REPORTS
 
 if TYPE_CHECKING:
     from edsel_assets.report.sheets import Sheet
 
-#: How a sheet's title begins, the name that the UI shows it under, and columns for which a page has no room.
-_SHOWN = (
-    ("Score by", "scores", {"seeds"}),
-    ("Annotation saved", "saved", {"95 % interval", "share"}),
-)
+#: The kinds of sheets that the UI shows, in order, and columns for which a page has no room.
+_LEFT_OUT = {"scores": {"seeds"}, "saved": {"95 % interval", "share"}}
 _INPUT = "what it is made from is stale or missing"
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
-    study, cells = graph.study, graph.partitions
-    some = dg.AssetIn(metadata={ALLOW_MISSING: True})
-    ins = {"benchmark_scores": some, **({"win_rates": some} if cells.judges else {})}
+    study = graph.study
 
-    @dg.asset(**graph.declare("report", "label_efficiency", ins=ins, kinds={"pandas", "matplotlib"}))
+    @graph.asset("label_efficiency")
     def label_efficiency(
         context: dg.AssetExecutionContext,
         base_scores: Any,
@@ -82,16 +76,15 @@ def _tables(sheets: Sequence["Sheet"]) -> dict[str, dg.MetadataValue]:
     Scores stand behind bars of their height, so that a table reads as a heat map.
     """
     from edsel_assets.report.heat_map import shaded
+    from edsel_assets.report.sheets import SCORES
 
     found: dict[str, dg.MetadataValue] = {}
-    for start, name, left_out in _SHOWN:
-        for sheet in sheets:
-            if sheet.title.startswith(start):
-                task = sheet.title.rpartition(": ")[2].partition(" (")[0]
-                texts = shaded([*sheet.rows], 2) if name == "scores" else sheet.rows
-                rows = [dict(zip(sheet.header, row, strict=True)) for row in texts]
-                names = [column for column in sheet.header if column not in left_out]
-                found[f"{name}_{task}"] = rows_table([{n: row[n] for n in names} for row in rows], names)
+    for kind, left_out in _LEFT_OUT.items():
+        for sheet in (sheet for sheet in sheets if sheet.kind == kind):
+            texts = shaded([*sheet.rows], 2) if kind == SCORES else sheet.rows
+            rows = [dict(zip(sheet.header, row, strict=True)) for row in texts]
+            names = [column for column in sheet.header if column not in left_out]
+            found[f"{kind}_{sheet.task}"] = rows_table([{n: row[n] for n in names} for row in rows], names)
     return found
 
 
@@ -105,7 +98,7 @@ def _unfinished(graph: Graph) -> tuple[list[dict[str, Any]], list[dict[str, Any]
 
     found = plan(Freshness(graph.study, graph.lineage, graph.home))
     counts = Counter(
-        (step.state is State.MISSING, step.cell.asset, "; ".join(step.reasons) if step.certain else _INPUT)
+        (step.state is State.MISSING, step.cell.asset, step.why if step.certain else _INPUT)
         for step in found.steps
         if step.cell.asset != "label_efficiency"
     )

@@ -6,7 +6,7 @@ Round r chooses by the weights of round r - 1; the last round only chooses, as n
 weights.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,40 +15,20 @@ import dagster as dg
 
 from edsel_assets.defs.assets.finetuning import training_figures
 from edsel_assets.defs.checks import checked
-from edsel_assets.defs.graph import Graph, partition_of
+from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles
 from edsel_assets.defs.metadata import Picture, plot, preview, timed, versioned_output
 from edsel_assets.defs.partitions import dimensions
 from edsel_assets.defs.resources import BaseModel
 from edsel_assets.keys import parse_trial
+from edsel_assets.kinds.checks import ADAPTER_LOADS, EXACT_BUDGET, LOSS_FELL, NONE_BOUGHT_BEFORE, SPREAD
 from edsel_assets.planning.cells import Cell, cell_path
-from edsel_assets.stages.checks import ADAPTER_LOADS, EXACT_BUDGET, LOSS_FELL, NONE_BOUGHT_BEFORE, SPREAD
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
-    if not graph.partitions.iterative:
-        return []
-    rounds = graph.study.rounds.rounds
-    assets = []
-    for number in range(1, rounds + 1):
-        assets.append(_selection(graph, number))
-        if number < rounds:
-            assets += [_training_set(graph, number), _checkpoint(graph, number), _weights(graph, number)]
-    return [*assets, _union(graph)]
-
-
-def _key(number: int, name: str) -> list[str]:
-    return [f"round_{number}", name]
-
-
-def _group(number: int) -> str:
-    """A group for each round, so that two rounds are told apart in the graph."""
-    return f"round_{number}"
-
-
-def _selections_to(number: int) -> dict[str, dg.AssetIn]:
-    """The selections of rounds 1 to ``number``, as inputs."""
-    return {f"selection_{r}": dg.AssetIn(dg.AssetKey(_key(r, "selection"))) for r in range(1, number + 1)}
+    rounds = [asset for asset in graph.assets.values() if asset.number is not None]
+    assets = [_MADE_BY[asset.kind.name](graph, asset.number) for asset in rounds]
+    return [*assets, _union(graph)] if assets else []
 
 
 def _in_order(tables: dict[str, Any]) -> list[Any]:
@@ -56,24 +36,9 @@ def _in_order(tables: dict[str, Any]) -> list[Any]:
 
 
 def _selection(graph: Graph, number: int) -> dg.AssetsDefinition:
-    study, cells = graph.study, graph.partitions
-    previous = {"weights": dg.AssetIn(dg.AssetKey(_key(number - 1, "weights")))} if number > 1 else {}
+    study = graph.study
 
-    @dg.asset(
-        **graph.declare(
-            _group(number),
-            "round_selection",
-            key=_key(number, "selection"),
-            partitions_def=cells.budget_rounds,
-            ins={
-                "clusters": partition_of(cells.clusters_of_rounds()),
-                "quality_scores": partition_of(cells.quality_of_rounds()),
-                **_selections_to(number - 1),
-                **previous,
-            },
-        ),
-        description=f"Round {number}: new prompts, more of them from clusters of high weight.",
-    )
+    @graph.asset("round_selection", number)
     def selection(
         context: dg.AssetExecutionContext,
         pool: StoredTable,
@@ -129,17 +94,7 @@ def _no_embeddings() -> Table:
 
 
 def _training_set(graph: Graph, number: int) -> dg.AssetsDefinition:
-    @dg.asset(
-        **graph.declare(
-            _group(number),
-            "round_training_set",
-            key=_key(number, "training_set"),
-            partitions_def=graph.partitions.budget_rounds,
-            ins=_selections_to(number),
-            kinds={"parquet"},
-        ),
-        description=f"Prompts and responses of rounds 1 to {number}.",
-    )
+    @graph.asset("round_training_set", number)
     def training_set(
         context: dg.AssetExecutionContext, pool: Table, annotations: Table, **selections: Any
     ) -> dg.Output:
@@ -153,21 +108,9 @@ def _training_set(graph: Graph, number: int) -> dg.AssetsDefinition:
 
 
 def _checkpoint(graph: Graph, number: int) -> dg.AssetsDefinition:
-    study, cells = graph.study, graph.partitions
-    goes_on = study.rounds.start == "continue" and number > 1
+    study = graph.study
 
-    @dg.asset(
-        **graph.declare(
-            _group(number),
-            "round_checkpoint",
-            key=_key(number, "checkpoint"),
-            partitions_def=cells.budget_rounds,
-            ins={**_training_set_of(number), **(_checkpoints_to(number - 1) if goes_on else {})},
-            kinds={"pytorch", "huggingface"},
-            device=True,
-        ),
-        description=f"The model finetuned on rounds 1 to {number}.",
-    )
+    @graph.asset("round_checkpoint", number)
     def checkpoint(
         context: dg.AssetExecutionContext, base_model: BaseModel, training_set: Table, **checkpoints: Path
     ) -> Iterator[Any]:
@@ -192,37 +135,10 @@ def _checkpoint(graph: Graph, number: int) -> dg.AssetsDefinition:
     return checkpoint
 
 
-def _training_set_of(number: int) -> dict[str, dg.AssetIn]:
-    return {"training_set": dg.AssetIn(dg.AssetKey(_key(number, "training_set")))}
-
-
-def _checkpoints_to(number: int) -> dict[str, dg.AssetIn]:
-    return {f"checkpoint_{r}": dg.AssetIn(dg.AssetKey(_key(r, "checkpoint"))) for r in range(1, number + 1)}
-
-
 def _weights(graph: Graph, number: int) -> dg.AssetsDefinition:
-    study, cells = graph.study, graph.partitions
-    previous = {"weights": dg.AssetIn(dg.AssetKey(_key(number - 1, "weights")))} if number > 1 else {}
-    # A model that goes on from the last round's is that one's adapters and its own, in order.
-    chain = range(1 if study.rounds.start == "continue" else number, number + 1)
+    study = graph.study
 
-    @dg.asset(
-        **graph.declare(
-            _group(number),
-            "round_weights",
-            key=_key(number, "weights"),
-            partitions_def=cells.budget_rounds,
-            ins={
-                "clusters": partition_of(cells.clusters_of_rounds()),
-                **_training_set_of(number),
-                **{n: i for n, i in _checkpoints_to(number).items() if int(n.rpartition("_")[2]) in chain},
-                **previous,
-            },
-            kinds={"pytorch"},
-            device=True,
-        ),
-        description=f"Cluster weights after round {number}: what the model finds hard to learn counts more.",
-    )
+    @graph.asset("round_weights", number)
     def weights(
         context: dg.AssetExecutionContext,
         base_model: BaseModel,
@@ -286,21 +202,9 @@ def _weights_plot(table: Table, collapse: float) -> Picture:
 
 
 def _union(graph: Graph) -> dg.AssetsDefinition:
-    study, cells = graph.study, graph.partitions
-    last = study.rounds.rounds - 1
+    study = graph.study
 
-    @dg.asset(
-        **graph.declare(
-            "rounds",
-            "iterative_selections",
-            partitions_def=cells.budget_rounds,
-            ins={
-                **_selections_to(study.rounds.rounds),
-                "weights": dg.AssetIn(dg.AssetKey(_key(last, "weights"))),
-            },
-            kinds={"parquet"},
-        )
-    )
+    @graph.asset("iterative_selections")
     def iterative_selections(
         context: dg.AssetExecutionContext, pool: StoredTable, weights: StoredTable, **selections: Any
     ) -> Iterator[Any]:
@@ -324,3 +228,11 @@ def _union(graph: Graph) -> dg.AssetsDefinition:
         yield versioned_output(context, table, shown)
 
     return iterative_selections
+
+
+_MADE_BY: dict[str, Callable[[Graph, Any], dg.AssetsDefinition]] = {
+    "round_selection": _selection,
+    "round_training_set": _training_set,
+    "round_checkpoint": _checkpoint,
+    "round_weights": _weights,
+}

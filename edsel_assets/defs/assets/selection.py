@@ -6,32 +6,18 @@ from typing import Any
 import dagster as dg
 
 from edsel_assets.defs.checks import checked
-from edsel_assets.defs.graph import Graph, partition_of
+from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 from edsel_assets.defs.partitions import dimensions
-from edsel_assets.running.dagster_internals import ALLOW_MISSING
+from edsel_assets.kinds.checks import EXACT_BUDGET, GAINS, NONE_BOUGHT_BEFORE
 from edsel_assets.selection.strategy import EMBEDDINGS
-from edsel_assets.stages.checks import EXACT_BUDGET, GAINS, NONE_BOUGHT_BEFORE
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
-    study, cells = graph.study, graph.partitions
+    study = graph.study
 
-    @dg.asset(
-        **graph.declare(
-            "selection",
-            "rankings",
-            partitions_def=cells.strategy,
-            ins={
-                **cells.other_embeddings_input(StoredTable | None),
-                "uncertainty_scores": partition_of(cells.measure_to_strategy()),
-                "clusters": partition_of(cells.clusters_to_strategy()),
-                "quality_scores": partition_of(cells.quality_to_strategy()),
-            },
-            kinds={"pytorch"},
-        )
-    )
+    @graph.asset("rankings")
     def rankings(
         context: dg.AssetExecutionContext,
         pool: StoredTable,
@@ -63,7 +49,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             strategy,
             ids,
             known,
-            source.read,
+            lambda: source.read(),  # it may be no input where no strategy reads embeddings
             uncertainty_scores,
             clusters,
             quality_scores,
@@ -108,15 +94,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         parts = cuts(table, study.selection.budgets_for(strategy.name))
         yield versioned_output(context, table, {**metadata, **time}, parts=parts)
 
-    @dg.asset(
-        **graph.declare(
-            "selection",
-            "selections",
-            partitions_def=cells.budget_strategy,
-            ins={"rankings": partition_of(cells.ranking_to_selection())},
-            kinds={"parquet"},
-        )
-    )
+    @graph.asset("selections")
     def selections(
         context: dg.AssetExecutionContext, pool: StoredTable, rankings: StoredTable
     ) -> Iterator[Any]:
@@ -148,20 +126,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             },
         )
 
-    @dg.asset(
-        **graph.declare(
-            "selection",
-            "selection_cards",
-            partitions_def=cells.budget_any_strategy,
-            ins={
-                "selections": partition_of(cells.selection_to_training_set()),
-                "clusters": partition_of(cells.clusters_of_any()),
-                **cells.score_inputs(Table | None),
-                **cells.iterative_input(dict[str, Any] | None),
-            },
-            kinds={"parquet"},
-        )
-    )
+    @graph.asset("selection_cards")
     def selection_cards(
         context: dg.AssetExecutionContext,
         pool: StoredTable,
@@ -194,15 +159,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             },
         )
 
-    @dg.asset(
-        **graph.declare(
-            "selection",
-            "selection_overlap",
-            partitions_def=cells.budgets,
-            ins={"selections": partition_of(cells.selections_of_budget(), **{ALLOW_MISSING: True})},
-            kinds={"matplotlib"},
-        )
-    )
+    @graph.asset("selection_overlap")
     def selection_overlap(context: dg.AssetExecutionContext, selections: dict[str, Table]) -> dg.Output:
         """Share of prompts that two strategies both pick, for each pair of the selections there are."""
         from edsel_assets.report.plots import overlap_matrix

@@ -10,28 +10,24 @@ from edsel_assets.defs.graph import DEVICE_POOL, Graph
 from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 from edsel_assets.defs.resources import BaseModel
-from edsel_assets.planning.reads import code_version
+from edsel_assets.kinds.checks import FINITE
 from edsel_assets.running.progress import progress_log
-from edsel_assets.stages.checks import FINITE
+
+#: Both come from one pass over the prompts.
+_ONE_PASS = ("embeddings", "token_probabilities")
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
-    study, cells = graph.study, graph.partitions
+    study = graph.study
 
     def spec(name: str) -> dg.AssetOut:
-        shared = graph.declare("signals", name, kinds={"pytorch"})
-        return dg.AssetOut(
-            key=shared["key"],
-            group_name=shared["group_name"],
-            code_version=code_version(study, name),
-            kinds=shared["kinds"],
-            description=_DESCRIPTIONS[name],
-            is_required=False,
-        )
+        declared = graph.declare(graph.assets[name])
+        shared = {each: declared[each] for each in ("key", "group_name", "code_version", "kinds")}
+        return dg.AssetOut(**shared, description=graph.assets[name].summary, is_required=False)
 
     @dg.multi_asset(
         name="forward_pass",
-        outs={name: spec(name) for name in _DESCRIPTIONS},
+        outs={name: spec(name) for name in _ONE_PASS},
         can_subset=True,
         pool=DEVICE_POOL,
     )
@@ -65,7 +61,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
                 output_name=name,
             )
 
-    @dg.asset(**graph.declare("signals", "uncertainty_scores", partitions_def=cells.measure))
+    @graph.asset("uncertainty_scores")
     def uncertainty_scores(context: dg.AssetExecutionContext, token_probabilities: Table) -> Iterator[Any]:
         """How unsure the model is of its answer to each prompt; higher is more uncertain."""
         import pyarrow as pa
@@ -87,14 +83,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             context, table, {**figures, "scores": plot(histogram(scores, label=context.partition_key))}
         )
 
-    @dg.asset(
-        **graph.declare(
-            "signals",
-            "clusters",
-            partitions_def=cells.clustering,
-            ins=cells.clustered_input(StoredTable | None),
-        )
-    )
+    @graph.asset("clusters")
     def clusters(
         context: dg.AssetExecutionContext,
         pool: StoredTable,
@@ -118,16 +107,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         }
         return versioned_output(context, value, {**figures, **shown, **time})
 
-    scorers = cells.quality_scorer.get_partition_keys()
-
-    @dg.asset(
-        **graph.declare(
-            "signals",
-            "quality_scores",
-            partitions_def=cells.quality_scorer,
-            device=any(scorer not in ("likelihood", "column") for scorer in scorers),
-        )
-    )
+    @graph.asset("quality_scores")
     def quality_scores(
         context: dg.AssetExecutionContext,
         base_model: BaseModel,
@@ -140,7 +120,13 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         from edsel_assets.stages.scoring import quality
 
         scorer = context.partition_key
-        sources = quality.Sources(pool.read, token_probabilities.read, base_model.path, base_model.open)
+        # A scorer reads one of the two; the other may be no input of the study.
+        sources = quality.Sources(
+            lambda columns: pool.read(columns),
+            lambda columns: token_probabilities.read(columns),
+            base_model.path,
+            base_model.open,
+        )
         log = progress_log(context.log, "quality_scores")
         with timed() as time:
             table, counts = quality.quality_scores(study, scorer, graph.home, sources, log)
@@ -154,21 +140,13 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         yield versioned_output(context, table, {**counts, **shown, **time})
 
     assets = [forward_pass, uncertainty_scores, clusters, quality_scores]
-    return assets if cells.other_embeddings is None else [*assets, _other_embeddings(graph)]
+    return [*assets, _other_embeddings(graph)] if "other_embeddings" in graph.assets else assets
 
 
 def _other_embeddings(graph: Graph) -> dg.AssetsDefinition:
-    study, cells = graph.study, graph.partitions
+    study = graph.study
 
-    @dg.asset(
-        **graph.declare(
-            "signals",
-            "other_embeddings",
-            partitions_def=cells.other_embeddings,
-            kinds={"pytorch"},
-            device=True,
-        )
-    )
+    @graph.asset("other_embeddings")
     def other_embeddings(
         context: dg.AssetExecutionContext, base_model: BaseModel, pool: StoredTable
     ) -> dg.Output:
@@ -189,10 +167,3 @@ def _other_embeddings(graph: Graph) -> dg.AssetsDefinition:
         return versioned_output(context, table, {**counts, **time})
 
     return other_embeddings
-
-
-_DESCRIPTIONS = {
-    "embeddings": "The hidden state that stands for each prompt, float32.",
-    "token_probabilities": "Per prompt and greedy decoding step: token, log-probability, the two largest "
-    "probabilities, entropy; and the prompt's own likelihood.",
-}

@@ -1,28 +1,28 @@
 """Why two artifacts differ: their ledgers compared, then those of their inputs, down to where it began."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edsel_assets.planning.cells import Cell
-from edsel_assets.planning.freshness import differences, file_differences
 from edsel_assets.planning.ledger import InputRead, Ledger, read_ledger
+from edsel_assets.planning.reasons import Reason, What, differences, file_differences
 from edsel_assets.store import StoreError
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Cause:
     """One entry of a ledger that differs.
 
     Attributes:
         cell: whose ledger it is in, such as ``pool``.
-        what: the entry, in words: ``selection.gamma 0.1 -> 0.2``.
+        what: the entry that differs.
         through: the cells that passed it on, the one beside the cause first; empty where it is compared
             itself.
     """
 
     cell: str
-    what: str
+    what: Reason
     through: tuple[str, ...] = field(default=(), compare=False)
 
 
@@ -84,7 +84,7 @@ def causes(a: Ledger, b: Ledger, from_a: Ledgers, from_b: Ledgers) -> list[Cause
             for what in _own(one, other):
                 found.setdefault(Cause(name, what, through))
             for cell, met in _inputs(one, other, from_a, from_b):
-                if isinstance(met, str):
+                if isinstance(met, Reason):
                     found.setdefault(Cause(cell, met, (name, *through)))
                 elif (key := (cell, met[0].content, met[1].content)) not in seen:
                     seen.add(key)
@@ -104,48 +104,49 @@ def _name(a: Ledger, b: Ledger) -> str:
     return f"{one} -> {other}"
 
 
-def _own(a: Ledger, b: Ledger) -> Iterator[str]:
+def _own(a: Ledger, b: Ledger) -> Iterator[Reason]:
     """The entries of two ledgers that differ, inputs left out."""
     same_kind, same_cell = a.asset == b.asset, (a.asset, a.partition) == (b.asset, b.partition)
     before, after = a.settings, b.settings
     if not same_cell:
-        yield "is another partition" if same_kind else "is another asset"
+        yield Reason(What.OTHER_PARTITION if same_kind else What.OTHER_ASSET)
         # Two strategies have settings of their own; those that both have can be compared.
         before = {name: value for name, value in before.items() if name in b.settings}
         after = {name: value for name, value in after.items() if name in a.settings}
-    yield from differences(before, after)
+    yield from differences(What.ENTRY, before, after)
     if same_kind:
-        yield from differences({"code": a.code}, {"code": b.code})
-        yield from differences(a.libraries, b.libraries)
+        yield from differences(What.ENTRY, {"code": a.code}, {"code": b.code})
+        yield from differences(What.LIBRARY, a.libraries, b.libraries)
     yield from map(_of_a_file, file_differences(a.external, b.external))
     if same_cell:
-        yield from differences({"seed": a.seed}, {"seed": b.seed})
+        yield from differences(What.ENTRY, {"seed": a.seed}, {"seed": b.seed})
 
 
-def _machine(a: Ledger, b: Ledger) -> Iterator[str]:
+def _machine(a: Ledger, b: Ledger) -> Iterator[Reason]:
     """What made them, where nothing that decides them differs: it can change a value within rounding."""
     names = ("device", "threads", "host", "edsel")
-    yield from differences({n: getattr(a, n) for n in names}, {n: getattr(b, n) for n in names})
+    of_a, of_b = ({n: getattr(each, n) for n in names} for each in (a, b))
+    yield from differences(What.ENTRY, of_a, of_b)
 
 
-def _of_a_file(text: str) -> str:
-    """``orders/order-0002.json appeared`` is a thing that somebody did."""
-    name, _, happened = text.partition(" ")
-    if name.startswith("orders/") and happened == "appeared":
-        return f"{name.removeprefix('orders/').removesuffix('.json')} was placed"
-    if name == "purchases.jsonl":
-        return f"answers or payments came in ({text})"
-    return text
+def _of_a_file(reason: Reason) -> Reason:
+    """An order that appeared, and another ledger of purchases, are things that somebody did."""
+    if reason.name.startswith("orders/") and reason.before is None:
+        return Reason(What.PLACED, reason.name.removeprefix("orders/").removesuffix(".json"))
+    if reason.name == "purchases.jsonl":
+        return replace(reason, what=What.CAME_IN)
+    return reason
 
 
 def _inputs(
     a: Ledger, b: Ledger, from_a: Ledgers, from_b: Ledgers
-) -> Iterator[tuple[str, str | tuple[Ledger, Ledger]]]:
-    """Each input that was read differently: its name, and its two ledgers or why there are none, in words."""
+) -> Iterator[tuple[str, Reason | tuple[Ledger, Ledger]]]:
+    """Each input that was read differently: its name, and its two ledgers, or why there are none."""
     for name_a, name_b in _pairs(a, b):
         if name_a is None or name_b is None:
             if (a.asset, a.partition) == (b.asset, b.partition):
-                yield name_a or name_b or "", f"is an input of {'B' if name_a is None else 'A'} alone"
+                side = "B" if name_a is None else "A"
+                yield name_a or name_b or "", Reason(What.INPUT_OF_ONE, after=side)
             continue
         read_a, read_b = a.inputs[name_a], b.inputs[name_b]
         changed = _columns_changed(read_a, read_b)
@@ -156,8 +157,7 @@ def _inputs(
             yield _name(one, other), (one, other)
         else:
             gone = " and ".join(side for side, there in (("A", one), ("B", other)) if there is None)
-            columns = f" ({', '.join(changed)})" if changed else ""
-            yield name_a, f"changed{columns}; the ledger of what {gone} read was overwritten since"
+            yield name_a, Reason(What.OVERWRITTEN, before=changed, after=gone)
 
 
 def _pairs(a: Ledger, b: Ledger) -> list[tuple[str | None, str | None]]:

@@ -10,6 +10,7 @@ from edsel_assets.annotation import AnnotationError, list_orders, order_table, r
 from edsel_assets.planning.cells import Cell, cell_path, with_suffix
 from edsel_assets.planning.comparing.causes import Cause, Ledgers, causes, kept_ledgers
 from edsel_assets.planning.ledger import Ledger, damage, read_ledger
+from edsel_assets.planning.reasons import Reason, What
 
 _ORDER = re.compile(r"order-\d{4,}")
 
@@ -64,7 +65,7 @@ def explained(a: Side, b: Side) -> list[Cause]:
                 continue
             found = ledgers.of(name, upper.inputs[name])
             if found is None:
-                return [Cause(name, f"changed; the ledger of what {letter} read was overwritten since")]
+                return [Cause(name, Reason(What.OVERWRITTEN, after=letter))]
             one, other = (found, other) if letter == "A" else (one, found)
     return causes(one, other, a.ledgers, b.ledgers)
 

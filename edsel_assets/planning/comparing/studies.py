@@ -44,7 +44,7 @@ def compare_studies(a: Path, b: Path) -> StudyChange:
         differing=differing,
         only_a=tuple(c for c in ledgers_a if c not in ledgers_b),
         only_b=tuple(c for c in ledgers_b if c not in ledgers_a),
-        causes=tuple(sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))),
+        causes=tuple(sorted(found.items(), key=lambda pair: (-pair[1], pair[0].cell, str(pair[0].what)))),
     )
 
 

@@ -50,8 +50,16 @@ def primary_metrics(scores: pd.DataFrame, primary: Mapping[str, str]) -> dict[st
     }
 
 
-def primary_metric(task: str, metrics: Collection[str], wanted: str | None) -> str:
+def primary_metric(
+    task: str,
+    metrics: Collection[str],
+    wanted: str | None,
+    remedy: str = "name its primary one with primary",
+) -> str:
     """The metric read of a task that has ``metrics``: the wanted one, with or without its only filter.
+
+    Args:
+        remedy: what the error tells to do where none is wanted.
 
     Raises:
         ValueError: it has no such metric, or none is wanted and none of its metrics is preferred.
@@ -65,7 +73,7 @@ def primary_metric(task: str, metrics: Collection[str], wanted: str | None) -> s
     if chosen is None or chosen not in present:
         raise ValueError(
             f"Task {task} has the metrics {', '.join(present)}; "
-            + (f"{chosen} is not one." if chosen else "name its primary one with primary.")
+            + (f"{chosen} is not one." if chosen else f"{remedy}.")
         )
     return chosen
 

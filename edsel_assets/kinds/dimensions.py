@@ -1,0 +1,61 @@
+"""The dimensions of partition keys, and their keys in a study."""
+
+from __future__ import annotations
+
+from edsel_assets.keys import budget_key, trial_key
+from edsel_assets.kinds.kind import Dimension
+from edsel_assets.study import MEASURES, Study
+
+
+def ranked_once(study: Study) -> list[str]:
+    """Strategies and variants that rank once, in the study's order."""
+    return [name for name in study.selection.names if not study.strategy(name).iterative]
+
+
+def in_rounds(study: Study) -> list[str]:
+    """Those that choose in rounds."""
+    return [name for name in study.selection.names if study.strategy(name).iterative]
+
+
+def trials_of(study: Study, strategy: str) -> list[str]:
+    return [trial_key(strategy, seed) for seed in study.seeds(strategy)]
+
+
+def own_clusterings(study: Study) -> list[str]:
+    """Keys of the clusterings of the study's own embeddings."""
+    return [budget_key(count) for count in sorted(study.clustering.counts)]
+
+
+def _clusterings(study: Study) -> list[str]:
+    own = own_clusterings(study)
+    used = {study.clustering_of(name) for name in study.selection.variants}
+    return [*own, *sorted(used - set(own))]
+
+
+def scorers(study: Study) -> list[str]:
+    """The scorers of quality that the study uses; its own first."""
+    names = [study.quality.scorer, *map(study.quality_of, study.selection.variants)]
+    return list(dict.fromkeys(names))
+
+
+def _budgets(study: Study) -> list[str]:
+    """The budgets of any strategy; ``kinds.assets.is_asked_for`` says whose each is."""
+    return [budget_key(budget) for budget in study.selection.every_budget]
+
+
+def _all(names: list[str], study: Study) -> list[str]:
+    return [trial for name in names for trial in trials_of(study, name)]
+
+
+BUDGET = Dimension("budget", _budgets)
+STRATEGY = Dimension("strategy", ranked_once)
+ANY_STRATEGY = Dimension("strategy", lambda study: study.selection.names)
+TRIAL = Dimension("trial", lambda study: _all(study.selection.names, study))
+#: Each seed of a strategy that chooses in rounds has rounds of its own.
+ROUND_TRIAL = Dimension("trial", lambda study: _all(in_rounds(study), study))
+MEASURE = Dimension("measure", lambda study: list(MEASURES))
+CLUSTERING = Dimension("cluster_count", _clusterings)
+SCORER = Dimension("scorer", scorers)
+EMBEDDER = Dimension("name", lambda study: sorted(study.other_embeddings))
+#: The orders there are, which the store tells: a new one is a new cell.
+ORDER = Dimension("order")

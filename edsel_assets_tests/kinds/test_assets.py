@@ -1,0 +1,62 @@
+"""The table's own lineage against that of Dagster's graph, which is built from it."""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from edsel_assets.defs.build import build_definitions
+from edsel_assets.kinds.assets import Cells, is_asked_for
+from edsel_assets.running.dagster_internals import OrdersOnDisk
+from edsel_assets.study import Study
+from edsel_assets_tests.defs.conftest import tiny_study
+
+JUDGE = {"instructions": "instructions.jsonl", "model": "a judge"}
+STUDIES = {
+    "many": {
+        "selection": {
+            "strategies": ["random", "fl_rbf", "km_random", "kmq", "min_margin", "iterative_kmq_perplexity"],
+            "variants": {
+                "fl_rbf_whole": {"strategy": "fl_rbf", "embeddings": "whole"},
+                "km_random_whole": {"strategy": "km_random", "embeddings": "whole"},
+                "kmq_2": {"strategy": "kmq", "clusters": 2, "quality": "perplexity"},
+            },
+            "budgets": [6],
+            "budgets_of": {"random": [6, 12]},
+        },
+        "clustering": {"counts": [4, 2]},
+        "other_embeddings": {"whole": {"source": "model", "input": "prompt_response"}},
+    },
+    "continued": {"rounds": {"start": "continue", "rounds": 3}},
+    "judged": {"evaluation": {"judge": JUDGE}},
+    "random alone": {"selection": {"strategies": ["random"]}},
+}
+
+
+ORDERS = ("order-0001", "order-0002")
+
+
+@pytest.fixture
+def placed(tmp_path: Path) -> OrdersOnDisk:
+    folder = tmp_path / "store" / "tiny" / "orders"
+    folder.mkdir(parents=True)
+    for order in ORDERS:
+        (folder / f"{order}.json").touch()
+    return OrdersOnDisk(folder.parent)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_each_cell_reads_what_dagsters_mappings_lead_to(name: str, placed: OrdersOnDisk) -> None:
+    study: Study = tiny_study(**STUDIES[name])
+    graph: Any = build_definitions(study).resolve_asset_graph()
+    table, exact = Cells(study, ORDERS), 0
+    assert {key.to_user_string() for key in graph.materializable_asset_keys} == set(table.assets)
+    with dg.partition_loading_context(dynamic_partitions_store=placed):
+        for asset, partition in ((a, key) for a in table.assets for key in table.keys(a)):
+            found = graph.get_parents_partitions(dg.AssetKey(asset.split("/")), partition).parent_partitions
+            led = {(p.asset_key.to_user_string(), p.partition_key) for p in found}
+            read = set(table.read(asset, partition))
+            assert read <= {cell for cell in led if is_asked_for(study, cell[1])}, (asset, partition)
+            exact += read == led
+    assert exact > 20
