@@ -26,6 +26,7 @@ def versioned_output(
     seed: int | None = None,
     data_sets: Mapping[str, str] | None = None,
     parts: Mapping[str, Any] | None = None,
+    resolved: Mapping[str, Any] | None = None,
 ) -> dg.Output:
     """``value`` with the hash of its content as data version; both go into the cell's ledger.
 
@@ -33,6 +34,7 @@ def versioned_output(
         seed: of the random draws that made it.
         data_sets: files outside that were found to be read only while it was made, by name, as hashes.
         parts: tables cut from a table, by name, that may be read alone (``StoredTable.read_part``).
+        resolved: what settings that may be auto came to, by dotted name.
     """
     from edsel_assets.planning.recording import content_of, step_record
     from edsel_assets.store import content_hash
@@ -48,6 +50,7 @@ def versioned_output(
     if seed is not None:
         record.seeds[asset] = seed
     record.data_sets.update(data_sets or {})
+    record.resolved[asset] = dict(resolved or {})
     rows = {} if content.rows is None else {"rows": content.rows}
     shown = {name: _keep(name, value, record.pictures) for name, value in (metadata or {}).items()}
     return dg.Output(

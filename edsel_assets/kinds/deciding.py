@@ -124,8 +124,6 @@ def strategy_settings(study: Study, strategy: str) -> dict[str, Any]:
     """The settings that a strategy's row names, as the strategy or variant reads them."""
     switches = study.selection.of(strategy)
     fields = [name.removeprefix("selection.") for name in study.strategy(strategy).settings]
-    if switches.gamma != "auto" and "gammas" in fields:
-        fields.remove("gammas")
     return {f"selection.{field}": getattr(switches, field) for field in fields}
 
 

@@ -55,6 +55,7 @@ class Ledger(_Record):
         files: by name, beside the ledger.
         inputs: by cell, as read.
         settings: by dotted name, as in the study file.
+        resolved: by dotted name, what settings that may be auto came to.
         external: files outside the store by name, as hashes.
         code: version of the code that makes this kind of cell.
         libraries: versions of the libraries that decide the value.
@@ -72,6 +73,7 @@ class Ledger(_Record):
     files: dict[str, StoredFile]
     inputs: dict[str, InputRead] = Field(default_factory=dict)
     settings: dict[str, Any] = Field(default_factory=dict)
+    resolved: dict[str, Any] = Field(default_factory=dict)
     external: dict[str, str] = Field(default_factory=dict)
     code: str
     libraries: dict[str, str] = Field(default_factory=dict)

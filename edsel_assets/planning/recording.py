@@ -36,6 +36,7 @@ class StepRecord:
     contents: dict[str, Content] = field(default_factory=dict)
     seeds: dict[str, int] = field(default_factory=dict)
     data_sets: dict[str, str] = field(default_factory=dict)
+    resolved: dict[str, dict[str, Any]] = field(default_factory=dict)
     pictures: dict[str, bytes] = field(default_factory=dict)  # PNG files to store, by hash
     begun: float = field(default_factory=time.perf_counter)
 
@@ -86,6 +87,7 @@ def make_ledger(
         # What a step was given and did not read decides nothing.
         inputs={name: read for name, read in record.inputs.items() if read.columns != {}},
         settings=settings_of(study, cell.kind, cell.partition),
+        resolved=record.resolved.get(cell.asset, {}),
         external={**external, **record.data_sets},
         code=cell.row.code,
         libraries=libraries_of(study, cell.kind, cell.partition),

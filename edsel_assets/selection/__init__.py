@@ -24,8 +24,9 @@ if TYPE_CHECKING:
         overlap,
         task_counts,
     )
-    from edsel_assets.selection.facility.greedy import facility_location
-    from edsel_assets.selection.facility.kernel_width import auto_gamma, gain_curves, kept_share, usable_gamma
+    from edsel_assets.selection.facility.greedy import NarrowKernel, facility_location
+    from edsel_assets.selection.facility.kernel_width import gain_curves, kept_share, usable_gamma
+    from edsel_assets.selection.facility.scale import auto_gamma
     from edsel_assets.selection.farthest_first import k_center
     from edsel_assets.selection.quality_diversity import deita, qdit
     from edsel_assets.selection.scores import random_subset, top_scores
@@ -40,6 +41,7 @@ _MODULES = {
     "Clusters": "clustering.kmeans",
     "Coverage": "diagnostics",
     "Demand": "targets.demand",
+    "NarrowKernel": "facility.greedy",
     "Overlap": "diagnostics",
     "Ranking": "core.ranking",
     "STRATEGIES": "strategies",
@@ -48,7 +50,7 @@ _MODULES = {
     "Strategy": "strategy",
     "StrategyOptions": "strategy",
     "TaskCount": "diagnostics",
-    "auto_gamma": "facility.kernel_width",
+    "auto_gamma": "facility.scale",
     "cluster_budgets": "clustering.sampling",
     "coverage": "diagnostics",
     "deita": "quality_diversity",
@@ -82,6 +84,7 @@ __all__ = [
     "Clusters",
     "Coverage",
     "Demand",
+    "NarrowKernel",
     "Overlap",
     "Ranking",
     "SampledSilhouette",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from edsel_assets.selection.strategy import (
     CLUSTERS,
@@ -71,48 +71,24 @@ def _facility_location(
     utility: np.ndarray | None = None,
 ) -> Ranking:
     from edsel_assets.selection.facility.greedy import facility_location
-    from edsel_assets.selection.facility.kernel_width import auto_gamma
 
-    embeddings = need(signals.embeddings, "embeddings")
-    shared: dict[str, Any] = {
-        "selected": signals.selected,
-        "tie_break": signals.prompt_ids,
-        "normalise": options.normalise,
-        "engine": options.engine,
-        "memory_limit": options.memory_limit,
-        "device": options.device,
-        "progress": options.progress,
-    }
-    width: dict[str, Any] = {}
-    if kernel == "rbf":
-        gamma = options.gamma
-        if gamma == "auto":
-            gamma = auto_gamma(embeddings, options.gammas, _count(signals, budget), **shared)
-        width = {"gamma": gamma}
-    begun = options.begun
-    if begun is not None and begun.details.get("gamma") != width.get("gamma"):
-        begun = None  # auto chose another width for the larger budget
-    ranking = facility_location(
-        embeddings,
+    return facility_location(
+        need(signals.embeddings, "embeddings"),
         budget,
         kernel=kernel,
+        gamma=options.gamma,
         utility=utility,
         utility_weight=options.utility_weight,
+        selected=signals.selected,
+        tie_break=signals.prompt_ids,
+        normalise=options.normalise,
+        engine=options.engine,
+        memory_limit=options.memory_limit,
+        device=options.device,
         prices=signals.prices,
-        begun=begun,
-        **width,
-        **shared,
+        progress=options.progress,
+        begun=options.begun,
     )
-    return replace(ranking, details={**ranking.details, **width})
-
-
-def _count(signals: Signals, budget: int) -> int:
-    """How many prompts are chosen, of money as many as it buys at the mean price."""
-    if signals.prices is None:
-        return budget
-    from edsel_assets.selection.money.spending import typical_count
-
-    return typical_count(signals.prices, budget, len(signals.prompt_ids) - len(signals.selected))
 
 
 def _fl_cosine(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
@@ -224,7 +200,6 @@ _UNCERTAINTY_MEASURES = {
     "mean_margin": "Smallest mean margin of the two likeliest tokens.",
     "min_margin": "Smallest least margin of the two likeliest tokens.",
 }
-_GAMMA = ("selection.gamma", "selection.gammas")  # the widths matter where gamma is auto
 _DRAWS_BY_QUALITY = ("selection.seed", "selection.replacement", "selection.quality_temperature")
 
 _ROUND_SCORERS = {
@@ -276,7 +251,7 @@ _ROWS = (
         paper=f"{_BHATT}, Eq. 3",
         summary="Facility location, RBF kernel.",
         needs=frozenset({EMBEDDINGS}),
-        settings=("selection.normalise", *_GAMMA),
+        settings=("selection.normalise", "selection.gamma"),
         per_price=True,
     ),
     Strategy(
@@ -285,7 +260,7 @@ _ROWS = (
         paper=f"{_BHATT}, Eq. 4",
         summary="Facility location, RBF kernel, plus the logarithm of summed uncertainty.",
         needs=frozenset({EMBEDDINGS, UNCERTAINTY}),
-        settings=("selection.normalise", *_GAMMA, "selection.utility_weight"),
+        settings=("selection.normalise", "selection.gamma", "selection.utility_weight"),
         measure="min_margin",
         per_price=True,
     ),

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from edsel_assets.selection.clustering.kmeans import Clusters
     from edsel_assets.selection.core.ranking import Ranking
 
-GAMMAS = (0.001, 0.002, 0.005, 0.01, 0.1, 1.0, 10.0)
 EMBEDDINGS, UNCERTAINTY, CLUSTERS, QUALITY = "embeddings", "uncertainty", "clusters", "quality"
 
 
@@ -53,9 +52,7 @@ class StrategyOptions:
 
     Attributes:
         seed: of the random draws; the replicate of a stochastic strategy.
-        gamma: RBF kernel width of facility location, or "auto" for the largest of ``gammas``
-            that has not saturated at the budget.
-        gammas: the widths that "auto" tries.
+        gamma: RBF kernel width of facility location, or "auto" for the pool's own scale.
         normalise: L2-normalise the embeddings (all but the cosine kernels, which always do).
         utility_weight: weight of the utility term in ``fl_rbf_min_margin``.
         seed_point: first centre of ``k_center``: the point nearest the mean, or a random one.
@@ -72,8 +69,7 @@ class StrategyOptions:
     """
 
     seed: int = 0
-    gamma: float | Literal["auto"] = 0.002
-    gammas: tuple[float, ...] = GAMMAS
+    gamma: float | Literal["auto"] = "auto"
     normalise: bool = True
     utility_weight: float = 1.0
     seed_point: Literal["medoid", "random"] = "medoid"

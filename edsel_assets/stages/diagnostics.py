@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from edsel_assets.selection import (
+    auto_gamma,
     gain_curves,
     low_quality_share,
     silhouette_sampled,
@@ -26,17 +27,20 @@ _POINTS = 200
 
 def widths(
     study: Study, pool: pa.Table, embeddings: pa.Table, read: Callable[[list[str]], pa.Table]
-) -> tuple[dict[float, np.ndarray], list[float], float | None]:
-    """Gain curves of the study's widths, those not saturated at the budget, and the one "auto" takes.
+) -> tuple[dict[float, np.ndarray], list[float], float]:
+    """Gain curves by width, the widths not saturated at the budget, and the one that the study takes.
 
     Args:
         read: columns -> the pool's table, read where budgets are money.
     """
     ids, chosen = pool["prompt_id"], study.selection
-    limit = chosen.memory_limit_gib
+    limit, matrix = chosen.memory_limit_gib, embedding_matrix(embeddings, ids)
+    own = chosen.gamma
+    if own == "auto":
+        own = auto_gamma(matrix, normalise=chosen.normalise, device=study.model.device)
     curves = gain_curves(
-        embedding_matrix(embeddings, ids),
-        chosen.gammas,
+        matrix,
+        sorted({*chosen.gammas, own}),
         largest_count(study, read),
         normalise=chosen.normalise,
         tie_break=ids.to_numpy().astype(str),
@@ -45,7 +49,7 @@ def widths(
         device=study.model.device,
     )
     usable = [gamma for gamma, gains in curves.items() if usable_gamma({gamma: gains}) is not None]
-    return curves, usable, usable_gamma(curves)
+    return curves, usable, own
 
 
 def largest_count(study: Study, read: Callable[[list[str]], pa.Table]) -> int:

@@ -103,7 +103,6 @@ def strategy_options(
     return StrategyOptions(
         seed=chosen.seed,
         gamma=chosen.gamma,
-        gammas=tuple(shared.gammas),
         normalise=chosen.normalise,
         utility_weight=chosen.utility_weight,
         seed_point=chosen.seed_point,

@@ -27,7 +27,11 @@ class Switches(Settings):
     """Switches of the strategies; each strategy reads those that are its own."""
 
     seed: int = Field(0, description="Seed of replicate 0; replicate r uses seed + r.")
-    gamma: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(0.002, description="RBF kernel width.")
+    gamma: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(
+        "auto",
+        description="RBF kernel width, a squared distance. auto: the pool's own scale, which is the mean "
+        "squared distance of its embeddings from their mean.",
+    )
     normalise: bool = Field(True, description="L2-normalise embeddings.")
     utility_weight: Annotated[float, Field(ge=0)] = Field(1.0, description="Weight of Eq. 4's log term.")
     seed_point: Literal["medoid", "random"] = Field("medoid", description="First centre of k_center.")
@@ -80,7 +84,7 @@ class SelectionSettings(Switches):
     )
     gammas: list[Annotated[float, Field(gt=0)]] = Field(
         [0.001, 0.005, 0.01, 0.1, 1.0, 10.0],
-        description="Widths of the kernel_width diagnostic, and of auto.",
+        description="Widths of the kernel_width diagnostic, beside that of the study.",
         min_length=1,
     )
     engine: Literal["auto", "dense", "sparse", "blocked", "apricot"] = "auto"

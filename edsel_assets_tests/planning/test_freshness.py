@@ -95,7 +95,7 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
             "rankings[k_center]",
         },
     ),
-    ("selection.gamma", 0.3, RBF),
+    ("selection.gamma", 0.3, {*RBF, "kernel_width"}),
     ("selection.gammas", [0.5], {"kernel_width"}),
     ("selection.normalise", False, {*RBF, "rankings[k_center]", "kernel_width"}),
     ("selection.utility_weight", 3.0, {"rankings[fl_rbf_min_margin]"}),

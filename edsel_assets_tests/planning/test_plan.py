@@ -43,8 +43,10 @@ def test_planning_writes_nothing(study, tmp_path) -> None:
 def test_what_is_below_a_stale_cell_is_made_perhaps(study, tmp_path) -> None:
     fill(study, tmp_path)
     found = plan(freshness_of(changed(study, "selection.gamma", 0.2), tmp_path))
+    why = (Reason(What.ENTRY, "selection.gamma", 0.5, 0.2),)
     assert [(str(s.cell), s.reasons) for s in found.certain] == [
-        ("rankings[fl_rbf_min_margin]", (Reason(What.ENTRY, "selection.gamma", 0.5, 0.2),))
+        ("kernel_width", why),
+        ("rankings[fl_rbf_min_margin]", why),
     ]
     below = {str(step.cell) for step in found.possible}
     assert {"selections[00006|fl_rbf_min_margin]", "lora_adapters[00010|fl_rbf_min_margin.s0]"} <= below

@@ -219,7 +219,6 @@ def test_signals_a_strategy_does_not_name_are_not_read(name):
 SWITCHES = {
     "seed": [0, 1, 2, 3],
     "gamma": [0.05, 0.5, 2.0, "auto"],
-    "gammas": [(0.001,), (0.001, 0.1)],
     "normalise": [True, False],
     "utility_weight": [0.0, 1.0, 50.0],
     "seed_point": ["medoid", "random"],
@@ -247,6 +246,7 @@ def test_a_row_names_exactly_the_settings_that_change_its_ranking(name):
 
     # by_price changes what a budget is: see test_spending.
     others = {"strategies", "variants", "budgets", "budgets_of", "by_price"}
+    others.add("gammas")  # of a diagnostic
     assert set(SWITCHES) == set(SelectionSettings.model_fields) - others
     rng = np.random.default_rng(4)
     points = rng.normal(size=(90, 5)) * rng.uniform(0.3, 3, size=(90, 1))
@@ -254,7 +254,7 @@ def test_a_row_names_exactly_the_settings_that_change_its_ranking(name):
         np.arange(90).astype(str), points, -rng.random(90), kmeans(points, 5), rng.random(90), rng.random(90)
     )
     # Some settings matter only beside another.
-    beside = {"seed": {"seed_point": "random"}, "gammas": {"gamma": "auto"}}
+    beside = {"seed": {"seed_point": "random"}}
     matter = set()
     for setting, values in SWITCHES.items():
         rankings = set()

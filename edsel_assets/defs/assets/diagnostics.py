@@ -21,9 +21,9 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         with timed() as time:
             ids = pool.read(["prompt_id"])
             curves, usable, chosen = widths(study, ids, embeddings.read(), pool.read)
-        note = "no width of selection.gammas passes; add smaller ones" if chosen is None else chosen
         picture = gain_curves(curves, budget=largest_count(study, pool.show), usable=usable, chosen=chosen)
-        shown = {"auto_gamma": note, "gains": plot(picture)}
+        largest = max(usable) if usable else "none: all saturate before the budget"
+        shown = {"gamma": chosen, "largest_unsaturated": largest, "gains": plot(picture)}
         return versioned_output(context, gain_table(curves), {**shown, **time})
 
     @graph.asset("cluster_count")

@@ -83,8 +83,11 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             "picks_known_before": 0 if begun is None else begun.num_rows,
             "objective_and_bound": dg.MetadataValue.json(summaries),
         }
-        if "curves" in summaries[-1]["details"]:
-            metadata["objective_by_spend"] = plot(objective_by_spend(summaries[-1]["details"]["curves"]))
+        found = summaries[-1]["details"]
+        resolved = {"selection.gamma": found["gamma"]} if "gamma" in found else {}
+        metadata |= {name: found[name] for name in ("gamma", "warning") if name in found}
+        if "curves" in found:
+            metadata["objective_by_spend"] = plot(objective_by_spend(found["curves"]))
         if EMBEDDINGS in strategy.needs:
             metadata["map_of_picks"] = plot(
                 embedding_map(*map_of(table, ids, source.show), title=strategy.name)
@@ -92,7 +95,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         if summaries[0]["guarantee"] is not None:
             metadata["at_least_of_optimum"] = summaries[0]["guarantee"]
         parts = cuts(table, study.selection.budgets_for(strategy.name))
-        yield versioned_output(context, table, {**metadata, **time}, parts=parts)
+        yield versioned_output(context, table, {**metadata, **time}, parts=parts, resolved=resolved)
 
     @graph.asset("selections")
     def selections(

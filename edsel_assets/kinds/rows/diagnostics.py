@@ -28,8 +28,15 @@ ROWS = (
         name="kernel_width",
         group="diagnostics",
         parents=(Parent("pool", lazy=True), Parent("embeddings", lazy=True)),
-        settings=(_largest_budget, price_settings, "selection.gammas", "selection.normalise"),
+        settings=(
+            _largest_budget,
+            price_settings,
+            "selection.gamma",
+            "selection.gammas",
+            "selection.normalise",
+        ),
         libraries=PRODUCTS,
+        code="2",  # 2: the study's own width is among them
         tags=_PLOTS,
     ),
     Kind(

@@ -91,6 +91,7 @@ ROWS = (
         ),
         settings=(_ranking_settings,),
         libraries=(_ranking_libraries,),
+        code="2",  # 2: gamma auto is the pool's own scale, no more a reading of the gain curves
         checks=(NONE_BOUGHT_BEFORE, GAINS),
         before=("budgets",),
         tags=frozenset({"pytorch"}),

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from edsel_assets.selection.core import checks, draws
-from edsel_assets.selection.core.embeddings import as_embeddings
+from edsel_assets.selection.core.embeddings import Embeddings, as_embeddings
 from edsel_assets.selection.core.ranking import Ranking
+from edsel_assets.selection.facility.scale import scale_of
 from edsel_assets.selection.money import spending
 
 if TYPE_CHECKING:
     import torch
 
+    from edsel_assets.selection.facility.run import Outcome
+
 KERNELS = ("rbf", "cosine")
+MOST_UNSEEN = 0.5  # of the pool: with more at similarity 0 to every pick, the kernel is too narrow
+
+
+class NarrowKernel(UserWarning):
+    """A kernel so narrow that most prompts count for nothing in the choice."""
 
 
 def facility_location(
@@ -23,7 +32,7 @@ def facility_location(
     budget: float,
     *,
     kernel: str = "rbf",
-    gamma: float = 0.002,
+    gamma: float | Literal["auto"] = "auto",
     utility: np.ndarray | None = None,
     utility_weight: float = 1.0,
     selected: Sequence[int] | np.ndarray = (),
@@ -52,7 +61,8 @@ def facility_location(
         budget: how many prompts to choose beside ``selected``, at most N less those; with ``prices``, the
             money that they may cost.
         kernel: ``"rbf"`` or ``"cosine"``.
-        gamma: width of the RBF kernel, in squared distance; over 0. Cosine does not use it.
+        gamma: width of the RBF kernel, in squared distance, over 0; or ``"auto"``, the pool's own scale
+            (:func:`auto_gamma`). ``details`` has what it came to. Cosine does not use it.
         utility: (N,) numbers u >= 0, higher is preferred; None leaves the log term out.
         utility_weight: lambda >= 0, the weight of the log term.
         selected: rows chosen already: they count as chosen, are never returned, and every gain is
@@ -76,16 +86,22 @@ def facility_location(
             a larger budget may choose others. ``details`` has both runs' objective by money spent.
         progress: called with (picked, budget).
         begun: a ranking by the same arguments at a smaller budget, whose first picks need not be found
-            again. The result is the same but for ``upper_bound``, which may be higher.
+            again. The result is the same but for ``upper_bound``, which may be higher. One of another width
+            is left aside.
         demand: (N,) demand weights a_i >= 0: how much it counts that prompt i is covered. They are scaled to
             mean 1 and rounded to 2^-12. None counts all alike, as equal weights do to the last bit.
 
     Returns:
         A ranking with ``objective`` F(selected and picks) over the untruncated kernel and a certified
-        ``upper_bound`` over all choices of ``budget`` prompts given ``selected``.
+        ``upper_bound`` over all choices of ``budget`` prompts given ``selected``. Of the RBF kernel,
+        ``details`` has ``gamma`` and ``unseen``, the share of the pool at similarity 0 to every pick.
 
     Raises:
         ValueError: on any argument outside the above, before any work.
+
+    Warns:
+        NarrowKernel: where most of the pool is unseen, so that picks stand for themselves alone and go by
+            ``tie_break``. ``details`` has the text as ``warning``.
 
     Weights are rounded to 2^-20, so that gains are exact integer sums, and the float32 products behind
     them are good to about 1e-6. Time on a CPU: half an N x N product, N^2 d operations, for a narrow
@@ -125,7 +141,8 @@ def facility_location(
     limit = memory_of(views.device) if memory_limit is None else memory_limit
     place = (engine, views.size, views.dim, limit, views.device)
     name = choose_engine(*place, stochastic is not None) if costs is None else choose_full_engine(*place)
-    built = make_kernel(views, kernel, gamma, None if tie_break is None else order, units)
+    width = _width(views, kernel, gamma)
+    built = make_kernel(views, kernel, width, None if tie_break is None else order, units)
     chosen = priority[chosen]
     sampling = None
     if stochastic is not None and seed is not None:
@@ -133,7 +150,9 @@ def facility_location(
         sampling = float(stochastic), draws.keyed_words(seed, keys, "stochastic greedy")
     term = Utility(None if values is None else values[order], weight, chosen, built.demand_unit)
     if costs is None:
-        start = None if begun is None else Start.of(begun, priority, int(budget), built.unit)
+        same = begun is not None and begun.details.get("gamma", width) == width
+        known = begun if same else None
+        start = None if known is None else Start.of(known, priority, int(budget), built.unit)
         outcome = run(Job(built, term, chosen, int(budget), name, limit, sampling, progress, start))
     else:
         from edsel_assets.selection.money.knapsack import run_for_money
@@ -148,12 +167,33 @@ def facility_location(
         "greedy": "exact" if stochastic is None else "stochastic",
         **({} if stochastic is None else {"epsilon": stochastic, "seed": seed}),
         **outcome.details,
+        **(_sight(views, width, outcome) if kernel == "rbf" else {}),
     }
     return Ranking(order[outcome.picks], outcome.gains, outcome.objective, outcome.upper_bound, details)
 
 
+def _width(pool: Embeddings, kernel: str, gamma: float | Literal["auto"]) -> float:
+    """The RBF kernel's width; 1 for cosine, which has none."""
+    if kernel == "cosine":
+        return 1.0
+    return scale_of(pool) if _is_auto(gamma) else float(gamma)
+
+
+def _sight(pool: Embeddings, gamma: float, outcome: Outcome) -> dict[str, object]:
+    """What ``details`` say of a width; warns where it is too narrow."""
+    details: dict[str, object] = {"gamma": gamma, "unseen": round(outcome.unseen, 6)}
+    if len(outcome.picks) and outcome.unseen > MOST_UNSEEN:
+        details["warning"] = (
+            f"gamma {gamma:g} is too narrow for these embeddings: {outcome.unseen:.0%} of the prompts have "
+            "similarity 0 to every pick and count for nothing in the choice. Use gamma='auto', which is "
+            f"{scale_of(pool):g} here."
+        )
+        warnings.warn(str(details["warning"]), NarrowKernel, stacklevel=3)
+    return details
+
+
 def _check_settings(
-    kernel: str, gamma: float, engine: str, stochastic: float | None, seed: int | None, limit: int | None
+    kernel: str, gamma: object, engine: str, stochastic: float | None, seed: int | None, limit: int | None
 ) -> None:
     """Check the arguments that need no pool."""
     from edsel_assets.selection.facility.engines import ENGINES
@@ -162,8 +202,10 @@ def _check_settings(
         raise ValueError(f"kernel must be one of {KERNELS}; got {kernel!r}.")
     if engine not in ENGINES:
         raise ValueError(f"engine must be one of {ENGINES}; got {engine!r}.")
-    if not (_is_number(gamma) and gamma > 0):
-        raise ValueError(f"gamma must be a finite number over 0, a squared distance; got {gamma!r}.")
+    if not _is_auto(gamma) and not (_is_number(gamma) and gamma > 0):  # type: ignore[operator]
+        raise ValueError(
+            f"gamma must be 'auto' or a finite number over 0, a squared distance; got {gamma!r}."
+        )
     if limit is not None:
         checks.whole_number("memory_limit", limit, 1)
     if stochastic is None:
@@ -192,6 +234,10 @@ def _full_precision(device: torch.device) -> None:
 def _no_sample(stochastic: float | None) -> None:
     if stochastic is not None:
         raise ValueError("stochastic greedy counts prompts, not money; leave out stochastic or prices.")
+
+
+def _is_auto(gamma: object) -> bool:
+    return isinstance(gamma, str) and gamma == "auto"
 
 
 def _is_number(value: object) -> bool:

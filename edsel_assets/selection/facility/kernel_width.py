@@ -1,4 +1,6 @@
-"""The RBF kernel width, chosen before annotation (Bhatt et al. 2024, Section 4.4, Figure 3).
+"""How the gain falls for several kernel widths, before annotation (Bhatt et al. 2024, Section 4.4, Figure 3).
+
+A reading to look at. What a ranking takes by itself is ``scale.auto_gamma``.
 
 Symbols: N prompts, k budget.
 """
@@ -6,12 +8,13 @@ Symbols: N prompts, k budget.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edsel_assets.selection.facility.greedy import facility_location
+from edsel_assets.selection.facility.greedy import NarrowKernel, facility_location
 
 if TYPE_CHECKING:
     import torch
@@ -55,21 +58,23 @@ def gain_curves(
     """
     widths = sorted(_widths(gammas))
     curves: dict[float, np.ndarray] = {}
-    for number, gamma in enumerate(widths):
-        ranking = facility_location(
-            embeddings,
-            budget,
-            kernel="rbf",
-            gamma=gamma,
-            selected=selected,
-            tie_break=tie_break,
-            normalise=normalise,
-            engine=engine,
-            memory_limit=memory_limit,
-            device=device,
-            progress=_part(progress, number, len(widths)),
-        )
-        curves[gamma] = ranking.gains
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NarrowKernel)  # which is what the curves are to show
+        for number, gamma in enumerate(widths):
+            ranking = facility_location(
+                embeddings,
+                budget,
+                kernel="rbf",
+                gamma=gamma,
+                selected=selected,
+                tie_break=tie_break,
+                normalise=normalise,
+                engine=engine,
+                memory_limit=memory_limit,
+                device=device,
+                progress=_part(progress, number, len(widths)),
+            )
+            curves[gamma] = ranking.gains
     return curves
 
 
@@ -97,35 +102,6 @@ def usable_gamma(curves: Mapping[float, np.ndarray], *, least_kept: float = LEAS
     if not 0 < least_kept <= 1:
         raise ValueError(f"least_kept must be a share over 0, at most 1; got {least_kept!r}.")
     return max((gamma for gamma, gains in curves.items() if kept_share(gains) >= least_kept), default=None)
-
-
-def auto_gamma(
-    embeddings: np.ndarray | torch.Tensor,
-    gammas: Sequence[float],
-    budget: int,
-    *,
-    least_kept: float = LEAST_KEPT,
-    progress: Progress | None = None,
-    **settings: object,
-) -> float:
-    """The gamma that ``gamma="auto"`` stands for: :func:`usable_gamma`, tried from the largest down.
-
-    Args:
-        settings: those of :func:`gain_curves`.
-
-    Raises:
-        ValueError: on bad arguments, or where every gamma has saturated at the budget.
-    """
-    widths = sorted(_widths(gammas), reverse=True)
-    for number, gamma in enumerate(widths):
-        report = _part(progress, number, len(widths))
-        curves = gain_curves(embeddings, [gamma], budget, progress=report, **settings)  # type: ignore[arg-type]
-        if usable_gamma(curves, least_kept=least_kept) is not None:
-            return gamma
-    raise ValueError(
-        f"gamma='auto' needs a width whose gains keep {least_kept:g} of their early size up to the budget of "
-        f"{budget}; none of {sorted(widths)} does. Add smaller gammas or name one."
-    )
 
 
 def _part(progress: Progress | None, number: int, count: int) -> Progress | None:

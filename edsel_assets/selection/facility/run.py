@@ -28,6 +28,7 @@ class Outcome:
         picks, gains: (k,) int64 rows, and float64 gains.
         objective: F of selected and picks, from float64 weights.
         details: of the engine, plain JSON values.
+        unseen: share of the prompts in demand that have weight 0 to all that is chosen.
     """
 
     picks: np.ndarray
@@ -35,6 +36,7 @@ class Outcome:
     objective: float
     upper_bound: float
     details: dict[str, object]
+    unseen: float
 
 
 def run(job: Job) -> Outcome:
@@ -61,6 +63,7 @@ def run(job: Job) -> Outcome:
         objective,
         max(certificate.certified, objective),
         details | {"float_error": certificate.certified - certificate.value},
+        unseen(job.kernel, state),
     )
 
 
@@ -81,6 +84,12 @@ def _run_rows(job: Job, certificate: Certificate) -> State:
             choose=_sampler(job), progress=job.report,
         )  # fmt: skip
     return state
+
+
+def unseen(kernel: Kernel, state: State) -> float:
+    """Share of the points in demand that nothing chosen covers at all."""
+    counted = kernel.demand > 0
+    return float((counted & (state.maxima == 0)).sum() / counted.sum())
 
 
 def exact_coverage(kernel: Kernel, owners: torch.Tensor) -> float:

@@ -157,9 +157,9 @@ def make_kernel(
     if name == "cosine":
         none = torch.zeros(len(points), device=points.device)
         return Kernel(name, points, none, sharp=False, demand=counts, demand_unit=unit)
-    if not embeddings.normalised:
-        # Distances are unchanged by a shift, and products are most exact around the mean.
-        points -= points.mean(0, dtype=torch.float64).to(torch.float32)
+    # Distances are unchanged by a shift, and products are most exact around the mean: unit rows in a narrow
+    # cone, too, are far from 0 and near each other.
+    points -= _mean(points)
     points *= math.sqrt(2.0 / gamma)
     halves = torch.empty(len(points), dtype=torch.float32, device=points.device)
     for start in range(0, len(points), 4096):
@@ -172,6 +172,14 @@ def make_kernel(
             f"largest squared norm of {largest * gamma:.3g}. Raise gamma or normalise the embeddings."
         )
     return Kernel(name, points, halves, sharp=largest > SHARP_ABOVE, demand=counts, demand_unit=unit)
+
+
+def _mean(points: torch.Tensor) -> torch.Tensor:
+    """(d,) float32 mean of the rows, summed in float64, block by block."""
+    total = torch.zeros(points.shape[1], dtype=torch.float64, device=points.device)
+    for part in points.split(4096):
+        total += part.sum(0, dtype=torch.float64)
+    return (total / len(points)).to(torch.float32)
 
 
 def _matrix(embeddings: Embeddings, order: np.ndarray | None) -> torch.Tensor:

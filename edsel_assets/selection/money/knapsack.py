@@ -24,7 +24,7 @@ from edsel_assets.selection.facility.bounds import CHECKS, Certificate
 from edsel_assets.selection.facility.dense import Rows, State, TorchRows, start_state
 from edsel_assets.selection.facility.engines import Job, choose_full_engine, memory_of
 from edsel_assets.selection.facility.objective import Utility
-from edsel_assets.selection.facility.run import Outcome, bonus_job, exact_coverage
+from edsel_assets.selection.facility.run import Outcome, bonus_job, exact_coverage, unseen
 from edsel_assets.selection.money.spending import fits, fractional_knapsack, per_price
 
 SHARE = (1 - math.exp(-1)) / 2  # of the best gain: what the better of the two runs reaches
@@ -85,7 +85,8 @@ def run_for_money(job: Job, prices: np.ndarray, money: float) -> Outcome:
         "curves": {run: _thinned([(0.0, base), *curve]) for _, run, _, curve in found},
         "float_error": certificate.certified - certificate.value,
     }
-    return Outcome(picks, np.asarray(state.pick_gains, dtype=np.int64) / unit, objective, bound, details)
+    gains = np.asarray(state.pick_gains, dtype=np.int64) / unit
+    return Outcome(picks, gains, objective, bound, details, unseen(job.kernel, state))
 
 
 def bonus_for_money(

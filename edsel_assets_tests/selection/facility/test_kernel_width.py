@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edsel_assets.selection import auto_gamma, facility_location, gain_curves, kept_share, usable_gamma
+from edsel_assets.selection import facility_location, gain_curves, kept_share, usable_gamma
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +39,6 @@ def test_curves_are_the_gains_of_facility_location(points):
         assert (np.diff(gains) <= 0).all()
     assert seen == sorted(seen)
     assert seen[-1][0] == seen[-1][1]
-
-
-def test_auto_is_the_largest_usable(points):
-    gammas = [0.001, 0.01, 0.05, 0.5, 5.0]
-    assert auto_gamma(points, gammas, 200) == usable_gamma(gain_curves(points, gammas, 200))
-    with pytest.raises(ValueError, match="Add smaller gammas"):
-        auto_gamma(points, [1.0, 10.0], 200)
 
 
 @pytest.mark.parametrize("gammas", [[], [0.0], [-1.0], [float("nan")], [0.1, 0.1]])
