@@ -94,8 +94,8 @@ def passes(row: dict[str, Any]) -> bool:
 HEAD = f"""# Kernel width
 
 Coverage: mean over the pool of the best cosine to a pick. Deviations: standard deviations above the mean of
-{DRAWS} random draws. `auto` is `gamma="auto"`; the best is the best of {len(WIDTHS)} widths from 0.001 to 100,
-of cosine, and of `auto`.
+{DRAWS} random draws. `auto` is `gamma="auto"`; the best is the best of {len(WIDTHS)} widths from 0.001 to
+100, of cosine, and of `auto`.
 
 Rows in a narrow cone are all near each other, so that any picks cover them. There the share of the gain over
 random says more: how far the coverage of `auto` lies on the way from random's mean to the best.
