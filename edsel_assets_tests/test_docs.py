@@ -112,7 +112,7 @@ def test_every_setting_that_a_page_names_is_one(page: Path) -> None:
 def test_the_reference_says_what_each_setting_is() -> None:
     settings = {s.name: s for section in study_reference.sections() for s in section.settings}
     assert settings["selection.gamma"].type == "number (more than 0) or `auto`"
-    assert settings["selection.gamma"].default == "`auto`"
+    assert settings["selection.gamma"].default == '`"auto"`'
     assert settings["selection.budgets"].default == "**required**"
     assert settings["evaluation.tasks.limit"].type == "whole number (at least 1)"
     assert settings["pool.limit"].default == "none"
@@ -280,7 +280,7 @@ def test_the_ledger_on_the_page_is_one() -> None:
     (block,) = blocks(text_of("docs/operating.md"), "json")
     ledger = Ledger.model_validate_json(block)
     assert ledger.settings["selection.gamma"] == "auto"
-    assert ledger.resolved["selection.gamma"] == 0.2149
+    assert ledger.resolved["selection.gamma"] == 0.9911
 
 
 def test_the_layouts_on_the_page_are_those_that_are_read() -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edsel_assets.selection.clustering.sampling import cluster_budgets, sample_clusters, update_weights
     from edsel_assets.selection.clustering.silhouette import SampledSilhouette, silhouette, silhouette_sampled
     from edsel_assets.selection.core.ranking import Ranking
+    from edsel_assets.selection.core.scale import auto_gamma
     from edsel_assets.selection.diagnostics import (
         Coverage,
         Overlap,
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     )
     from edsel_assets.selection.facility.greedy import NarrowKernel, facility_location
     from edsel_assets.selection.facility.kernel_width import gain_curves, kept_share, usable_gamma
-    from edsel_assets.selection.facility.scale import auto_gamma
     from edsel_assets.selection.farthest_first import k_center
     from edsel_assets.selection.quality_diversity import deita, qdit
     from edsel_assets.selection.scores import random_subset, top_scores
@@ -50,7 +50,7 @@ _MODULES = {
     "Strategy": "strategy",
     "StrategyOptions": "strategy",
     "TaskCount": "diagnostics",
-    "auto_gamma": "facility.scale",
+    "auto_gamma": "core.scale",
     "cluster_budgets": "clustering.sampling",
     "coverage": "diagnostics",
     "deita": "quality_diversity",

@@ -11,7 +11,7 @@ import numpy as np
 from edsel_assets.selection.core import checks, draws
 from edsel_assets.selection.core.embeddings import Embeddings, as_embeddings
 from edsel_assets.selection.core.ranking import Ranking
-from edsel_assets.selection.facility.scale import scale_of
+from edsel_assets.selection.core.scale import scale_of
 from edsel_assets.selection.money import spending
 
 if TYPE_CHECKING:

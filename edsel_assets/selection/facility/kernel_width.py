@@ -1,6 +1,6 @@
 """How the gain falls for several kernel widths, before annotation (Bhatt et al. 2024, Section 4.4, Figure 3).
 
-A reading to look at. What a ranking takes by itself is ``scale.auto_gamma``.
+A reading to look at. What a ranking takes by itself is ``core.scale.auto_gamma``.
 
 Symbols: N prompts, k budget.
 """

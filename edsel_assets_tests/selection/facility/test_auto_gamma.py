@@ -9,8 +9,8 @@ import torch
 from benchmarks.selection import width_pools
 from benchmarks.selection.width import measure, passes
 from edsel_assets.selection import NarrowKernel, auto_gamma, facility_location, gain_curves
+from edsel_assets.selection.core import scale
 from edsel_assets.selection.core.embeddings import as_embeddings
-from edsel_assets.selection.facility import scale
 from edsel_assets.selection.facility.similarity import make_kernel
 
 #: The pools of the benchmark that need no data, at a size for a test.
