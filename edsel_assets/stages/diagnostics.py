@@ -36,7 +36,7 @@ def widths(
     ids, chosen = pool["prompt_id"], study.selection
     limit, matrix = chosen.memory_limit_gib, embedding_matrix(embeddings, ids)
     own = chosen.gamma
-    if own == "auto":
+    if isinstance(own, str):  # auto
         own = auto_gamma(matrix, normalise=chosen.normalise, device=study.model.device)
     curves = gain_curves(
         matrix,

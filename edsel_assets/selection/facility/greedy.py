@@ -176,7 +176,7 @@ def _width(pool: Embeddings, kernel: str, gamma: float | Literal["auto"]) -> flo
     """The RBF kernel's width; 1 for cosine, which has none."""
     if kernel == "cosine":
         return 1.0
-    return scale_of(pool) if _is_auto(gamma) else float(gamma)
+    return scale_of(pool) if isinstance(gamma, str) else float(gamma)
 
 
 def _sight(pool: Embeddings, gamma: float, outcome: Outcome) -> dict[str, object]:
