@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -21,10 +20,9 @@ from edsel_assets.pools.files import Opened, without_query
 from edsel_assets.pools.layouts import Example, Layout, example, recognise, unfolded
 from edsel_assets.pools.report import FileCount, Skipped
 from edsel_assets.pools.source import NUMBERS, PoolSource
-from edsel_assets.pools.text import UnusableRow, normalise, shown, text_of
+from edsel_assets.pools.text import UnusableRow, is_unicode, normalise, shown, text_of
 
 _SHOWN = 20
-_SURROGATE = re.compile("[\\ud800-\\udfff]")
 
 
 @dataclass
@@ -176,9 +174,7 @@ def _plain(prompt: Any, response: Any) -> Example | None:
 
 def _is_plain(text: Any) -> bool:
     """Whether ``text`` is text, and no chat that was stored as text."""
-    if not isinstance(text, str) or may_be_chat(text):
-        return False
-    return text.isascii() or not _SURROGATE.search(text)
+    return isinstance(text, str) and not may_be_chat(text) and (text.isascii() or is_unicode(text))
 
 
 def _label(value: Any) -> str | None:

@@ -56,6 +56,15 @@ def text_of(what: str, value: Any) -> str | None:
     raise UnusableRow(f"{what} should be text, but is {type(value).__name__} {shown(value, 60)}")
 
 
+def is_unicode(text: str) -> bool:
+    """Whether ``text`` is valid Unicode: holds no half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def unicode(what: str, text: str) -> str:
     """``text``; UnusableRow where it holds half a surrogate pair."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 import io
 import itertools
 import json
@@ -38,7 +39,7 @@ def _lines(file: IO[bytes], name: str, longest: int = LONGEST) -> Iterator[tuple
     if first.startswith(_UTF_16):
         file = _as_utf_8(first + file.read(), name)
         first = file.readline(longest + 1)
-    rest = iter(lambda: file.readline(longest + 1), b"")
+    rest = iter(functools.partial(file.readline, longest + 1), b"")
     for number, line in enumerate(itertools.chain([first] if first else [], rest), start=1):
         if len(line) > longest:
             raise PoolError(
