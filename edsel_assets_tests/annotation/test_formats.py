@@ -320,6 +320,11 @@ BAD = {
         b'[{"id": "x", "a.responses": ["1"], "b.responses": ["2"]}]',
         "row 1: it has responses to a, b, none of them named response",
     ),
+    "o.json": (b'{"p": "a", "p": "b"}', "o.json is not valid JSON .the key 'p' is there twice"),
+    "p.json": (
+        b"version https://git-lfs.github.com/spec/v1\n",
+        "p.json is a Git LFS pointer, .*git lfs pull",
+    ),
     "k.json": (b"\xff\xfe[\x00]\x00", "k.json is not UTF-8 text"),
 }
 

@@ -10,7 +10,9 @@ from typing import Any
 import pyarrow as pa
 
 from edsel_assets.annotation.errors import AnnotationError
-from edsel_assets.pools import prompt_id
+from edsel_assets.pools import PoolError, prompt_id
+from edsel_assets.pools.packed import refuse_stand_in
+from edsel_assets.pools.text import shown
 from edsel_assets.store import atomic_path
 
 
@@ -21,7 +23,11 @@ def load(path: Path) -> Any:
         AnnotationError: the file is absent, or no JSON in UTF-8.
     """
     try:
-        content = json.loads(path.read_bytes().decode("utf-8-sig"))
+        with path.open("rb") as file:
+            refuse_stand_in(file, str(path))
+            content = json.loads(file.read().decode("utf-8-sig"), object_pairs_hook=_object)
+    except PoolError as error:
+        raise AnnotationError(str(error)) from error
     except UnicodeDecodeError as error:
         raise AnnotationError(f"{path} is not UTF-8 text. Export it again, as JSON.") from error
     except (ValueError, RecursionError) as error:
@@ -30,6 +36,14 @@ def load(path: Path) -> Any:
         raise AnnotationError(f"Cannot read {path}: {error.strerror}. Check the path.") from error
     items = content.get("items") if isinstance(content, dict) else None
     return items if isinstance(items, list) else content
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {shown(twice, 60)} is there twice")
+    return dict(pairs)
 
 
 def read_objects(path: Path, tool: str) -> list[dict[str, Any]]:
