@@ -19,6 +19,7 @@ from edsel_assets.stages.checks.training import REMEDY, training_fall
 from edsel_assets.study import Study
 
 _SHOWN = 5
+_COMPARED = 20  # selections of which each has a line
 _SELECTIONS = ("selections", "iterative_selections")
 _OF_ORDERS = ("purchased_training_set",)
 
@@ -87,6 +88,7 @@ def show_end(run: Finished) -> None:
     chosen = _shown_selection(run)
     if chosen is not None:
         _show_selection(run, chosen)
+    _show_against_random(run)
     if run.has("spend_curve"):
         _show_spend(run.store)
     if outcome.lacking:
@@ -154,6 +156,25 @@ def _show_selection(run: Finished, cell: Cell) -> None:
     typer.echo(f"{cell}: {len(ids)} prompts, {_expected(run.study, picked, pool)}. The first:")
     for row in picked[:_SHOWN]:
         typer.echo(f"  {row['prompt_id'][:12]}  {' '.join(row['prompt'].split())[:90]}")
+
+
+def _show_against_random(run: Finished) -> None:
+    """A line for each selection that was compared with random draws; of many, those that are worse."""
+    from edsel_assets.store import read_table
+
+    lines = []
+    for cell in sorted(cell for cell in run.cells if cell.asset == "selection_checks"):
+        for row in read_table(with_suffix(cell_path(run.store, cell), ".parquet")).to_pylist():
+            if row["strategy"] != run.study.control:
+                worse = f" WORSE: {row['problem']}." if row["problem"] else ""
+                name = f"{row['strategy']} at {int(cell.partition or 0)}"
+                lines.append((f"  {name}: {row['words']}.{worse}", bool(worse)))
+    if not lines:
+        return
+    shown = [line for line, worse in lines if worse or len(lines) <= _COMPARED]
+    typer.echo(f"Against random ({len(lines)} selections; all in {run.store / 'selection_checks'}):")
+    for line in shown:
+        typer.echo(line)
 
 
 def _expected(study: Study, picked: Sequence[dict[str, Any]], pool: Any) -> str:

@@ -9,6 +9,7 @@ EXACT_BUDGET = "budget_is_exact"
 ADAPTER_LOADS = "adapter_loads"
 NO_BENCHMARK_ITEM = "no_benchmark_item_in_pool"
 SPREAD = "weights_spread"
+NOT_WORSE = "none_worse_than_random"
 LOSS_FELL = "loss_fell"
 
 #: What each check says, in the UI.
@@ -22,8 +23,9 @@ TEXTS = {
     ADAPTER_LOADS: "The weights can be read back and are finite numbers.",
     NO_BENCHMARK_ITEM: "No prompt of the pool shares 13 words in a row with a benchmark item.",
     LOSS_FELL: "Training lowered the loss by at least 2 %, from the first epoch to the last.",
+    NOT_WORSE: "No selection that means to cover the pool covers less, or has more twins, than random draws.",
     SPREAD: "The weights' entropy is at least rounds.collapse of that of equal weights.",
 }
 
 #: Those that only warn: the numbers may mislead, yet no money goes the wrong way.
-WARNINGS = frozenset({NO_BENCHMARK_ITEM, SPREAD, LOSS_FELL})
+WARNINGS = frozenset({NO_BENCHMARK_ITEM, SPREAD, LOSS_FELL, NOT_WORSE})

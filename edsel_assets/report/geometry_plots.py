@@ -54,6 +54,7 @@ def against_random(rows: Sequence[Mapping[str, Any]]) -> bytes:
         values = [rows[i]["coverage"] for i in chosen]
         if chosen:
             axes.plot(values, places[chosen], "o", color=colour, label=name)
+    axes.use_sticky_edges = False  # the bars end inside the frame
     axes.set_yticks(places, [row["strategy"] for row in rows], fontsize=9)
     axes.set_xlabel("coverage: mean cosine to the nearest pick")
     made.legend(loc="outside right upper", frameon=False, fontsize=9)

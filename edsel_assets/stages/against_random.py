@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from edsel_assets.selection.geometry.chance import DRAWS, Standing, random_draws, standings
 from edsel_assets.selection.strategy import CLUSTERS, EMBEDDINGS
+from edsel_assets.stages.checks import Finding
 from edsel_assets.stages.inputs import annotated_rows, embedding_matrix, rows_of
 from edsel_assets.study import Study
 
@@ -96,6 +97,33 @@ def compare_with_random(
     return pa.Table.from_pylist(rows, schema=COMPARED)
 
 
+def by_strategy(selections: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+    """Selections of one budget by strategy; trials of one that chooses in rounds are its replicates.
+
+    Args:
+        selections: by ``BUDGET|STRATEGY``, or ``BUDGET|STRATEGY.sSEED``.
+    """
+    found: dict[str, list[pa.Table]] = {}
+    for key, table in selections.items():
+        strategy, _, seed = key.partition("|")[2].rpartition(".s")
+        one = table.select(["replicate", "prompt_id"])
+        if strategy:
+            seeds = pa.array([int(seed)] * table.num_rows, pa.int32())
+            one = one.set_column(0, "replicate", seeds)
+        found.setdefault(strategy or seed, []).append(one)
+    return {strategy: pa.concat_tables(tables) for strategy, tables in found.items()}
+
+
+def none_worse(table: pa.Table) -> Finding:
+    """A problem where a strategy that means to cover is worse than random; ``table``: ``COMPARED``."""
+    worse = [row for row in table.to_pylist() if row["problem"]]
+    figures: dict[str, int | float | str] = {"selections": table.num_rows, "worse": len(worse)}
+    if not worse:
+        return Finding(figures=figures)
+    said = ". ".join(f"{row['strategy']} {row['problem']}: {row['words']}" for row in worse)
+    return Finding(f"{said}. See embedding_geometry; try another width, or another strategy.", figures)
+
+
 def _replicates(table: pa.Table, ids: pa.ChunkedArray) -> list[np.ndarray]:
     """Rows of the pool of each replicate's picks, each once."""
     numbers = sorted(set(table["replicate"].to_pylist()))
@@ -154,5 +182,7 @@ def in_words(row: Mapping[str, Any]) -> str:
             f"{row['tasks']:.3g} tasks, random {row['random_tasks']:.1f} ± {row['random_tasks_sd']:.1f}"
         )
     if row["twins"] or row["random_twins_most"]:
-        parts.append(f"{row['twins']:.1%} have a twin, random at most {row['random_twins_most']:.1%}")
+        parts.append(
+            f"{row['twins']:.1%} of picks have a twin, random at most {row['random_twins_most']:.1%}"
+        )
     return "; ".join(parts)

@@ -90,6 +90,7 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
         {
             *BY_QUALITY,
             "round_checkpoint",
+            "selection_checks",
             "rankings[random]",
             "rankings[km_random]",
             "rankings[k_center]",
@@ -106,7 +107,7 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
     ("selection.replacement", True, BY_QUALITY),
     ("selection.engine", "dense", NOTHING),
     ("selection.memory_limit_gib", 3.0, NOTHING),
-    ("selection.by_price", True, {"rankings", "round_selection", "kernel_width"}),
+    ("selection.by_price", True, {"rankings", "round_selection", "kernel_width", "selection_checks"}),
     ("finetuning.method", "dora", TRAINED),
     ("finetuning.rank", 3, TRAINED),
     ("finetuning.alpha", 3.0, TRAINED),
@@ -334,8 +335,10 @@ def test_shots_of_a_task_make_scores_stale_and_are_named(filled) -> None:
             "torch",
             {
                 *READ_MODEL,
+                "embedding_geometry",
                 "kernel_width",
                 "cluster_count",
+                "selection_checks",
                 *FL,
                 "rankings[k_center]",
                 "rankings[deita]",

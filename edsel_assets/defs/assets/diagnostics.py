@@ -1,14 +1,39 @@
-"""Group ``diagnostics``: what to set before annotation: kernel width, number of clusters, their quality."""
+"""Group ``diagnostics``: what to set before annotation: embeddings, kernel width, number of clusters."""
+
+from typing import Any
 
 import dagster as dg
 
 from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
+from edsel_assets.defs.resources import BaseModel
+from edsel_assets.running.progress import progress_log
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
     study = graph.study
+
+    @graph.asset("embedding_geometry")
+    def embedding_geometry(
+        context: dg.AssetExecutionContext, base_model: BaseModel, pool: StoredTable, embeddings: StoredTable
+    ) -> dg.Output:
+        """How embeddings lie before and after their transform: cone, effective dimension, twins."""
+        from edsel_assets.report.geometry_plots import cosines
+        from edsel_assets.stages.geometry import geometries, geometry_table
+        from edsel_assets.stages.signals import raw_embeddings
+
+        answers = ["response"] if study.embeddings.input == "prompt_response" else []
+        texts, log = pool.read(["prompt_id", "prompt", "task", *answers]), progress_log(context.log, "rows")
+        with timed() as time:
+            raw, _ = raw_embeddings(study, graph.home, texts, base_model.path, base_model.open, log)
+            found = geometries(study, texts, raw, embeddings.read())
+        table = geometry_table(found)
+        shown: dict[str, Any] = {"figures": preview(table)}
+        if found:
+            pairs = {name: one.pairs for name, one in found.items()}
+            shown["cosines"] = plot(cosines(pairs, {name: one.nearest for name, one in found.items()}))
+        return versioned_output(context, table, {**shown, **time})
 
     @graph.asset("kernel_width")
     def kernel_width(
@@ -84,4 +109,4 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         }
         return versioned_output(context, table, shown)
 
-    return [kernel_width, cluster_count, cluster_quality]
+    return [embedding_geometry, kernel_width, cluster_count, cluster_quality]

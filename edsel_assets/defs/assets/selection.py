@@ -10,7 +10,7 @@ from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 from edsel_assets.defs.partitions import dimensions
-from edsel_assets.kinds.checks import EXACT_BUDGET, GAINS, NONE_BOUGHT_BEFORE
+from edsel_assets.kinds.checks import EXACT_BUDGET, GAINS, NONE_BOUGHT_BEFORE, NOT_WORSE
 from edsel_assets.selection.strategy import EMBEDDINGS
 
 
@@ -172,7 +172,51 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         shown = {"overlap": plot(overlap_matrix(table)), "shared_prompts": preview(table, rows=40)}
         return versioned_output(context, table, shown)
 
-    return [rankings, selections, selection_cards, selection_overlap]
+    @graph.asset("selection_checks")
+    def selection_checks(
+        context: dg.AssetExecutionContext,
+        pool: StoredTable,
+        embeddings: StoredTable,
+        annotations: StoredTable,
+        orders: StoredTable,
+        selections: dict[str, Table],
+        **rounds: Any,
+    ) -> Iterator[Any]:
+        """Each selection of a budget beside 50 random draws of equal size: coverage, tasks, twins."""
+        from edsel_assets.report.geometry_plots import against_random
+        from edsel_assets.stages.against_random import by_strategy, compare_with_random, none_worse
+        from edsel_assets.stages.held_out import known_ids
+        from edsel_assets.stages.inputs import money_prices
+
+        known = known_ids(annotations.read(["prompt_id"]), orders.read(["prompt_id"]))
+        chosen = by_strategy({**selections, **(rounds.get("iterative_selections") or {})})
+        with timed() as time:
+            table = compare_with_random(
+                study,
+                int(context.partition_key),
+                pool.read(["prompt_id", "task"]),
+                embeddings.read(),
+                known,
+                chosen,
+                money_prices(study, pool.read),
+            )
+        yield from checked(context, {NOT_WORSE: none_worse(table)})
+        words = table.select(["strategy", "words", "problem"])
+        shown: dict[str, Any] = {"in_words": preview(words, rows=40)}
+        if table.num_rows:
+            shown["against_random"] = plot(against_random(table.to_pylist()))
+        for row in table.to_pylist():
+            context.log_event(_beside(context.partition_key, row))
+        yield versioned_output(context, table, {**shown, **time})
+
+    return [rankings, selections, selection_cards, selection_overlap, selection_checks]
+
+
+def _beside(budget: str, row: dict[str, Any]) -> dg.AssetObservation:
+    """What the page of a selection shows of its comparison with random draws."""
+    key = dg.MultiPartitionKey({"budget": budget, "strategy": row["strategy"]})
+    metadata = {"against_random": row["words"], "worse_than_random": row["problem"] or "no"}
+    return dg.AssetObservation(asset_key="selections", partition=key, metadata=metadata)
 
 
 _COVERAGE = ("mean_distance", "max_distance", "largest_share")

@@ -1,4 +1,4 @@
-"""Group ``diagnostics``: what to set before annotation: kernel width, number of clusters, their quality."""
+"""Group ``diagnostics``: what to set before annotation: embeddings, kernel width, number of clusters."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,6 +24,13 @@ def _largest_budget(study: Study, partition: str | None) -> dict[str, Any]:
 
 
 ROWS = (
+    Kind(
+        name="embedding_geometry",
+        group="diagnostics",
+        parents=(Parent("pool", lazy=True), Parent("embeddings", lazy=True)),
+        libraries=PRODUCTS,
+        tags=_PLOTS,
+    ),
     Kind(
         name="kernel_width",
         group="diagnostics",

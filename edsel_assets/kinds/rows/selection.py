@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edsel_assets.kinds.checks import EXACT_BUDGET, GAINS, NONE_BOUGHT_BEFORE
+from edsel_assets.kinds.checks import EXACT_BUDGET, GAINS, NONE_BOUGHT_BEFORE, NOT_WORSE
 from edsel_assets.kinds.deciding import PRODUCTS, of_each, price_settings, strategy_settings
 from edsel_assets.kinds.dimensions import ANY_STRATEGY, BUDGET, STRATEGY, ranked_once, trials_of
 from edsel_assets.kinds.kind import At, Kind, Parent
@@ -126,6 +126,23 @@ ROWS = (
         group="selection",
         dimensions=(BUDGET,),
         parents=(Parent("selections", optional=True),),
+        tags=frozenset({"matplotlib"}),
+    ),
+    Kind(
+        name="selection_checks",
+        group="selection",
+        dimensions=(BUDGET,),
+        parents=(
+            Parent("pool", lazy=True),
+            Parent("embeddings", lazy=True),
+            Parent("annotations", lazy=True),
+            Parent("orders", lazy=True),
+            Parent("selections", optional=True),
+            Parent("iterative_selections", optional=True),
+        ),
+        settings=("selection.seed", price_settings),
+        libraries=PRODUCTS,
+        checks=(NOT_WORSE,),
         tags=frozenset({"matplotlib"}),
     ),
 )
