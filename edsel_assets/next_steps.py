@@ -12,10 +12,11 @@ import typer
 
 from edsel_assets.kinds.assets import strategy_of
 from edsel_assets.llm.training.settings import LEAST_FALL
-from edsel_assets.planning.cells import Cell, cell_path, with_suffix
+from edsel_assets.planning.cells import Cell
 from edsel_assets.planning.ledger import read_ledger
 from edsel_assets.running.local import Outcome
 from edsel_assets.stages.checks.training import REMEDY, training_fall
+from edsel_assets.store import Home, Store
 from edsel_assets.study import Study
 
 _SHOWN = 5
@@ -37,15 +38,15 @@ class Finished:
 
     study: Study
     outcome: Outcome
-    home: Path
+    home: Home
     home_typed: bool
     named: str
     read: dict[str, tuple[int, int]]
     seconds: float
 
     @property
-    def store(self) -> Path:
-        return self.home / "store" / self.study.name
+    def store(self) -> Store:
+        return self.home.store(self.study.name)
 
     @property
     def cells(self) -> list[Cell]:
@@ -113,7 +114,7 @@ def _show_cost(run: Finished) -> None:
 
 def _warn_of_trainings(run: Finished) -> None:
     """Trainings of this run that have learnt next to nothing, and the remedy."""
-    read = [(cell, training_fall(cell_path(run.store, cell))) for cell in run.outcome.made]
+    read = [(cell, training_fall(run.store.adapter(cell))) for cell in run.outcome.made]
     falls = {cell: fall for cell, fall in read if fall is not None}
     idle = {cell: fall for cell, fall in falls.items() if fall < LEAST_FALL}
     if not idle:
@@ -138,7 +139,7 @@ def _shown_selection(run: Finished) -> Cell | None:
 
 
 def _budget_and_strategy(run: Finished, cell: Cell) -> tuple[int, str]:
-    return int((cell.partition or "").split("|")[0]), strategy_of(run.study, cell.partition) or ""
+    return int(cell.parts[0]), strategy_of(run.study, cell.partition) or ""
 
 
 def _show_selection(run: Finished, cell: Cell) -> None:
@@ -146,10 +147,10 @@ def _show_selection(run: Finished, cell: Cell) -> None:
     from edsel_assets.store import read_table
 
     count = sum(cell.asset in _SELECTIONS for cell in run.cells)
-    file = with_suffix(cell_path(run.store, cell), ".parquet")
+    file = run.store.table(cell)
     table = read_table(file, ["replicate", "prompt_id"]).to_pylist()
     ids = [row["prompt_id"] for row in table if row["replicate"] == 0]
-    pool = read_table(with_suffix(cell_path(run.store, Cell("pool")), ".parquet"))
+    pool = read_table(run.store.table(Cell("pool")))
     rows = {row["prompt_id"]: row for row in pool.to_pylist()}
     picked: Sequence[dict[str, Any]] = [rows[prompt_id] for prompt_id in ids if prompt_id in rows]
     typer.echo(f"{count} selections, such as {file}")
@@ -187,12 +188,12 @@ def _expected(study: Study, picked: Sequence[dict[str, Any]], pool: Any) -> str:
         return f"of unknown cost ({error})"
 
 
-def _show_spend(store: Path) -> None:
+def _show_spend(store: Store) -> None:
     """The scores after each order, and what the next one is expected to bring."""
     from edsel_assets.stages.buying import advice, last_batch
     from edsel_assets.store import read_table
 
-    table = read_table(store / "spend_curve.parquet")
+    table = read_table(store.table(Cell("spend_curve")))
     rows = table.to_pylist()
     for row in rows:
         error = "" if row["stderr"] is None else f" ± {row['stderr']:.4f}"
@@ -200,7 +201,7 @@ def _show_spend(store: Path) -> None:
             f"  {row['order'] or 'base model':12} {row['answered']:6} answered {row['spent']:10g} spent  "
             f"{row['task']} {row['metric']} {row['value']:.4f}{error}"
         )
-    typer.echo(advice(table, last_batch(read_table(store / "orders.parquet"))))
+    typer.echo(advice(table, last_batch(read_table(store.table(Cell("orders"))))))
 
 
 def _show_waiting(run: Finished) -> None:
@@ -222,6 +223,6 @@ def _show_waiting(run: Finished) -> None:
 
 def _show_report(run: Finished) -> None:
     """The report as its asset wrote it."""
-    file = run.store / "label_efficiency.txt"
+    file = run.store.text(Cell("label_efficiency"), ".txt")
     typer.echo(file.read_text(encoding="utf-8"))
     typer.echo(f"The whole report: {file.with_suffix('.html')}")

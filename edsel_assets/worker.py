@@ -10,13 +10,13 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from edsel_assets.planning.cells import Cell
 from edsel_assets.running.local import RunFailed, Runner
+from edsel_assets.store import Home
 from edsel_assets.study import Study
 
 
@@ -41,17 +41,16 @@ def main() -> None:
 def _open(greeting: dict[str, Any]) -> Callable[[], Runner]:
     """Gives the runner of the study as it is now: a study file may be edited between two runs."""
     from edsel_assets.defs.build import build_definitions
-    from edsel_assets.planning.external import order_names
     from edsel_assets.running.instance import open_instance
 
-    home = Path(greeting["home"])
+    home = Home.at(greeting["home"])
     settings = greeting["study"]
     opened: dict[str, Any] = {}
 
     def runner() -> Runner:
         study = Study.from_env() if settings is None else Study.model_validate(settings)
         # The graph depends on the study and on the orders that there are.
-        state = (study, order_names(home / "store" / study.name))
+        state = (study, home.store(study.name).order_names())
         if opened.get("state") != state:
             instance = open_instance(home, study.name)
             runner = Runner(study, build_definitions(study, home=home), instance, home)

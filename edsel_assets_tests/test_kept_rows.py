@@ -13,7 +13,7 @@ import pytest
 
 from edsel_assets.llm import forward_pool
 from edsel_assets.stages.kept_rows import PassSettings, PoolEmbeddings, PoolSignals, UnusableEmbedding
-from edsel_assets.store import MissingRows
+from edsel_assets.store import Home, MissingRows
 from edsel_assets_tests.llm import tiny
 from edsel_assets_tests.llm.tiny import STEPS, prompts
 
@@ -30,7 +30,7 @@ def compute(root, count=30, settings=SETTINGS, opened=None, **changes):
         return tiny.model("llama"), tiny.tokenizer()
 
     arguments = {"open_model": open_model, "batch_tokens": 300, "shard_rows": 7} | changes
-    return PoolSignals(root, MODEL, settings).compute(IDS[:count], PROMPTS[:count], **arguments)
+    return PoolSignals(Home.at(root), MODEL, settings).compute(IDS[:count], PROMPTS[:count], **arguments)
 
 
 def shards(root: Path) -> dict[str, bytes]:
@@ -53,7 +53,7 @@ def test_rows_are_those_of_one_pass_in_pool_order(tmp_path) -> None:
     assert 0 < counts.truncated == sum(record.truncated for record in records) < 30
     order = np.random.default_rng(0).permutation(30)
     ids = [IDS[i] for i in order]
-    kept = PoolSignals(tmp_path, MODEL, SETTINGS)
+    kept = PoolSignals(Home.at(tmp_path), MODEL, SETTINGS)
     expected = np.stack([records[i].embedding for i in order])
     assert kept.embeddings(ids).dtype == np.float32
     np.testing.assert_allclose(kept.embeddings(ids), expected, rtol=1e-5, atol=1e-5)
@@ -88,7 +88,7 @@ def test_a_grown_pool_computes_its_new_prompts_and_a_whole_one_loads_no_model(tm
 def test_embeddings_alone_are_kept_too(tmp_path) -> None:
     settings = replace(SETTINGS, max_new_tokens=0, prompt_likelihood=False)
     compute(tmp_path, 9, settings=settings)
-    kept = PoolSignals(tmp_path, MODEL, settings)
+    kept = PoolSignals(Home.at(tmp_path), MODEL, settings)
     assert kept.embeddings(IDS[:9]).shape == (9, 32)
     table = kept.token_probabilities(IDS[:9]).to_pandas()
     assert [len(steps) for steps in table["entropy"]] == [0] * 9
@@ -109,17 +109,17 @@ def test_whatever_decides_the_values_computes_afresh(tmp_path, change) -> None:
 def test_what_is_not_computed_is_missing(tmp_path) -> None:
     compute(tmp_path, 5)
     with pytest.raises(MissingRows, match="25 of 30"):
-        PoolSignals(tmp_path, MODEL, SETTINGS).embeddings(IDS)
+        PoolSignals(Home.at(tmp_path), MODEL, SETTINGS).embeddings(IDS)
 
 
 def test_mistakes_are_named(tmp_path) -> None:
-    kept = PoolSignals(tmp_path, MODEL, SETTINGS)
+    kept = PoolSignals(Home.at(tmp_path), MODEL, SETTINGS)
     with pytest.raises(ValueError, match="unique"):
         kept.compute(["a", "a"], ["x", "y"], open_model=lambda: None, batch_tokens=9)
     with pytest.raises(ValueError, match="1 ids, 2 texts"):
         kept.compute(["a"], ["x", "y"], open_model=lambda: None, batch_tokens=9)
     with pytest.raises(ValueError, match="exactly once"):
-        PoolSignals(tmp_path, MODEL, PassSettings("no field", 1, 1))
+        PoolSignals(Home.at(tmp_path), MODEL, PassSettings("no field", 1, 1))
 
 
 class Vectors:
@@ -141,7 +141,7 @@ UNUSABLE = [
 
 @pytest.mark.parametrize(("vector", "what"), UNUSABLE)
 def test_an_embedders_unusable_vector_is_named_by_prompt_and_nothing_is_kept(tmp_path, vector, what) -> None:
-    kept = PoolEmbeddings(tmp_path, {"name": "x"})
+    kept = PoolEmbeddings(Home.at(tmp_path), {"name": "x"})
     message = rf"The embedding of prompt p01 {what} \(1 of 3 are unusable\)\. Leave such prompts out"
     row_ids = [f"{name}.response" for name in IDS[:3]]
     for ids in (IDS[:3], row_ids):

@@ -87,7 +87,7 @@ def test_trainings_that_learnt_nothing_are_named_with_the_remedy(tmp_path: Path,
     study = Study.model_validate(SMALL)
     made = [Cell("pool"), *(Cell("lora_adapters", f"00004|random.s{seed}") for seed in range(3))]
     for cell, fall in zip(made[1:], (0.3, 0.004, 0.019), strict=True):
-        folder = cell_path(tmp_path / "store" / study.name, cell)
+        folder = cell_path(Home.at(tmp_path).store(study.name), cell)
         folder.mkdir(parents=True)
         (folder / "training_log.json").write_text(json.dumps({"loss_fall": fall}))
 

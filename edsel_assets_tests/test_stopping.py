@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from edsel_assets.running.instance import open_instance
+from edsel_assets.store import Home
 from edsel_assets_tests.defs.conftest import TINY
 
 
@@ -61,7 +62,7 @@ def test_a_run_that_is_stopped_says_so_and_goes_on(number, code, workers, tmp_pa
     for noise in ("Traceback", "Error", "dagster", "Dagster"):
         assert noise not in said + out + error
     assert _processes_of(process.pid) == []
-    with open_instance(tmp_path, "tiny") as instance:
+    with open_instance(Home.at(tmp_path), "tiny") as instance:
         runs = instance.get_runs()
         assert {run.status for run in runs} <= {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED}
     again = subprocess.run([*words, "--only", "annotations"], capture_output=True, text=True, timeout=120)

@@ -19,12 +19,11 @@ import pyarrow as pa
 
 from edsel_assets.cli.making import make
 from edsel_assets.keys import parse_budget_trial
-from edsel_assets.planning.cells import Cell, Scope, cell_path, with_suffix
-from edsel_assets.planning.ledger import items_file
+from edsel_assets.planning.cells import Cell, Scope
 from edsel_assets.stages.evaluation.items import NLL, TOKENS, item_values
 from edsel_assets.stages.held_out import TASK
 from edsel_assets.stages.summary import Scores, summarise
-from edsel_assets.store import edsel_home, read_table, write_table
+from edsel_assets.store import Home, Store, read_table, write_table
 from edsel_assets.study import Study
 
 HERE = Path(__file__).parent
@@ -51,13 +50,13 @@ def main() -> None:
         "--there", action="store_true", help="make no trial but the control's: report what there is"
     )
     options = parser.parse_args()
-    study, home = Study.load(options.study), edsel_home(options.home)
+    study, home = Study.load(options.study), Home.at(options.home)
     start = time.perf_counter()
     # The report is of the trials that there are, so the control's alone have to be made before it.
     control = Scope(frozenset({"label_efficiency"}), strategies=frozenset({study.control or ""}))
-    make(study, control if options.there else Scope(), home, options.workers)
+    make(study, control if options.there else Scope(), Home.at(home), options.workers)
     took = (time.perf_counter() - start) / 60
-    store = home / "store" / study.name
+    store = home.store(study.name)
     options.out.mkdir(parents=True, exist_ok=True)
     head = (
         f"# Evidence: `{study.name}`\n\n"
@@ -96,9 +95,8 @@ def _cost(study: Study, store: Path, workers: int) -> str:
     )
 
 
-def _scores(store: Path, cell: Cell) -> Scores:
-    path = cell_path(store, cell)
-    return Scores(read_table(with_suffix(path, ".parquet")), item_values(read_table(items_file(path))))
+def _scores(store: Store, cell: Cell) -> Scores:
+    return Scores(read_table(store.table(cell)), item_values(read_table(store.items(cell))))
 
 
 def _items(trials: dict[str, Scores]) -> pa.Table:

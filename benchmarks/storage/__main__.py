@@ -24,6 +24,8 @@ from typing import Any
 
 import numpy as np
 
+from edsel_assets.store import Home
+
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("EDSEL_DATA", HERE.parents[1] / ".." / "shared" / "data"))
 ROUNDS, SHARD = 5, 1024
@@ -81,7 +83,7 @@ def rows_ours(folder: str) -> np.ndarray:
     from edsel_assets.store import RowStore, embeddings_table, list_matrix
 
     ids, matrix, wanted = rows_input()
-    store = RowStore(folder, "embedding", {"model": "minilm"})
+    store = RowStore(Home.at(folder), "embedding", {"model": "minilm"})
     for i in range(0, len(ids), SHARD):
         store.append(embeddings_table(ids[i : i + SHARD], matrix[i : i + SHARD]))
     return list_matrix(store.read(wanted, ["embedding"])["embedding"])

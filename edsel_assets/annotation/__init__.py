@@ -6,8 +6,9 @@ orders for annotation tools and reads answers back; ``answers`` holds answers ag
 ``prices`` and ``pricing`` say what a prompt costs. Each wrong input is one ``AnnotationError`` that names the
 place and the remedy. Knows neither Dagster nor models.
 
-One round, with ``store`` the folder of a study (``edsel_assets.store.study_home``)::
+One round::
 
+    store = Home.at().store("mine")                          # edsel_assets.store
     ledger = Ledger(store)
     for order in list_orders(store):                         # after a crash: nothing where it is there
         ledger.ask(order_table(store, order.name))

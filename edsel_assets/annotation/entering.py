@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from edsel_assets.annotation.answers import CheckedAnswers, Keep, check_answers
 from edsel_assets.annotation.events import Event
 from edsel_assets.annotation.formats.row import AnswerRow
 from edsel_assets.annotation.ledger import Ledger
+from edsel_assets.store import Store
 
 
 def enter_answers(
-    store: Path,
+    store: Store,
     rows: Iterable[AnswerRow],
     *,
     order: str | None = None,

@@ -18,9 +18,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from edsel_assets.annotation.events import EVENT_SCHEMA, Event, check_event, from_line, to_line, utc
-from edsel_assets.annotation.locks import locked
 from edsel_assets.annotation.purchases import Purchase, admits, apply, fold
-from edsel_assets.store import StoreError, check_lines, known_lines, note_lines
+from edsel_assets.store import Store, StoreError, check_lines, known_lines, note_lines
+from edsel_assets.store.locks import locked
 
 _log = logging.getLogger(__name__)
 
@@ -28,8 +28,8 @@ _log = logging.getLogger(__name__)
 class Ledger:
     """The purchases of one store, in ``STORE/purchases.jsonl``."""
 
-    def __init__(self, store: str | os.PathLike[str]) -> None:
-        self.path = Path(store) / "purchases.jsonl"
+    def __init__(self, store: Store) -> None:
+        self.path = store.purchases
 
     def events(self) -> list[Event]:
         """Every event, in order. A last line that is not whole is left out.

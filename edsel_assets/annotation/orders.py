@@ -12,7 +12,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -20,15 +19,8 @@ import pyarrow.compute as pc
 
 from edsel_assets.annotation.errors import AnnotationError
 from edsel_assets.annotation.ledger import Ledger
-from edsel_assets.annotation.locks import locked
-from edsel_assets.store import (
-    StoreError,
-    atomic_path,
-    content_hash,
-    read_table,
-    sweep_temporaries,
-    write_table,
-)
+from edsel_assets.store import Store, StoreError, content_hash, read_table, sweep_temporaries, write_table
+from edsel_assets.store.locks import locked
 
 ORDER_SCHEMA = pa.schema(
     [
@@ -80,7 +72,7 @@ class Order:
 
 
 def place_order(
-    store: Path,
+    store: Store,
     picks: pa.Table,
     *,
     study: str,
@@ -94,7 +86,7 @@ def place_order(
     """Place an order for ``picks``: it is there whole, or not at all, even if the process is killed.
 
     Args:
-        store: the study's store (``store.study_home``).
+        store: the study's.
         picks: best first. Columns ``prompt_id`` and ``prompt``, and where known ``task``, ``gain``,
             ``why`` and ``price``. Ranks are counted from 0, as in ``selections``.
         manifest: JSON values.
@@ -107,15 +99,14 @@ def place_order(
             validation id that is not among the picks, or a manifest that is not JSON.
         StoreError: the disk is full or not writable.
     """
-    folder = orders_folder(store)
-    with locked(folder / ".lock"):
+    with locked(store.orders_lock):
         placed = list_orders(store)
         if request is not None:
             for order in placed:
                 if order.request == request:
                     return order
-        sweep_temporaries(folder)
-        _remove_halves(folder, placed)
+        sweep_temporaries(store.orders)
+        _remove_halves(store, placed)
         _check_picks(picks, asked_prompts(store, placed), validation)
         name = f"order-{(placed[-1].number if placed else 0) + 1:04d}"
         table = _order_table(name, picks)
@@ -132,35 +123,33 @@ def place_order(
             unit=unit,
         )
         text = _to_json(order)
-        write_table(folder / f"{name}.parquet", table)
-        with atomic_path(folder / f"{name}.json") as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_table(store.order_table(name), table)
+        store.write(store.order(name), text.encode())
     return order
 
 
-def list_orders(store: Path) -> list[Order]:
+def list_orders(store: Store) -> list[Order]:
     """Every order that was placed, the first placed first.
 
     Raises:
         AnnotationError: one is damaged, or one that the ledger of purchases knows is gone.
     """
     known = {event.order for event in Ledger(store).events()}
-    folder = orders_folder(store)
-    names = {path.stem for path in folder.glob("order-*.json") if _NAME.match(path.stem)}
+    names = {name for name in store.order_names() if _NAME.match(name)}
     if lost := sorted(known - names):
-        raise _gone(folder, lost[0])
+        raise _gone(store, lost[0])
     return sorted((read_order(store, name) for name in names), key=lambda order: order.number)
 
 
-def read_order(store: Path, name: str) -> Order:
+def read_order(store: Store, name: str) -> Order:
     """The order of this name.
 
     Raises:
         AnnotationError: there is none, or its file is damaged.
     """
-    path = orders_folder(store) / f"{name}.json"
+    path = store.path(store.order(name))
     if not path.exists() and any(event.order == name for event in Ledger(store).events()):
-        raise _gone(path.parent, name)
+        raise _gone(store, name)
     if not _NAME.match(name) or not path.exists():
         known = ", ".join(order.name for order in list_orders(store)) if _NAME.match(name) else ""
         raise AnnotationError(
@@ -168,7 +157,7 @@ def read_order(store: Path, name: str) -> Order:
             + (f"Placed so far: {known}." if known else "An order is named like order-0001.")
         )
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(store.read(store.order(name)))
         order = Order(**{**content, "validation": tuple(content["validation"])})
     except (ValueError, TypeError, KeyError) as error:
         raise AnnotationError(f"{path} is damaged ({error}). Restore it from a backup.") from error
@@ -177,21 +166,21 @@ def read_order(store: Path, name: str) -> Order:
     return order
 
 
-def _gone(folder: Path, name: str) -> AnnotationError:
+def _gone(store: Store, name: str) -> AnnotationError:
     return AnnotationError(
-        f"{folder / name}.json is gone, though purchases.jsonl says what was asked in it. Restore it and "
-        f"{name}.parquet from a backup."
+        f"{store.path(store.order(name))} is gone, though purchases.jsonl says what was asked in it. Restore "
+        f"it and {name}.parquet from a backup."
     )
 
 
-def order_table(store: Path, name: str) -> pa.Table:
+def order_table(store: Store, name: str) -> pa.Table:
     """The prompts of an order, by rank, in ``SHOWN_SCHEMA``.
 
     Raises:
         AnnotationError: there is no such order, or its table is not the one that was placed.
     """
     order = read_order(store, name)
-    path = orders_folder(store) / f"{name}.parquet"
+    path = store.order_table(name)
     try:
         table = read_table(path)
     except StoreError as error:
@@ -208,7 +197,7 @@ def order_table(store: Path, name: str) -> pa.Table:
     return table.append_column(SHOWN_SCHEMA.field("spend"), spend)
 
 
-def asked_prompts(store: Path, orders: Sequence[Order] | None = None) -> dict[str, str]:
+def asked_prompts(store: Store, orders: Sequence[Order] | None = None) -> dict[str, str]:
     """prompt_id to the name of the order that asked for it, over all orders."""
     asked: dict[str, str] = {}
     for order in list_orders(store) if orders is None else orders:
@@ -216,16 +205,11 @@ def asked_prompts(store: Path, orders: Sequence[Order] | None = None) -> dict[st
     return asked
 
 
-def orders_folder(store: Path) -> Path:
-    """Where the orders of a store lie."""
-    return Path(store) / "orders"
-
-
-def _remove_halves(folder: Path, placed: Sequence[Order]) -> None:
+def _remove_halves(store: Store, placed: Sequence[Order]) -> None:
     """Remove tables without an order: what a writer left that was killed before it had placed it."""
-    names = {order.name for order in placed}
-    for path in folder.glob("order-*.parquet"):
-        if path.stem not in names:
+    whole = {store.order_table(order.name) for order in placed}
+    for path in store.order_tables():
+        if path not in whole:
             path.unlink()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from edsel_assets.annotation import (
     AnnotationError,
@@ -18,8 +17,9 @@ from edsel_assets.annotation import (
     read_order,
 )
 from edsel_assets.annotation.answers import Keep
-from edsel_assets.annotation.locks import locked
 from edsel_assets.annotators.protocol import Annotator, Asked
+from edsel_assets.store import Store
+from edsel_assets.store.locks import locked
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Answered:
     remarks: tuple[str, ...]
 
 
-def answer(annotator: Annotator, store: Path, order: str | None = None) -> Answered:
+def answer(annotator: Annotator, store: Store, order: str | None = None) -> Answered:
     """Let ``annotator`` answer what is open in ``order``, or in every order; others wait for it to end.
 
     The ledger must know every order (``stages.buying.record_orders``).
@@ -67,7 +67,7 @@ def answer(annotator: Annotator, store: Path, order: str | None = None) -> Answe
             counts[kind] += len(getattr(checked, kind))
         return checked
 
-    with locked(store / "answering.lock"):
+    with locked(store.answering_lock):
         before = _paid(store)
         remarks = annotator.answer(open_prompts(store, order), enter)
         paid = _paid(store) - before
@@ -75,7 +75,7 @@ def answer(annotator: Annotator, store: Path, order: str | None = None) -> Answe
     return Answered(counts["answered"], counts["rejected"], counts["late"], paid, left, tuple(remarks))
 
 
-def open_prompts(store: Path, order: str | None = None) -> list[Asked]:
+def open_prompts(store: Store, order: str | None = None) -> list[Asked]:
     """Prompts that were asked for and are not answered, rejected or replaced, in the order of asking."""
     texts: dict[str, dict[str, str]] = {}
     found = []
@@ -91,7 +91,7 @@ def open_prompts(store: Path, order: str | None = None) -> list[Asked]:
     return found
 
 
-def _pay_beside(store: Path, rows: Sequence[AnswerRow], prices: Mapping[str, float]) -> None:
+def _pay_beside(store: Store, rows: Sequence[AnswerRow], prices: Mapping[str, float]) -> None:
     """Pay what was spent on prompts that others answered meanwhile, where nobody was paid for them yet."""
     ledger = Ledger(store)
     state = ledger.state()
@@ -104,5 +104,5 @@ def _pay_beside(store: Path, rows: Sequence[AnswerRow], prices: Mapping[str, flo
     )
 
 
-def _paid(store: Path) -> float:
+def _paid(store: Store) -> float:
     return sum(bought.paid or 0.0 for bought in Ledger(store).state().values())

@@ -12,11 +12,12 @@ from edsel_assets.annotators.chat import ChatAnnotator
 from edsel_assets.annotators.folder import FolderAnnotator
 from edsel_assets.annotators.pool import PoolAnnotator
 from edsel_assets.annotators.protocol import Annotator
-from edsel_assets.store import read_table
+from edsel_assets.keys import CellKey
+from edsel_assets.store import Store, read_table
 from edsel_assets.study.annotators import AnnotatorSettings
 
 
-def annotator_of(settings: AnnotatorSettings, store: Path) -> Annotator:
+def annotator_of(settings: AnnotatorSettings, store: Store) -> Annotator:
     """Who answers by these settings.
 
     Args:
@@ -33,23 +34,23 @@ def annotator_of(settings: AnnotatorSettings, store: Path) -> Annotator:
     return _KINDS[settings.kind](settings, store)
 
 
-def _pool(settings: AnnotatorSettings, store: Path) -> Annotator:
+def _pool(settings: AnnotatorSettings, store: Store) -> Annotator:
     def read() -> pa.Table:
-        return read_table(store / "pool.parquet", ["prompt_id", "response"])
+        return read_table(store.table(CellKey("pool")), ["prompt_id", "response"])
 
     return PoolAnnotator(read)
 
 
-def _folder(settings: AnnotatorSettings, store: Path) -> Annotator:
+def _folder(settings: AnnotatorSettings, store: Store) -> Annotator:
     folder = Path(settings.folder or "").expanduser()
-    return FolderAnnotator(folder, store / "answer_files", settings.settle_seconds)
+    return FolderAnnotator(folder, store.answer_files, settings.settle_seconds)
 
 
-def _chat(settings: AnnotatorSettings, store: Path) -> Annotator:
-    return ChatAnnotator(settings, store / "annotator_replies")
+def _chat(settings: AnnotatorSettings, store: Store) -> Annotator:
+    return ChatAnnotator(settings, store.annotator_replies)
 
 
-_KINDS: dict[str, Callable[[AnnotatorSettings, Path], Annotator]] = {
+_KINDS: dict[str, Callable[[AnnotatorSettings, Store], Annotator]] = {
     "pool": _pool,
     "folder": _folder,
     "openai": _chat,

@@ -18,6 +18,7 @@ from edsel_assets.cli.options import HomeOption, StudyOption
 from edsel_assets.cli.rehearse import rehearse
 from edsel_assets.cli.report import report
 from edsel_assets.cli.verify import verify
+from edsel_assets.store import Home
 
 if TYPE_CHECKING:
     from edsel_assets.planning.cells import Scope
@@ -91,8 +92,8 @@ def plan(
     from edsel_assets.planning.plan import plan as planned
     from edsel_assets.terminal import show_plan
 
-    experiment, root = _study(study), _home(home)
-    check_store(root / "store" / experiment.name)
+    experiment, root = _study(study), Home.at(home)
+    check_store(root.store(experiment.name))
     lineage = lineage_of(experiment, root)
     scope = _scope(experiment, only, budget, strategy)
     found = planned(Freshness(experiment, lineage, root), scope)
@@ -128,9 +129,9 @@ def ui(
     from edsel_assets.running.instance import dagster_home, fail_orphaned_runs, going_on, open_instance
     from edsel_assets.running.ui import services
 
-    names, root = allow_host or [], _home(home)
+    names, root = allow_host or [], Home.at(home)
     services.check_address(host, port, names)
-    check_store(root / "store" / name)
+    check_store(root.store(name))
     with open_instance(root, name) as instance:
         fail_orphaned_runs(instance)
         environment = {
@@ -171,7 +172,7 @@ def order(
     from edsel_assets.terminal import progress
 
     experiment = _study(study)
-    with _desk(experiment, _home(home)) as desk, progress() as listener:
+    with _desk(experiment, Home.at(home)) as desk, progress() as listener:
         placed = ordering.place(desk, strategy, budget, spend=spend, replace=replace, listener=listener)
     typer.echo(f"Ordered {placed.words}: {placed.file}")
     export = _next("export", study, home, placed.name, "--format", "csv")
@@ -190,7 +191,7 @@ def export(
     """Write the prompts of an order for those who answer them."""
     from edsel_assets.running import ordering
 
-    with _desk(_study(study), _home(home)) as desk:
+    with _desk(_study(study), Home.at(home)) as desk:
         for file in ordering.export(desk, name, style, out):
             typer.echo(f"Wrote {file}")
 
@@ -211,7 +212,7 @@ def import_answers(
     """Take answers back: checked against what was asked, entered once, nothing written if one is wrong."""
     from edsel_assets.running import ordering
 
-    with _desk(_study(study), _home(home)) as desk:
+    with _desk(_study(study), Home.at(home)) as desk:
         counts = ordering.take_back(desk, file, order=name, keep=keep, skip_unknown=skip_unknown)
     typer.echo(", ".join(f"{count} {kind}" for kind, count in counts.items()) + ".")
     typer.echo(f"Train on them: {_next('run', study, home, '--only', 'spend_curve')}")
@@ -229,7 +230,7 @@ def answer(
     """Let the study's annotator answer what is open; it goes on where an earlier call was stopped."""
     from edsel_assets.running import ordering
 
-    with _desk(_study(study), _home(home)) as desk:
+    with _desk(_study(study), Home.at(home)) as desk:
         found = ordering.answer(desk, name)
     for remark in found.remarks:
         typer.echo(remark)
@@ -289,21 +290,15 @@ def _study(name: str) -> "Study":
     return Study.load(name)
 
 
-def _home(home: Path | None) -> Path:
-    from edsel_assets.store import edsel_home
-
-    return edsel_home(home)
-
-
 @contextmanager
-def _desk(study: "Study", home: Path) -> Iterator["Desk"]:
+def _desk(study: "Study", home: Home) -> Iterator["Desk"]:
     """What commands about orders work on."""
     from edsel_assets.defs.build import build_definitions
     from edsel_assets.planning.ledger import check_store
     from edsel_assets.running.instance import open_instance
     from edsel_assets.running.ordering import Desk
 
-    check_store(home / "store" / study.name)
+    check_store(home.store(study.name))
     with open_instance(home, study.name) as instance:
         yield Desk(study, build_definitions(study, home=home), instance, home)
 
@@ -341,7 +336,7 @@ def _make(study: "Study", scope: "Scope", typed: Path | None, workers: int, name
     from edsel_assets.cli.making import make
     from edsel_assets.next_steps import Finished, show_end
 
-    start, home = time.perf_counter(), _home(typed)
+    start, home = time.perf_counter(), Home.at(typed)
     outcome, read = make(study, scope, home, workers)
     seconds = time.perf_counter() - start
     show_end(Finished(study, outcome, home, typed is not None, named, read, seconds))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edsel_assets.cli.options import HomeOption, StudyOption
+from edsel_assets.store import Home, Store
 
 if TYPE_CHECKING:
     from edsel_assets.planning.comparing.causes import Cause
@@ -29,10 +30,9 @@ def diff(
     A and B are cells (selections[00100|fl_rbf]) or orders (order-0001) of the study, or of another one as
     STUDY:CELL; or both are studies. Exit code 0: the same, 1: they differ, 2: wrong use.
     """
-    from edsel_assets.store import edsel_home
 
     try:
-        (store_a, name_a), (store_b, name_b) = (_place(text, study, edsel_home(home)) for text in (a, b))
+        (store_a, name_a), (store_b, name_b) = (_place(text, study, Home.at(home)) for text in (a, b))
         if (name_a is None) != (name_b is None):
             raise ValueError(
                 f"A study is compared with a study, and a cell or an order with another; got {a} and {b}. "
@@ -48,7 +48,7 @@ def diff(
     raise typer.Exit(0 if same else DIFFERENT)
 
 
-def _place(text: str, study: str, home: Path) -> tuple[Path, str | None]:
+def _place(text: str, study: str, home: "Home") -> tuple["Store", str | None]:
     """The store and the cell or order that ``text`` names; None for a whole study."""
     from edsel_assets.planning.comparing.sides import is_order
 
@@ -60,20 +60,19 @@ def _place(text: str, study: str, home: Path) -> tuple[Path, str | None]:
     return _store(text, home), None
 
 
-def _store(study: str, home: Path) -> Path:
+def _store(study: str, home: "Home") -> "Store":
     from edsel_assets.planning.ledger import check_store
     from edsel_assets.study import Study
 
-    stores = home / "store"
-    known = "/" not in study and not Path(study).is_file() and (stores / study).is_dir()
-    store = stores / (study if known else Study.load(study).name)
-    if not store.is_dir():
+    known = "/" not in study and not Path(study).is_file() and home.store(study).exists()
+    store = home.store(study if known else Study.load(study).name)
+    if not store.exists():
         raise ValueError(f"The study {store.name} has no results in {home}. Make them first by edsel run.")
     check_store(store)
     return store
 
 
-def _sides(store_a: Path, name_a: str, store_b: Path, name_b: str, every: bool) -> bool:
+def _sides(store_a: "Store", name_a: str, store_b: "Store", name_b: str, every: bool) -> bool:
     from edsel_assets.planning.comparing.picks import compare
     from edsel_assets.planning.comparing.sides import explained, open_side
 
@@ -136,7 +135,7 @@ def _show_causes(found: "list[tuple[Cause, str]]", same: bool, every: bool) -> N
         typer.echo(f"  {len(found) - 4 * _SHOWN} more; --all lists them")
 
 
-def _studies(store_a: Path, store_b: Path, every: bool) -> bool:
+def _studies(store_a: "Store", store_b: "Store", every: bool) -> bool:
     from collections import Counter
 
     from edsel_assets.planning.comparing.studies import compare_studies

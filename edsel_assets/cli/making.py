@@ -1,13 +1,12 @@
 """Make what is missing or stale of a study: what ``edsel run`` and ``edsel rehearse`` share."""
 
-from pathlib import Path
-
 from edsel_assets.planning.cells import Scope
 from edsel_assets.running.local import Outcome
+from edsel_assets.store import Home
 from edsel_assets.study import Study
 
 
-def make(study: Study, scope: Scope, home: Path, workers: int) -> tuple[Outcome, dict[str, tuple[int, int]]]:
+def make(study: Study, scope: Scope, home: Home, workers: int) -> tuple[Outcome, dict[str, tuple[int, int]]]:
     """What was made, and the prompts that the model read, new and before, by asset."""
     from edsel_assets.defs.build import build_definitions
     from edsel_assets.planning.ledger import check_store
@@ -16,7 +15,7 @@ def make(study: Study, scope: Scope, home: Path, workers: int) -> tuple[Outcome,
     from edsel_assets.running.workers import WorkerPool, greeting
     from edsel_assets.terminal import progress
 
-    check_store(home / "store" / study.name)
+    check_store(home.store(study.name))
     with open_instance(home, study.name) as instance:
         fail_orphaned_runs(instance)
         definitions = build_definitions(study, home=home)

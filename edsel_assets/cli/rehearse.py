@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edsel_assets.cli.options import HomeOption
+from edsel_assets.store import Home
 
 if TYPE_CHECKING:
     from edsel_assets.rehearsal.needs import Need
@@ -31,26 +32,26 @@ def rehearse(
     from edsel_assets.rehearsal.needs import load_with_gaps, needs_of
     from edsel_assets.rehearsal.scaled import Size
     from edsel_assets.rehearsal.stand_ins import set_up
-    from edsel_assets.store import edsel_home
 
     start = time.perf_counter()
     full, unset = load_with_gaps(study)
-    folder = edsel_home(home) / "rehearsals" / full.name
+    place = Home.at(home).rehearsal(full.name)
     with judge_server() as judge:
-        rehearsal = set_up(full, folder, Size(prompts=prompts), data, judge)
-        outcome, _ = make(rehearsal.study, Scope(), folder, workers)
+        rehearsal = set_up(full, place.folder, Size(prompts=prompts), data, judge)
+        outcome, _ = make(rehearsal.study, Scope(), place, workers)
     needs = needs_of(full, rehearsal, unset)
     _show(rehearsal, needs, len(outcome.made), time.perf_counter() - start)
 
 
 def _show(rehearsal: "Rehearsal", needs: Sequence["Need"], made: int, seconds: float) -> None:
     """What was rehearsed, and what the full study needs: what is missing first."""
+    from edsel_assets.planning.cells import Cell
     from edsel_assets.rehearsal.needs import State
     from edsel_assets.rehearsal.stand_ins import STUDY_FILE
 
     study, folder = rehearsal.study, rehearsal.folder
     typer.echo(f"Rehearsed {rehearsal.full.name}: {made} cells in {seconds / 60:.1f} min.")
-    report = folder / "store" / study.name / "label_efficiency.html"
+    report = Home(folder).store(study.name).text(Cell("label_efficiency"), ".html")
     typer.echo(f"Its report, whose numbers say nothing: {report}")
     typer.echo(f"Open the UI: edsel ui --study {folder / STUDY_FILE} --home {folder}")
     typer.echo("The full study:")

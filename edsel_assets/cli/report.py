@@ -3,12 +3,13 @@
 import webbrowser
 from collections import Counter
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edsel_assets.cli.options import HomeOption, StudyOption
+from edsel_assets.planning.cells import Cell
+from edsel_assets.store import Home
 
 if TYPE_CHECKING:
     from edsel_assets.study import Study
@@ -32,13 +33,12 @@ def report(
 ) -> None:
     """Print the report of a study, or open it as a page; nothing is made, and what is out of date is said."""
     from edsel_assets.planning.ledger import check_store
-    from edsel_assets.store import edsel_home
     from edsel_assets.study import Study
 
-    experiment, root = Study.load(study), edsel_home(home)
-    store = root / "store" / experiment.name
+    experiment, root = Study.load(study), Home.at(home)
+    store = root.store(experiment.name)
     check_store(store)
-    file = store / f"label_efficiency.{Form.HTML if show else form}"
+    file = store.text(Cell("label_efficiency"), f".{Form.HTML if show else form}")
     if not file.is_file():
         raise FileNotFoundError(
             f"{file} is not there: the study has no report yet. Make it: edsel run --study {study}."
@@ -53,7 +53,7 @@ def report(
         raise OSError(f"No browser could be started. Open the page yourself: {file.absolute()}")
 
 
-def _out_of_date(study: "Study", home: Path) -> list[str]:
+def _out_of_date(study: "Study", home: Home) -> list[str]:
     """What a run would make before the report, or why it would make the report alone."""
     from edsel_assets.planning.cells import Scope
     from edsel_assets.planning.freshness import Freshness

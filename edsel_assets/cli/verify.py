@@ -3,6 +3,7 @@
 import typer
 
 from edsel_assets.cli.options import HomeOption, StudyOption
+from edsel_assets.store import Home
 
 
 def verify(study: StudyOption = "demo", home: HomeOption = None) -> None:
@@ -10,11 +11,10 @@ def verify(study: StudyOption = "demo", home: HomeOption = None) -> None:
     from edsel_assets.planning.ledger import check_store
     from edsel_assets.planning.lineage import lineage_of
     from edsel_assets.running.verifying import look
-    from edsel_assets.store import edsel_home
     from edsel_assets.study import Study
 
-    experiment, root = Study.load(study), edsel_home(home)
-    check_store(root / "store" / experiment.name)
+    experiment, root = Study.load(study), Home.at(home)
+    check_store(root.store(experiment.name))
     lineage = lineage_of(experiment, root)
     found = list(look(experiment, lineage, root))
     damaged = [one for one in found if one.wrong]

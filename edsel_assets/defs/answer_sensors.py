@@ -1,7 +1,6 @@
 """A trigger, off until switched on in the UI: takes in files of answers that are dropped into the folder."""
 
 import time
-from pathlib import Path
 
 import dagster as dg
 
@@ -30,7 +29,7 @@ def build(graph: Graph, answer: dg.JobDefinition) -> list[dg.SensorDefinition]:
 
         if settings.kind != "folder":
             return dg.SkipReason(f"The study's annotator is of kind {settings.kind}, not folder.")
-        annotator = annotator_of(settings, Path(graph.store))
+        annotator = annotator_of(settings, graph.store)
         assert isinstance(annotator, FolderAnnotator)
         problems = annotator.problems()
         if problems:

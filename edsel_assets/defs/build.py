@@ -5,13 +5,14 @@ from pathlib import Path
 
 import dagster as dg
 
+from edsel_assets.store import Home
 from edsel_assets.study import Study
 
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 
-def build_definitions(study: Study, *, home: Path | None = None) -> dg.Definitions:
+def build_definitions(study: Study, *, home: Home | Path | None = None) -> dg.Definitions:
     """Assets, checks, jobs, schedules, sensors and resources of ``study``.
 
     Args:
@@ -36,9 +37,8 @@ def build_definitions(study: Study, *, home: Path | None = None) -> dg.Definitio
     from edsel_assets.defs.io_managers import study_store
     from edsel_assets.defs.resources import Annotator, BaseModel
     from edsel_assets.running.dagster_internals import STORE
-    from edsel_assets.store import edsel_home
 
-    graph = Graph(study, edsel_home(home))
+    graph = Graph(study, Home.at(home))
     modules = (pool, annotation, signals, diagnostics, selection, rounds, finetuning, evaluation, judging)
     every_job = jobs.build(graph)
     assets = [asset for module in (*modules, report) for asset in module.build(graph)]

@@ -4,7 +4,6 @@ import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -17,6 +16,7 @@ from edsel_assets.kinds.checks import TEXTS, WARNINGS
 from edsel_assets.planning.cells import Lineage
 from edsel_assets.planning.lineage import lineage_of
 from edsel_assets.running.dagster_internals import ALLOW_MISSING
+from edsel_assets.store import Home, Store
 from edsel_assets.study import Study
 
 #: Concurrency pool of the assets that hold a model in memory and want the device, GPU or CPU, for themselves.
@@ -36,7 +36,7 @@ class Graph:
     """
 
     study: Study
-    home: Path
+    home: Home
     definitions: dg.Definitions | None = None
 
     @property
@@ -45,9 +45,9 @@ class Graph:
         return lineage_of(self.study, self.home)
 
     @property
-    def store(self) -> Path:
+    def store(self) -> Store:
         """Where this study's artifacts lie."""
-        return self.home / "store" / self.study.name
+        return self.home.store(self.study.name)
 
     @cached_property
     def partitions(self) -> Partitions:

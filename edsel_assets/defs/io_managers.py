@@ -15,8 +15,11 @@ import dagster as dg
 from dagster import InitResourceContext, InputContext, OutputContext
 
 from edsel_assets.defs.links import made_from
+from edsel_assets.keys import key_parts
 from edsel_assets.planning.cells import Cell
 from edsel_assets.running.dagster_internals import ALLOW_MISSING, cells_of_run, cells_of_step
+from edsel_assets.running.instance import log_folder
+from edsel_assets.store import Home
 from edsel_assets.study import Study
 
 if TYPE_CHECKING:
@@ -80,24 +83,24 @@ def table_of(value: Any) -> Any:
     return getattr(value, "table", value)
 
 
-def study_store(study: Study, home: Path) -> dg.IOManagerDefinition:
+def study_store(study: Study, home: Home) -> dg.IOManagerDefinition:
     """The IO manager of a study: while a run uses it, the run holds the leases of its cells."""
 
     def opened(context: InitResourceContext) -> Iterator[StudyStore]:
         from edsel_assets.planning.ledger import check_store
         from edsel_assets.planning.recording import forget_run
-        from edsel_assets.running.leases import hold, hold_cells, run_lease
+        from edsel_assets.store.locks import hold, hold_cells
 
-        root = home / "store" / study.name
-        check_store(root)
+        store = home.store(study.name)
+        check_store(store)
         run, instance = context.run, context.instance
         cells = cells_of_run(run) if run else []
         with ExitStack() as stack:
             if run and instance and instance.is_persistent:
-                lease = run_lease(Path(instance.root_directory), run.run_id)
+                lease = log_folder(instance).run_lease(run.run_id)
                 stack.enter_context(hold(lease, f"run {run.run_id} is alive"))
             log = context.log.info if context.log else None
-            stack.enter_context(hold_cells(root, cells, waiting=log))
+            stack.enter_context(hold_cells(store, cells, waiting=log))
             yield StudyStore(study, home, cells)
             if run:
                 forget_run(run.run_id)
@@ -114,62 +117,50 @@ class StudyStore(dg.IOManager):
         cells: those of the run; the files outside that they read are hashed now, before they are read.
     """
 
-    def __init__(self, study: Study, home: Path, cells: Sequence[Cell] = ()) -> None:
+    def __init__(self, study: Study, home: Home, cells: Sequence[Cell] = ()) -> None:
         from edsel_assets.planning.external import External
 
-        self._home, self.root = home, home / "store" / study.name
+        self._home, self._store = home, home.store(study.name)
         self._study, self._external = study, External(study, home)
         self._hashes: Mapping[Cell, dict[str, str]] = {
             cell: self._external.of(cell.kind, partition=cell.partition) for cell in cells
         }
 
     def handle_output(self, context: OutputContext, obj: Any) -> None:
-        from edsel_assets.planning.ledger import (
-            artifact_files,
-            cell_path,
-            items_file,
-            mark_store,
-            stored_files,
-            table_files,
-            with_suffix,
-            withdraw_ledger,
-            write_ledger,
-        )
+        from edsel_assets.planning.ledger import mark_store, stored_files, withdraw_ledger, write_ledger
         from edsel_assets.planning.recording import make_ledger, step_record
         from edsel_assets.store import write_arrays, write_table, write_text
 
         cell = _cell(context.asset_key, context.partition_key if context.has_partition_key else None)
-        path = cell_path(self.root, cell)
-        record = step_record(context.run_id, context.step_key)
-        mark_store(self.root)
-        withdraw_ledger(self.root, cell)
+        store, record = self._store, step_record(context.run_id, context.step_key)
+        mark_store(store)
+        withdraw_ledger(store, cell)
         if isinstance(obj, Path):
-            if obj != path or not obj.is_dir():
-                raise ValueError(f"{cell} must be written to {path}; got {obj}.")
+            if obj != store.adapter(cell) or not obj.is_dir():
+                raise ValueError(f"{cell} must be written to {store.adapter(cell)}; got {obj}.")
         else:
             value = obj if isinstance(obj, TableWithFiles) else TableWithFiles(obj)
-            for old in table_files(path):
+            for old in store.table_files(cell):
                 old.unlink()  # what the new value does not have must not stay as part of it
             if value.arrays:
-                write_arrays(with_suffix(path, ".safetensors"), value.arrays)
+                write_arrays(store.arrays(cell), value.arrays)
             if value.items is not None:
-                write_table(items_file(path), value.items)
+                write_table(store.items(cell), value.items)
             for suffix, text in value.texts.items():
-                write_text(with_suffix(path, suffix), text)
-            write_table(with_suffix(path, ".parquet"), value.table)
+                write_text(store.text(cell, suffix), text)
+            write_table(store.table(cell), value.table)
         _store_pictures(self._home, record.pictures)
-        files = stored_files(artifact_files(path))
+        files = stored_files(store.files(cell))
         hashes = self._hashes.get(cell)
         if hashes is None:
             hashes = self._external.of(cell.kind, partition=cell.partition)
         ledger = make_ledger(self._study, cell, record, files, hashes, context.run_id)
-        written = write_ledger(self.root, ledger)
-        name = next(iter(files)) if len(files) == 1 else path.name
+        write_ledger(store, ledger)
+        file = store.beside_ledger(cell, next(iter(files))) if len(files) == 1 else store.adapter(cell)
         # Relative to the home, so that a home that was moved still says where its files lie.
-        place = written.relative_to(self._home)
         shown: dict[str, dg.MetadataValue] = {
-            "file": dg.MetadataValue.path(str(place.with_name(name))),
-            "ledger": dg.MetadataValue.path(str(place)),
+            name: dg.MetadataValue.path(str(path.relative_to(self._home.folder)))
+            for name, path in (("file", file), ("ledger", store.path(store.ledger(cell))))
         }
         if ledger.inputs:
             shown["made_from"] = made_from(Cell.parse(name) for name in ledger.inputs)
@@ -189,7 +180,7 @@ class StudyStore(dg.IOManager):
         if not _wants_dict(context):
             return self._load(context, keys[0])
         if may_miss:
-            keys = [key for key in keys if self._is_there(_cell(context.asset_key, key))]
+            keys = [k for k in keys if self._store.exists(self._store.ledger(_cell(context.asset_key, k)))]
         return {key: self._load(context, key) for key in keys}
 
     def _read_keys(self, context: InputContext) -> list[str]:
@@ -206,33 +197,26 @@ class StudyStore(dg.IOManager):
 
         def place(key: str) -> tuple[str, int, str]:
             strategy = strategy_of(self._study, key)
-            return key.rpartition("|")[0], names.index(strategy) if strategy else -1, key
+            return "".join(key_parts(key)[:-1]), names.index(strategy) if strategy else -1, key
 
         return sorted({p.partition or "" for p in read if p.asset == asset}, key=place)
 
-    def _is_there(self, cell: Cell) -> bool:
-        from edsel_assets.planning.ledger import ledger_file
-
-        return ledger_file(self.root, cell).exists()
-
     def _load(self, context: InputContext, partition_key: str | None) -> Any:
-        from edsel_assets.planning.cells import cell_path, with_suffix
         from edsel_assets.planning.recording import step_record
 
         cell = _cell(context.asset_key, partition_key)
         step = context.step_context
         record = step_record(step.run_id, step.step.key)
-        path = with_suffix(cell_path(self.root, cell), ".parquet")
         if StoredTable in _wanted(context):
-            return self._lazily(cell, path, record)
+            return self._lazily(cell, record)
         value, ledger = self._consistent(cell)
         record.inputs[str(cell)] = _read(ledger)
         return value
 
-    def _lazily(self, cell: Cell, path: Path, record: "StepRecord") -> StoredTable:
+    def _lazily(self, cell: Cell, record: "StepRecord") -> StoredTable:
         from edsel_assets.planning.ledger import InputRead, read_ledger
 
-        ledger = read_ledger(self.root, cell)
+        ledger = read_ledger(self._store, cell)
         if ledger is not None:
             record.inputs[str(cell)] = InputRead(content=ledger.content, columns={}, rows=ledger.rows)
 
@@ -249,7 +233,7 @@ class StudyStore(dg.IOManager):
                     content=found.content, columns={**before, **kept}, rows=found.rows
                 )
 
-        return StoredTable(path, note)
+        return StoredTable(self._store.table(cell), note)
 
     def _consistent(self, cell: Cell) -> tuple[Any, "Ledger"]:
         """The value of a cell and the ledger that belongs to it, though it may be made anew meanwhile."""
@@ -268,30 +252,27 @@ class StudyStore(dg.IOManager):
     def _verified(self, cell: Cell) -> "Ledger":
         """The ledger of a cell whose files are as it says."""
         from edsel_assets.planning.ledger import damage, read_ledger
-        from edsel_assets.running.leases import cell_lease, held_elsewhere
         from edsel_assets.store import StoreError
+        from edsel_assets.store.locks import held_elsewhere
 
-        ledger = read_ledger(self.root, cell)
-        while ledger is None and held_elsewhere(cell_lease(self.root, cell)):
+        ledger = read_ledger(self._store, cell)
+        while ledger is None and held_elsewhere(self._store.lease(cell)):
             time.sleep(_POLL_SECONDS)  # another run is making it anew just now
-            ledger = read_ledger(self.root, cell)
+            ledger = read_ledger(self._store, cell)
         if ledger is None:
             raise StoreError(f"{cell} is not there yet. Make it first: edsel run --only {cell.asset} does.")
-        wrong = damage(self.root, ledger)
+        wrong = damage(self._store, ledger)
         if wrong:
             raise StoreError(f"{cell} is damaged: {'; '.join(wrong)}. Run edsel run: it is then made again.")
         return ledger
 
     def _value(self, cell: Cell) -> Any:
-        from edsel_assets.planning.cells import cell_path, with_suffix
-        from edsel_assets.planning.ledger import items_file
         from edsel_assets.store import read_arrays, read_table
 
-        path = cell_path(self.root, cell)
-        if path.is_dir() and not with_suffix(path, ".parquet").exists():
-            return path
-        table = read_table(with_suffix(path, ".parquet"))
-        arrays, items = with_suffix(path, ".safetensors"), items_file(path)
+        store = self._store
+        if store.is_folder(cell):
+            return store.adapter(cell)
+        table, arrays, items = read_table(store.table(cell)), store.arrays(cell), store.items(cell)
         if not arrays.exists() and not items.exists():
             return table
         return TableWithFiles(
@@ -322,16 +303,8 @@ def _wanted(context: InputContext) -> tuple[Any, ...]:
     return (wanted, *get_args(wanted))
 
 
-def _store_pictures(home: Path, pictures: dict[str, bytes]) -> None:
+def _store_pictures(home: Home, pictures: dict[str, bytes]) -> None:
     """Write what a step drew into the home; named by content, so what is there already stays."""
-    from edsel_assets.running.ui.pages import pictures_folder
-    from edsel_assets.store import atomic_path
-
-    folder = pictures_folder(home)
     while pictures:
         digest, png = pictures.popitem()
-        file = folder / f"{digest}.png"
-        if not file.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            with atomic_path(file) as temporary:
-                temporary.write_bytes(png)
+        home.create(home.picture(digest), png)

@@ -62,7 +62,7 @@ def build(graph: Graph) -> list[dg.JobDefinition]:
                 "prompts": placed.prompts,
                 "to_validate": placed.validation,
                 "price": placed.price,
-                "file": dg.MetadataValue.path(str(placed.file.relative_to(graph.home))),
+                "file": dg.MetadataValue.path(str(placed.file.relative_to(graph.home.folder))),
                 "next": "Hand it out by the job export_order.",
             }
         )

@@ -9,10 +9,11 @@ every local check of Dagster and then fails in its webserver and daemon, so ther
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
+from itertools import product, starmap
 
 import dagster as dg
 
+from edsel_assets.keys import partition_key
 from edsel_assets.kinds.assets import Asset, Cells, Input, places, values_read
 from edsel_assets.kinds.kind import Dimension
 from edsel_assets.running.dagster_internals import ORDERS
@@ -86,7 +87,7 @@ class Partitions:
             found = values_read(self.study, at, each.parent, of)
             if found is not None:
                 parts = [values or () for values in found]
-                keys |= dict.fromkeys("|".join(key) for key in product(*parts))
+                keys |= dict.fromkeys(starmap(partition_key, product(*parts)))
         return list(keys)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from edsel_assets.planning.external import model_path
+from edsel_assets.store import Store
 from edsel_assets.study import Study
 
 _LOADED: dict[str, Any] = {}
@@ -19,7 +20,7 @@ class Annotator(dg.ConfigurableResource):
     store: str
 
     @classmethod
-    def of(cls, study: Study, store: Path) -> "Annotator":
+    def of(cls, study: Study, store: Store) -> "Annotator":
         return cls(
             settings=study.annotation.annotator.model_dump(mode="json", exclude_none=True), store=str(store)
         )
@@ -33,7 +34,7 @@ class Annotator(dg.ConfigurableResource):
         from edsel_assets.annotators import annotator_of
         from edsel_assets.study.annotators import AnnotatorSettings
 
-        return annotator_of(AnnotatorSettings.model_validate(self.settings), Path(self.store))
+        return annotator_of(AnnotatorSettings.model_validate(self.settings), Store(Path(self.store)))
 
 
 class BaseModel(dg.ConfigurableResource):

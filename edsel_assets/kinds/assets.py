@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import product, starmap
 
+from edsel_assets.keys import key_parts, partition_key
 from edsel_assets.kinds import KINDS
 from edsel_assets.kinds.kind import At, Dimension, Kind, Parent
 from edsel_assets.study import Study
@@ -101,7 +102,7 @@ def places(study: Study, asset: Asset) -> Iterator[At]:
         yield asset.at(None)
         return
     for key in ([first[0], *keys] for keys in product(*rest)) if rest else ([key] for key in first):
-        yield asset.at("|".join(key))
+        yield asset.at(partition_key(*key))
 
 
 def values_read(
@@ -130,7 +131,7 @@ def values_read(
 
 def strategy_of(study: Study, partition: str | None) -> str | None:
     """The strategy that a cell of that key is of; None for a cell of none."""
-    last = (partition or "").rpartition("|")[2]
+    last = key_parts(partition)[-1] if partition else ""
     name = last if last in study.selection.names else last.rpartition(".s")[0]
     return name if name in study.selection.names else None
 
@@ -140,11 +141,11 @@ def is_asked_for(study: Study, partition: str | None) -> bool:
 
     Two dimensions of Dagster are a full product, so its UI shows every strategy at every budget.
     """
-    if not study.selection.budgets_of or "|" not in (partition or ""):
+    parts = key_parts(partition)
+    if not study.selection.budgets_of or len(parts) != 2:
         return True
     strategy = strategy_of(study, partition)
-    budget = int((partition or "").partition("|")[0])
-    return strategy is None or budget in study.selection.budgets_for(strategy)
+    return strategy is None or int(parts[0]) in study.selection.budgets_for(strategy)
 
 
 @dataclass
@@ -168,7 +169,7 @@ class Cells:
         if name not in self._keys:
             dimensions = self.assets[name].kind.dimensions
             parts = [self._of(dimension) for dimension in dimensions]
-            every = ("|".join(key) for key in product(*parts)) if dimensions else (None,)
+            every = (partition_key(*key) for key in product(*parts)) if dimensions else (None,)
             self._keys[name] = tuple(key for key in every if is_asked_for(self.study, key))
         return self._keys[name]
 
@@ -187,7 +188,7 @@ class Cells:
             parts = [
                 self._of(d) if keys is None else keys for d, keys in zip(dimensions, values, strict=True)
             ]
-            for key in map("|".join, product(*parts)):
+            for key in starmap(partition_key, product(*parts)):
                 if is_asked_for(self.study, key):
                     yield each.asset, key
 

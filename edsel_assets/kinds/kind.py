@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from edsel_assets.keys import parse_trial
+from edsel_assets.keys import key_parts, parse_trial
 from edsel_assets.kinds.work import Lengths, Work
 from edsel_assets.study import Study
 
@@ -46,8 +46,7 @@ class At:
 
     @classmethod
     def of(cls, dimensions: Sequence[Dimension], partition: str | None, number: int | None = None) -> At:
-        parts = () if partition is None else partition.split("|")
-        keys = {d.name: key for d, key in zip(dimensions, parts, strict=True)}
+        keys = {d.name: key for d, key in zip(dimensions, key_parts(partition), strict=True)}
         if "trial" in keys:
             keys["strategy"] = parse_trial(keys["trial"])[0]
         return cls(keys, number)

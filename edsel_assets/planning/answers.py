@@ -1,7 +1,6 @@
 """Which cells wait for answers: what was selected and nobody has answered yet cannot be trained on."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -9,15 +8,15 @@ import pyarrow.compute as pc
 
 from edsel_assets.annotation import AnnotationError, rule_prices
 from edsel_assets.annotation.pricing import PriceRule
-from edsel_assets.planning.cells import Cell, cell_path, with_suffix
-from edsel_assets.store import StoreError, read_table
+from edsel_assets.planning.cells import Cell
+from edsel_assets.store import Store, StoreError, read_table
 
 
 class Answers:
     """The answered prompts of a store, and what each training set lacks."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, store: Store) -> None:
+        self._store = store
         self._answered: set[str] | None = None
         self._pool: Any = None
 
@@ -42,7 +41,7 @@ class Answers:
         if not ids:
             return None
         if self._pool is None:
-            self._pool = read_table(with_suffix(cell_path(self._root, Cell("pool")), ".parquet"))
+            self._pool = read_table(self._store.table(Cell("pool")))
         rows = self._pool.filter(pc.is_in(self._pool["prompt_id"], value_set=pa.array(sorted(ids))))
         try:
             return math.fsum(rule_prices(rule, rows.to_pylist(), self._pool))
@@ -76,7 +75,7 @@ class Answers:
 
     def _column(self, cell: Cell, name: str, present: str | None = None) -> list[str] | None:
         """Values of a column, of rows whose column ``present`` is not null; None where nothing is stored."""
-        path = with_suffix(cell_path(self._root, cell), ".parquet")
+        path = self._store.table(cell)
         try:
             table: Any = read_table(path, [name, present] if present else [name])
         except StoreError:

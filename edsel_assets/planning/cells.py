@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
-from pathlib import Path
 
-from edsel_assets.keys import budget_key
+from edsel_assets.keys import CellKey, budget_key
 from edsel_assets.kinds import KINDS
 from edsel_assets.kinds.assets import Asset, Cells, kind_of
 from edsel_assets.kinds.kind import Kind
@@ -13,20 +12,8 @@ from edsel_assets.study import Study
 
 
 @dataclass(frozen=True, order=True)
-class Cell:
+class Cell(CellKey):
     """One asset, or one partition of it; ``asset`` is its name in the UI, such as ``round_2/weights``."""
-
-    asset: str
-    partition: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.asset}[{self.partition}]" if self.partition else self.asset
-
-    @classmethod
-    def parse(cls, text: str) -> "Cell":
-        """The cell that ``str`` wrote."""
-        asset, bracket, rest = text.partition("[")
-        return cls(asset, rest.removesuffix("]") if bracket else None)
 
     @property
     def kind(self) -> str:
@@ -37,21 +24,6 @@ class Cell:
     def row(self) -> Kind:
         """The row of its kind."""
         return KINDS[self.kind]
-
-    @property
-    def folder(self) -> tuple[str, ...]:
-        """Parts of the path under the study's store; the last is the name of the file."""
-        return (*self.asset.split("/"), *(self.partition.split("|") if self.partition else ()))
-
-
-def cell_path(root: Path, cell: Cell) -> Path:
-    """Path of a cell in the store at ``root``, without suffix; a directory where the value is an adapter."""
-    return root.joinpath(*cell.folder)
-
-
-def with_suffix(path: Path, suffix: str) -> Path:
-    """``path`` with a suffix; not as ``Path.with_suffix`` does, since ``k_center.s0`` has one already."""
-    return path.parent / f"{path.name}{suffix}"
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from edsel_assets.kinds.work import CHARACTERS_PER_TOKEN, Lengths, operations_per_weight
 from edsel_assets.machine import has_gpu
-from edsel_assets.planning.cells import Cell, Lineage, cell_path, with_suffix
+from edsel_assets.planning.cells import Cell, Lineage
 from edsel_assets.planning.external import model_path
-from edsel_assets.store import StoreError
+from edsel_assets.store import Store, StoreError
 from edsel_assets.study import Study
 
 #: Operations a second that are reached in practice: a core of a CPU, and one GPU of the A100's kind.
@@ -24,8 +24,8 @@ _BYTES_PER_WEIGHT = 4  # of a file whose type is not known
 class FromTokens:
     """Seconds of the cells of a study by the work of their rows; texts and model are looked at once."""
 
-    def __init__(self, study: Study, root: Path, lineage: Lineage) -> None:
-        self._study, self._root, self._lineage = study, root, lineage
+    def __init__(self, study: Study, store: Store, lineage: Lineage) -> None:
+        self._study, self._store, self._lineage = study, store, lineage
 
     def of(self, cell: Cell) -> float | None:
         """What reading or training takes; None for other cells, or where the tokens are not known."""
@@ -49,7 +49,7 @@ class FromTokens:
     def _lengths(self) -> Lengths:
         texts = _instructions(self._study)
         tokens = [len(text) / CHARACTERS_PER_TOKEN for text in texts or ()]
-        prompts, prompt, response = _mean_lengths(self._root) or (None, 0.0, 0.0)
+        prompts, prompt, response = _mean_lengths(self._store) or (None, 0.0, 0.0)
         return Lengths(
             prompts,
             prompt,
@@ -68,14 +68,14 @@ def _instructions(study: Study) -> list[str] | None:
         return None  # the plan says what is wrong with the file
 
 
-def _mean_lengths(root: Path) -> tuple[int, float, float] | None:
+def _mean_lengths(store: Store) -> tuple[int, float, float] | None:
     """Prompts of the stored pool, and the mean tokens of a prompt and of a response."""
     import pyarrow.compute as pc
 
     from edsel_assets.store import read_table
 
     try:
-        pool = read_table(with_suffix(cell_path(root, Cell("pool")), ".parquet"), ["prompt", "response"])
+        pool = read_table(store.table(Cell("pool")), ["prompt", "response"])
     except StoreError:
         return None  # it was not read yet
     prompt, response = (pc.mean(pc.utf8_length(pool[name])).as_py() or 0.0 for name in pool.column_names)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from edsel_assets.kinds import settings_of
-from edsel_assets.planning.cells import Cell, cell_path, with_suffix
+from edsel_assets.planning.cells import Cell
 from edsel_assets.planning.freshness import Freshness, State
 from edsel_assets.planning.reasons import What
 from edsel_assets.planning.recording import machine
@@ -26,4 +26,4 @@ def earlier_ranking(freshness: Freshness, cell: Cell) -> Any | None:
     alone = all(reason.what is What.ENTRY and reason.name in grown for reason in verdict.reasons)
     if not grown or not alone or ledger.device != machine(freshness.study)[0]:
         return None
-    return read_table(with_suffix(cell_path(freshness.root, cell), ".parquet"))
+    return read_table(freshness.store.table(cell))

@@ -16,6 +16,7 @@ from typing import Any
 from edsel_assets.demo import DEMO, local_path, model_folder
 from edsel_assets.kinds import external_of, sources
 from edsel_assets.llm.models.files import model_commit, model_files, sentence_model
+from edsel_assets.store import Home
 from edsel_assets.study import Study
 
 _CACHE = "external_files.json"
@@ -26,14 +27,17 @@ _SETTLED_SECONDS = 2
 class FileHashes:
     """Content hashes of files, computed once per size and time of change."""
 
-    def __init__(self, home: Path) -> None:
-        self.home, self._path = home, home / _CACHE
+    def __init__(self, home: Home) -> None:
+        self.home = home
         self._new: dict[str, list[Any]] = {}
 
     @cached_property
     def _known(self) -> dict[str, list[Any]]:
+        return self._read()
+
+    def _read(self) -> dict[str, list[Any]]:
         try:
-            content = json.loads(self._path.read_bytes())
+            content = json.loads(self.home.read(_CACHE))
         except (FileNotFoundError, ValueError):
             return {}  # a lost or damaged cache costs one reading of the files
         return content if isinstance(content, dict) else {}
@@ -54,19 +58,17 @@ class FileHashes:
 
     def save(self) -> None:
         """Keep what was computed since the last time; a home that is not there yet is not made for it."""
-        from edsel_assets.store import atomic_path
-
-        if not self._new or not self.home.exists():
-            return
-        with atomic_path(self._path) as temporary:
-            temporary.write_text(json.dumps(self._known, indent=0, sort_keys=True), encoding="utf-8")
-        self._new = {}
+        while self._new and self.home.exists():
+            mark = self.home.mark(_CACHE)
+            content = {**self._read(), **self._new}
+            if self.home.replace(_CACHE, json.dumps(content, indent=0, sort_keys=True).encode(), mark):
+                self._new = {}
 
 
 class External:
     """The external inputs of a study as they are now; each source is looked at once."""
 
-    def __init__(self, study: Study, home: Path) -> None:
+    def __init__(self, study: Study, home: Home) -> None:
         self._study, self._hashes = study, FileHashes(home)
         self._known: dict[str, dict[str, str]] = {}
 
@@ -131,12 +133,6 @@ def _data_path(study: Study, name: str) -> Path:
     return Path(study.evaluation.data_directory or ".").absolute() / rest
 
 
-def order_names(store: Path) -> tuple[str, ...]:
-    """Names of the orders of a store, oldest first; reads file names alone."""
-    names = (path.stem for path in (store / "orders").glob("order-*.json"))
-    return tuple(sorted(names, key=lambda name: (len(name), name)))
-
-
 def model_path(study: Study) -> str:
     """Where the base model is: the demo's own for ``builtin:demo``."""
     return model_folder(study.model.path)
@@ -157,13 +153,14 @@ def _annotation_files(study: Study, hashes: FileHashes) -> dict[str, str]:
 
 
 def _order_files(study: Study, hashes: FileHashes) -> dict[str, str]:
-    folder = hashes.home / "store" / study.name / "orders"
-    names = [f"{name}{suffix}" for name in order_names(folder.parent) for suffix in (".json", ".parquet")]
-    return {f"orders/{name}": hashes.of(folder / name) for name in names if (folder / name).exists()}
+    store = hashes.home.store(study.name)
+    names = store.order_names()
+    files = [file for name in names for file in (store.path(store.order(name)), store.order_table(name))]
+    return {f"orders/{file.name}": hashes.of(file) for file in files if file.exists()}
 
 
 def _purchase_files(study: Study, hashes: FileHashes) -> dict[str, str]:
-    file = hashes.home / "store" / study.name / "purchases.jsonl"
+    file = hashes.home.store(study.name).purchases
     return {file.name: hashes.of(file)} if file.exists() else {}
 
 

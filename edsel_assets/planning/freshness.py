@@ -6,14 +6,13 @@ A pure function of study and store. It gives every reason.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 
 from edsel_assets.kinds import libraries_of, settings_of
-from edsel_assets.planning.cells import Cell, Lineage, cell_path
+from edsel_assets.planning.cells import Cell, Lineage
 from edsel_assets.planning.external import External
-from edsel_assets.planning.ledger import InputRead, Ledger, artifact_files, damage, read_ledger
+from edsel_assets.planning.ledger import InputRead, Ledger, damage, read_ledger
 from edsel_assets.planning.reasons import Reason, What, differences, file_differences, in_words
-from edsel_assets.store import StoreError
+from edsel_assets.store import Home, StoreError
 from edsel_assets.study import Study
 
 _DTYPE = "model.dtype"
@@ -47,9 +46,9 @@ FRESH = Verdict(State.FRESH)
 class Freshness:
     """Judges the cells of one study; ledgers are read once until told to forget."""
 
-    def __init__(self, study: Study, lineage: Lineage, home: Path) -> None:
+    def __init__(self, study: Study, lineage: Lineage, home: Home) -> None:
         self.study, self.lineage = study, lineage
-        self.root = home / "store" / study.name
+        self.store = home.store(study.name)
         self.external = External(study, home)
         self._ledgers: dict[Cell, Ledger | None] = {}
         self._damaged: dict[Cell, str] = {}
@@ -60,9 +59,9 @@ class Freshness:
         if cell in self._damaged:
             return Verdict(State.DAMAGED, (Reason(What.DAMAGED, self._damaged[cell]),))
         if ledger is None:
-            left = artifact_files(cell_path(self.root, cell))
+            left = self.store.files(cell)
             return Verdict(State.MISSING, (Reason(What.CUT_SHORT if left else What.NEVER_MADE),))
-        wrong = damage(self.root, ledger)
+        wrong = damage(self.store, ledger)
         if wrong:
             return Verdict(State.DAMAGED, tuple(Reason(What.DAMAGED, one) for one in wrong))
         reasons = [*self._own_reasons(cell, ledger), *self._input_reasons(cell, ledger)]
@@ -73,7 +72,7 @@ class Freshness:
         if cell not in self._ledgers:
             self._damaged.pop(cell, None)
             try:
-                self._ledgers[cell] = read_ledger(self.root, cell)
+                self._ledgers[cell] = read_ledger(self.store, cell)
             except StoreError as error:
                 self._ledgers[cell], self._damaged[cell] = None, str(error)
         return self._ledgers[cell]

@@ -12,12 +12,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edsel_assets.planning.cells import Cell, cell_path, with_suffix
-from edsel_assets.store import StoreError, atomic_path, content_hash
+from edsel_assets.planning.cells import Cell
+from edsel_assets.store import Store, StoreError, content_hash
 
 FORMAT = 2
 _MARKER = "edsel.json"
-_SUFFIXES = (".parquet", ".safetensors", ".txt", ".md", ".tex", ".csv", ".html")
 
 
 class _Record(BaseModel):
@@ -88,39 +87,33 @@ class Ledger(_Record):
     edsel: str
 
 
-def ledger_file(root: Path, cell: Cell) -> Path:
-    return with_suffix(cell_path(root, cell), ".json")
-
-
-def read_ledger(root: Path, cell: Cell) -> Ledger | None:
+def read_ledger(store: Store, cell: Cell) -> Ledger | None:
     """The ledger of a cell; None where the cell was never made.
 
     Raises:
         StoreError: for a file that is no ledger.
     """
-    path = ledger_file(root, cell)
+    name = store.ledger(cell)
     try:
-        return Ledger.model_validate_json(path.read_bytes())
+        return Ledger.model_validate_json(store.read(name))
     except FileNotFoundError:
         return None
     except ValidationError as error:
         raise StoreError(
-            f"{path} is no ledger of this version of edsel ({error.error_count()} faults). Delete it and run "
-            "again: its cell is then made afresh."
+            f"{store.path(name)} is no ledger of this version of edsel ({error.error_count()} faults). "
+            "Delete it and run again: its cell is then made afresh."
         ) from error
 
 
-def write_ledger(root: Path, ledger: Ledger) -> Path:
+def write_ledger(store: Store, ledger: Ledger) -> None:
     """Write the ledger of a cell beside its artifact, atomically."""
-    path = ledger_file(root, Cell(ledger.asset, ledger.partition))
-    with atomic_path(path) as temporary:
-        temporary.write_text(ledger.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    return path
+    text = ledger.model_dump_json(indent=1) + "\n"
+    store.write(store.ledger(Cell(ledger.asset, ledger.partition)), text.encode())
 
 
-def withdraw_ledger(root: Path, cell: Cell) -> None:
+def withdraw_ledger(store: Store, cell: Cell) -> None:
     """Remove a cell's ledger before its artifact is replaced: a half-made cell counts as not made."""
-    ledger_file(root, cell).unlink(missing_ok=True)
+    store.delete(store.ledger(cell))
 
 
 def stored_files(paths: Mapping[str, Path]) -> dict[str, StoredFile]:
@@ -133,86 +126,66 @@ def stored_file(path: Path) -> StoredFile:
     return StoredFile(bytes=status.st_size, modified=status.st_mtime_ns, checksum=content_hash(path))
 
 
-def artifact_files(path: Path) -> dict[str, Path]:
-    """The files of the artifact at ``path`` (without suffix), by their name beside the ledger."""
-    # The table ``orders`` lies beside the folder of the orders themselves, which is no part of it.
-    if path.is_dir() and not with_suffix(path, ".parquet").exists():
-        return {f.relative_to(path.parent).as_posix(): f for f in sorted(path.rglob("*")) if f.is_file()}
-    return {f.relative_to(path.parent).as_posix(): f for f in table_files(path)}
-
-
-def table_files(path: Path) -> list[Path]:
-    """The files of a table at ``path``, with what belongs beside it; never those of a folder of its name."""
-    candidates = [*(with_suffix(path, suffix) for suffix in _SUFFIXES), items_file(path)]
-    return [file for file in candidates if file.is_file()]
-
-
-def items_file(path: Path) -> Path:
-    """Where the finer table of the artifact at ``path`` lies: apart, so that a folder's tables are alike."""
-    return path.parent / "items" / f"{path.name}.parquet"
-
-
-def damage(root: Path, ledger: Ledger, *, thorough: bool = False) -> list[str]:
+def damage(store: Store, ledger: Ledger, *, thorough: bool = False) -> list[str]:
     """What is wrong with the files of a cell, in words; empty where they are as they were written.
 
     A file whose size and time of change are as recorded is taken to be whole unless ``thorough``.
     """
-    folder = ledger_file(root, Cell(ledger.asset, ledger.partition)).parent
-    found = []
+    cell, found = Cell(ledger.asset, ledger.partition), []
     for name, expected in ledger.files.items():
+        file = store.beside_ledger(cell, name)
         try:
-            status = (folder / name).stat()
+            status = file.stat()
         except (FileNotFoundError, NotADirectoryError):
             found.append(f"{name} is gone")
             continue
         if status.st_size != expected.bytes:
             found.append(f"{name} has {status.st_size} bytes, not {expected.bytes}")
-        elif (thorough or status.st_mtime_ns != expected.modified) and content_hash(
-            folder / name
-        ) != expected.checksum:
+            continue
+        suspect = thorough or status.st_mtime_ns != expected.modified
+        if suspect and content_hash(file) != expected.checksum:
             found.append(f"checksum of {name} differs")
     return found
 
 
-def check_store(root: Path) -> None:
+def check_store(store: Store) -> None:
     """Refuse a store that another version of edsel made, and what is no store.
 
     Raises:
         StoreError: in one line, with what to do.
     """
-    for folder in (root.parent, root):
+    for folder in (store.folder.parent, store.folder):
         try:
             wrong = folder.exists() and not folder.is_dir()
         except OSError as error:
             raise StoreError(f"Cannot read {folder}: {error.strerror}. Set EDSEL_HOME elsewhere.") from error
         if wrong:
             raise StoreError(f"{folder} should be a folder. Move it away, or set EDSEL_HOME elsewhere.")
-    if (root / _MARKER).exists():
-        return _check_format(root / _MARKER)
-    if not root.exists():
-        return None
-    if all(entry.name.startswith(".") for entry in root.iterdir()) or _holds_ledgers(root):
+    if store.exists(_MARKER):
+        return _check_format(store)
+    if not store.list("[!.]*") or _holds_ledgers(store):
         return None
     raise StoreError(
-        f"{root} was made by a version of edsel that kept no ledgers, so nobody can say what of it is fresh. "
-        "Set EDSEL_HOME to a new folder, or remove this one."
+        f"{store} was made by a version of edsel that kept no ledgers, so nobody can say what of it is "
+        "fresh. Set EDSEL_HOME to a new folder, or remove this one."
     )
 
 
-def _holds_ledgers(root: Path) -> bool:
+def _holds_ledgers(store: Store) -> bool:
     """Whether a store has a ledger of a cell or an order, though its marker is lost."""
-    if any(root.glob("orders/order-*.json")):
+    if store.order_names():
         return True
-    for file in root.rglob("*.json"):
+    for name in store.list("**/*.json"):
         with suppress(ValidationError):
-            Ledger.model_validate_json(file.read_bytes())
+            Ledger.model_validate_json(store.read(name))
             return True
     return False
 
 
-def _check_format(marker: Path) -> None:
+def _check_format(store: Store) -> None:
+    marker = store.path(_MARKER)
     try:
-        content = json.loads(marker.read_bytes())
+        content = json.loads(store.read(_MARKER))
         found = content["format"]
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
@@ -226,12 +199,9 @@ def _check_format(marker: Path) -> None:
         )
 
 
-def mark_store(root: Path) -> None:
-    """Write which format the store at ``root`` has; once."""
-    marker = root / _MARKER
-    if not marker.exists():
-        with atomic_path(marker) as temporary:
-            temporary.write_text(f'{{"format": {FORMAT}}}\n', encoding="utf-8")
+def mark_store(store: Store) -> None:
+    """Write which format a store has; once."""
+    store.create(_MARKER, f'{{"format": {FORMAT}}}\n'.encode())
 
 
 def now() -> datetime:

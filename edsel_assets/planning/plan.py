@@ -68,7 +68,7 @@ def plan(freshness: Freshness, scope: Scope | None = None) -> Plan:
     """
     lineage = freshness.lineage
     cells = cells_in(lineage, scope or Scope())
-    times, answers = _Times(freshness, lineage), Answers(freshness.root)
+    times, answers = _Times(freshness, lineage), Answers(freshness.store)
     remade: dict[Cell, bool] = {}  # cell -> whether it is certain
     waiting_for_answers: set[Cell] = set()
     steps, fresh = [], []
@@ -116,7 +116,7 @@ class _Times:
 
     def __init__(self, freshness: Freshness, lineage: Lineage) -> None:
         self._freshness, self._lineage = freshness, lineage
-        self._from_tokens = FromTokens(freshness.study, freshness.root, lineage)
+        self._from_tokens = FromTokens(freshness.study, freshness.store, lineage)
         self._means: dict[tuple[str, str | None], float] | None = None
 
     def of(self, cell: Cell) -> float | None:

@@ -26,17 +26,18 @@ from edsel_assets.planning.model_problems import (
     target_problems,
 )
 from edsel_assets.pools import PoolError
+from edsel_assets.store import Home
 from edsel_assets.study import EmbeddingSettings, HumanEvalSettings, Study, TaskSettings
 from edsel_assets.study.secrets import missing_key
 
-Check = Callable[[Study, Path, Collection[str]], Iterator[str]]
+Check = Callable[[Study, Home, Collection[str]], Iterator[str]]
 
 
 class NotReady(ValueError):
     """A study that cannot run here as it is: every problem at once."""
 
 
-def check(study: Study, home: Path, kinds: Collection[str]) -> None:
+def check(study: Study, home: Home, kinds: Collection[str]) -> None:
     """Raise NotReady where cells of these kinds cannot be made; loads no model.
 
     Args:
@@ -47,7 +48,7 @@ def check(study: Study, home: Path, kinds: Collection[str]) -> None:
         raise NotReady(" ".join(f"({number}) {text}" for number, text in enumerate(found, start=1)))
 
 
-def check_sizes(study: Study, home: Path, kinds: Collection[str]) -> None:
+def check_sizes(study: Study, home: Home, kinds: Collection[str]) -> None:
     """Raise NotReady where cells of these kinds need more prompts than the pool, made by now, has."""
     found = list(problems(study, home, kinds, _OF_POOL))
     if found:
@@ -55,7 +56,7 @@ def check_sizes(study: Study, home: Path, kinds: Collection[str]) -> None:
 
 
 def problems(
-    study: Study, home: Path, kinds: Collection[str], names: Collection[str] | None = None
+    study: Study, home: Home, kinds: Collection[str], names: Collection[str] | None = None
 ) -> Iterator[str]:
     """Each thing that is missing or wrong, with its remedy.
 
@@ -72,18 +73,18 @@ def problems(
     yield from found
 
 
-def annotator_problems(study: Study, home: Path) -> list[str]:
+def annotator_problems(study: Study, home: Home) -> list[str]:
     """What the study's annotator lacks; it is needed when an order is answered, and for nothing else."""
     from edsel_assets.annotators import annotator_of
 
     settings = study.annotation.annotator
-    return [] if settings.kind == "people" else annotator_of(settings, home / "store" / study.name).problems()
+    return [] if settings.kind == "people" else annotator_of(settings, home.store(study.name)).problems()
 
 
 def _files_of(kind: str, place: str) -> Check:
     """The files that a kind reads, named by the setting at ``place``."""
 
-    def check(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
+    def check(study: Study, home: Home, kinds: Collection[str]) -> Iterator[str]:
         try:
             External(study, home).of(kind)
         except (ValueError, OSError) as error:
@@ -92,22 +93,22 @@ def _files_of(kind: str, place: str) -> Check:
     return check
 
 
-def _prompts(home: Path, study: Study, kinds: Collection[str]) -> int | None:
+def _prompts(home: Home, study: Study, kinds: Collection[str]) -> int | None:
     """How many prompts the pool has, where it was read already and is not read anew."""
     if "pool" in kinds:
         return None  # it is made first, perhaps since its ledger is damaged
-    ledger = read_ledger(home / "store" / study.name, Cell("pool"))
+    ledger = read_ledger(home.store(study.name), Cell("pool"))
     return None if ledger is None else ledger.rows
 
 
-def _budgets(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
+def _budgets(study: Study, home: Home, kinds: Collection[str]) -> Iterator[str]:
     """Budgets against the pool; money is spent on what there is."""
     prompts, largest = _prompts(home, study, kinds), study.selection.every_budget[-1]
     if prompts is not None and largest > prompts and not study.selection.by_price:
         yield f"selection.budgets: {largest} exceeds the {prompts} prompts of the pool. Lower it."
 
 
-def _cluster_counts(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
+def _cluster_counts(study: Study, home: Home, kinds: Collection[str]) -> Iterator[str]:
     prompts, largest = _prompts(home, study, kinds), max(study.clustering.counts)
     if prompts is not None and largest > prompts:
         yield f"clustering.counts: {largest} exceeds the {prompts} prompts of the pool. Lower it."
@@ -116,14 +117,14 @@ def _cluster_counts(study: Study, home: Path, kinds: Collection[str]) -> Iterato
 def _given(embedders: Callable[[Study], Mapping[str, EmbeddingSettings]]) -> Check:
     """Files of embeddings that do not fit the pool in the store."""
 
-    def check(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
+    def check(study: Study, home: Home, kinds: Collection[str]) -> Iterator[str]:
         from edsel_assets.stages.given import GivenError, check_given
         from edsel_assets.store import read_table
 
         for place, settings in embedders(study).items():
             if settings.source != "file" or _prompts(home, study, kinds) is None:
                 continue
-            ids = read_table(home / "store" / study.name / "pool.parquet", ["prompt_id"])["prompt_id"]
+            ids = read_table(home.store(study.name).table(Cell("pool")), ["prompt_id"])["prompt_id"]
             try:
                 check_given(study.model_copy(update={"embeddings": settings}), ids)
             except (GivenError, PoolError) as error:
@@ -149,7 +150,7 @@ def _own_embedder(study: Study) -> dict[str, EmbeddingSettings]:
 def _embedders(embedders: Callable[[Study], Mapping[str, EmbeddingSettings]]) -> Check:
     """What embeddings lack: keys, a package, a model's folder, a file of vectors."""
 
-    def check(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
+    def check(study: Study, home: Home, kinds: Collection[str]) -> Iterator[str]:
         for place, settings in embedders(study).items():
             variable = missing_key(settings)
             if variable:

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edsel_assets.kinds import code_version, sources
-from edsel_assets.planning.cells import Cell, Scope, cell_path, cells_in, with_suffix
+from edsel_assets.planning.cells import Cell, Scope, cells_in
 from edsel_assets.planning.freshness import Freshness
 from edsel_assets.planning.plan import plan
 from edsel_assets.planning.reasons import Reason, file_differences
@@ -138,7 +138,7 @@ def pool_change(freshness: Freshness) -> PoolChange:
     ledger = freshness.ledger(Cell("pool"))
     before: set[Any] = set()
     if ledger is not None:
-        path = with_suffix(cell_path(freshness.root, Cell("pool")), ".parquet")
+        path = freshness.store.table(Cell("pool"))
         before = set(read_table(path, ["prompt_id"])["prompt_id"].to_pylist())
     return PoolChange(len(now - before), len(before - now), content_of(table).value)
 

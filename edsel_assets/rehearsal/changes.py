@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from edsel_assets.demo import DEMO
+from edsel_assets.keys import budget_key, parse_budget_trial, partition_key, trial_key
 from edsel_assets.llm.models.templates import DEFAULT_TEMPLATE
 from edsel_assets.rehearsal.sizes import Numbers, few_budgets, small_held_out
 
@@ -120,9 +121,9 @@ def _judge(judge: Any, numbers: Numbers) -> dict[str, Any]:
         **local,
     }
     if getattr(judge, "reference", None) is not None:
-        budget, _, trial = judge.reference.partition("|")
-        small = numbers.budgets.get(int(budget), int(budget))
-        change["reference"] = f"{small}|{trial.rpartition('.s')[0]}.s0"
+        budget, strategy, _ = parse_budget_trial(judge.reference)
+        small = numbers.budgets.get(budget, budget)
+        change["reference"] = partition_key(budget_key(small), trial_key(strategy, 0))
     known = type(judge).model_fields
     return {name: value for name, value in change.items() if name in known}
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
+from edsel_assets.keys import key_parts
 from edsel_assets.stages.held_out import held_out_count
 from edsel_assets.study import EvaluationSettings, Study
 
@@ -91,7 +92,7 @@ def few_budgets(study: Study, budgets: Collection[int]) -> list[int]:
     ordered = sorted(budgets)
     kept = {*ordered[:2], ordered[-1]}
     if study.reference is not None:
-        kept.add(int(study.reference.partition("|")[0]))
+        kept.add(int(key_parts(study.reference)[0]))
     return [budget for budget in ordered if budget in kept]
 
 

@@ -1,4 +1,4 @@
-"""WHO makes it: leases, runners and workers, and Dagster's own log, which decides nothing.
+"""WHO makes it: runners and workers, and Dagster's own log, which decides nothing.
 
 ``local`` makes cells in this process as the planner says, and ``workers`` in several. ``launcher`` hands the
 UI's runs to such workers. ``ordering`` places orders and takes answers back. ``instance`` opens Dagster's

@@ -36,8 +36,7 @@ from dagster._core.types.pagination import PaginatedResults
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
 from edsel_assets.planning.cells import Cell
-from edsel_assets.planning.external import order_names
-from edsel_assets.store import fingerprint
+from edsel_assets.store import Store, fingerprint
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -92,12 +91,12 @@ STORE = "edsel/store"
 class OrdersOnDisk(DynamicPartitionsStore):
     """The orders of a store as Dagster's dynamic partitions: an order is placed once its file is there."""
 
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
 
     def get_dynamic_partitions(self, partitions_def_name: str) -> Sequence[str]:
         assert partitions_def_name == ORDERS
-        return order_names(self._store)
+        return self._store.order_names()
 
     def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
         return partition_key in self.get_dynamic_partitions(partitions_def_name)

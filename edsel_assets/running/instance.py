@@ -14,10 +14,10 @@ import dagster as dg
 import yaml
 
 from edsel_assets.machine import has_gpu
-from edsel_assets.planning.external import order_names
 from edsel_assets.running.dagster_internals import ORDERS, unfinished_runs
-from edsel_assets.running.leases import hold, is_held, run_lease
 from edsel_assets.running.quick_log import quicken_log
+from edsel_assets.store.locks import hold, is_held
+from edsel_assets.store.places import DagsterHome, Home, Store
 
 #: Metadata of an asset that is told at the end of a run: text, one remark a line.
 REMARKS = "remarks"
@@ -74,16 +74,16 @@ concurrency:
 """
 
 
-def dagster_home(home: Path, study: str) -> Path:
+def dagster_home(home: Home, study: str) -> DagsterHome:
     """DAGSTER_HOME of ``study``, with its dagster.yaml.
 
     Studies have assets of the same names: in one event log each would make the other's history unreadable.
     What the file says of runs at the same time is for the UI; ``edsel run --workers`` leaves it as it is.
     """
-    folder = home / "dagster" / study
-    settings = folder / "dagster.yaml"
+    folder = home.dagster(study)
+    settings = folder.settings
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.folder.mkdir(parents=True, exist_ok=True)
         if not settings.exists():
             limit = 1 if has_gpu() else _RUNS
             settings.write_text(_SETTINGS.format(device_runs=limit, runs=_RUNS), encoding="utf-8")
@@ -94,14 +94,19 @@ def dagster_home(home: Path, study: str) -> Path:
     return folder
 
 
-def open_instance(home: Path, study: str) -> dg.DagsterInstance:
+def log_folder(instance: dg.DagsterInstance) -> DagsterHome:
+    """Where the log of an instance lies."""
+    return DagsterHome(Path(instance.root_directory))
+
+
+def open_instance(home: Home, study: str) -> dg.DagsterInstance:
     """The instance, and DAGSTER_HOME set for whatever this process starts.
 
     Raises:
         OSError: where the disk is full or cannot be written.
     """
     folder = dagster_home(home, study)
-    free = shutil.disk_usage(home).free
+    free = shutil.disk_usage(home.folder).free
     if free < _LEAST_FREE:
         raise OSError(
             f"Only {free >> 20} MiB are free in {home}; a run's log alone takes {_LEAST_FREE >> 20}. "
@@ -111,15 +116,15 @@ def open_instance(home: Path, study: str) -> dg.DagsterInstance:
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
     try:
         # Two that make the tables of a new log at the same time get in each other's way.
-        with hold(folder / "log.lease", "the log is being opened"):
+        with hold(folder.log_lease, "the log is being opened"):
             instance = dg.DagsterInstance.from_config(str(folder))
     except (yaml.YAMLError, dg.DagsterInvalidConfigError) as error:
         raise ValueError(
-            f"{folder / 'dagster.yaml'} cannot be used: {_what_is_wrong(error)}. Repair it, or remove it: "
+            f"{folder.settings} cannot be used: {_what_is_wrong(error)}. Repair it, or remove it: "
             "edsel writes it anew."
         ) from error
     quicken_log(instance)
-    show_orders(instance, home / "store" / study)
+    show_orders(instance, home.store(study))
     return instance
 
 
@@ -157,9 +162,9 @@ def _first_line(error: BaseException) -> str:
     return lines[0].rstrip(". ") if lines else type(error).__name__
 
 
-def show_orders(instance: dg.DagsterInstance, store: Path) -> None:
+def show_orders(instance: dg.DagsterInstance, store: Store) -> None:
     """Make the UI's partitions of orders what the store's orders are; the store alone decides."""
-    placed, shown = order_names(store), instance.get_dynamic_partitions(ORDERS)
+    placed, shown = store.order_names(), instance.get_dynamic_partitions(ORDERS)
     for name in set(shown) - set(placed):
         instance.delete_dynamic_partition(ORDERS, name)
     added = [name for name in placed if name not in shown]
@@ -174,7 +179,7 @@ def fail_orphaned_runs(instance: dg.DagsterInstance) -> int:
     left its number with the run. A run without either was started by something else and is left to
     Dagster's own monitoring.
     """
-    folder = Path(instance.root_directory)
+    folder = log_folder(instance)
     orphans = [run for run in unfinished_runs(instance) if _is_orphan(folder, run)]
     ended = 0
     for run in orphans:
@@ -187,8 +192,8 @@ def fail_orphaned_runs(instance: dg.DagsterInstance) -> int:
     return ended
 
 
-def _is_orphan(folder: Path, run: dg.DagsterRun) -> bool:
-    lease = run_lease(folder, run.run_id)
+def _is_orphan(folder: DagsterHome, run: dg.DagsterRun) -> bool:
+    lease = folder.run_lease(run.run_id)
     if lease.exists():
         return not is_held(lease)
     host, _, process = run.tags.get(WORKER_TAG, "").rpartition(" ")
@@ -207,10 +212,10 @@ def _is_alive(process: int) -> bool:
 
 def going_on(instance: dg.DagsterInstance) -> dict[str, int]:
     """Runs that the UI started and that are being carried out on this machine now, with their processes."""
-    folder, found = Path(instance.root_directory), {}
+    folder, found = log_folder(instance), {}
     for run in unfinished_runs(instance):
         host, _, process = run.tags.get(WORKER_TAG, "").rpartition(" ")
-        if host == socket.gethostname() and is_held(run_lease(folder, run.run_id)):
+        if host == socket.gethostname() and is_held(folder.run_lease(run.run_id)):
             found[run.run_id] = int(process)
     return found
 

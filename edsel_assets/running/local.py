@@ -9,7 +9,6 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import dagster as dg
@@ -28,9 +27,10 @@ from edsel_assets.running.dagster_internals import (
     new_run,
     pass_over,
 )
-from edsel_assets.running.instance import BY_COMMAND, REASON_TAG
-from edsel_assets.running.leases import hold, hold_cells, run_lease
+from edsel_assets.running.instance import BY_COMMAND, REASON_TAG, log_folder
 from edsel_assets.running.quick_log import begin_log
+from edsel_assets.store import Home
+from edsel_assets.store.locks import hold, hold_cells
 from edsel_assets.study import Study
 
 _TAG_LENGTH = 250  # characters that the UI still shows
@@ -81,7 +81,7 @@ def materialize(
     study: Study,
     definitions: dg.Definitions,
     instance: dg.DagsterInstance,
-    home: Path,
+    home: Home,
     scope: Scope,
     listener: Listener | None = None,
     *,
@@ -131,7 +131,7 @@ class _Schedule:
         self._ready = [cell for cell in cells if not self._needs[cell]]
         self._due: list[Cell] = []
         self._taken: set[Cell] = set()
-        self._answers = Answers(freshness.root)
+        self._answers = Answers(freshness.store)
         self._outcome = Outcome()
 
     def run(self, pool_was_made: Callable[[], None]) -> Outcome:
@@ -223,7 +223,7 @@ class Runner:
         study: Study,
         definitions: dg.Definitions,
         instance: dg.DagsterInstance,
-        home: Path,
+        home: Home,
         lineage: Lineage | None = None,
         cause: Mapping[str, str] | None = None,
     ) -> None:
@@ -239,8 +239,7 @@ class Runner:
         Raises:
             RunFailed: naming the first cell and the reason.
         """
-        root = self._home / "store" / self._study.name
-        with hold_cells(root, cells):
+        with hold_cells(self._home.store(self._study.name), cells):
             freshness = Freshness(self._study, self._lineage, self._home)
             due: dict[Cell, str] = {}
             for cell in cells:
@@ -263,7 +262,7 @@ class Runner:
             why = f"{cells[0]} is no part of the study: its strategy has other budgets. Nothing was made."
             pass_over(self._instance, run, why)
             return True
-        with hold(run_lease(Path(self._instance.root_directory), run_id), f"run {run_id} is alive"):
+        with hold(log_folder(self._instance).run_lease(run_id), f"run {run_id} is alive"):
             carry_out(self._definitions, self._instance, run)
         finished = self._instance.get_run_by_id(run_id)
         return finished is not None and finished.is_success
@@ -274,7 +273,7 @@ class Runner:
             self._parts[keys] = self._job.get_subset(asset_selection=keys)
         job, run_id = self._parts[keys], str(uuid.uuid4())
         tags = {**self._tags, REASON_TAG: reason[:_TAG_LENGTH]}
-        with hold(run_lease(Path(self._instance.root_directory), run_id), f"run {run_id} is alive"):
+        with hold(log_folder(self._instance).run_lease(run_id), f"run {run_id} is alive"):
             begin_log(self._instance, run_id)
             run = new_run(self._instance, job, run_id, cells[0].partition, tags)
             try:

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from edsel_assets.keys import budget_key, trial_key
-from edsel_assets.planning.cells import Cell, Scope, cell_path, with_suffix
+from edsel_assets.keys import budget_key, partition_key, trial_key
+from edsel_assets.planning.cells import Cell, Scope
 from edsel_assets.planning.comparing.causes import Ledgers, behind
 from edsel_assets.planning.ledger import read_ledger
 from edsel_assets.planning.lineage import lineage_of
 from edsel_assets.running.instance import show_orders
-from edsel_assets.running.leases import hold
 from edsel_assets.running.local import Listener, Outcome, materialize
 from edsel_assets.running.replacing import next_draws, rejected_round
+from edsel_assets.store import Home, Store
+from edsel_assets.store.locks import hold
 from edsel_assets.study import Study
 
 if TYPE_CHECKING:
@@ -50,11 +51,11 @@ class Desk:
     study: Study
     definitions: dg.Definitions
     instance: dg.DagsterInstance
-    home: Path
+    home: Home
 
     @property
-    def store(self) -> Path:
-        return self.home / "store" / self.study.name
+    def store(self) -> Store:
+        return self.home.store(self.study.name)
 
 
 def place(
@@ -90,8 +91,7 @@ def place(
     """
     _check(desk.study, strategy, budget, spend, replace)
     listener = listener or Listener()
-    lease = desk.store / ".leases" / "order.lease"
-    with hold(lease, "another order is being placed", waiting=listener.waiting):
+    with hold(desk.store.order_lease, "another order is being placed", waiting=listener.waiting):
         return _place(desk, strategy, budget, spend, replace, listener, request)
 
 
@@ -176,7 +176,7 @@ def _next_picks(desk: Desk, strategy: str, count: float, unit: str, listener: Li
 def _read(desk: Desk, cell: Cell, columns: list[str] | None = None) -> Any:
     from edsel_assets.store import read_table
 
-    return read_table(with_suffix(cell_path(desk.store, cell), ".parquet"), columns)
+    return read_table(desk.store.table(cell), columns)
 
 
 def _placed(desk: Desk, order: "Order") -> Placed:
@@ -188,7 +188,7 @@ def _placed(desk: Desk, order: "Order") -> Placed:
         order.name,
         placed.num_rows,
         price,
-        desk.store / "orders" / f"{order.name}.parquet",
+        desk.store.order_table(order.name),
         len(order.validation),
     )
 
@@ -296,7 +296,8 @@ def _round(desk: Desk, strategy: str, budget: int, listener: Listener | None) ->
     from edsel_assets.annotation import list_orders
 
     placed = {order.manifest.get("cell") for order in list_orders(desk.store)}
-    partition = f"{budget_key(budget)}|{trial_key(strategy, 0)}"  # what is bought follows the first seed
+    # What is bought follows the first seed.
+    partition = partition_key(budget_key(budget), trial_key(strategy, 0))
     for number in range(1, desk.study.rounds.rounds + 1):
         cell = Cell(f"round_{number}/selection", partition)
         if str(cell) not in placed:
@@ -305,7 +306,7 @@ def _round(desk: Desk, strategy: str, budget: int, listener: Listener | None) ->
     raise ValueError(f"All {desk.study.rounds.rounds} rounds of {strategy} at {budget} are ordered already.")
 
 
-def _check_made(cell: Cell, outcome: Outcome, store: Path) -> None:
+def _check_made(cell: Cell, outcome: Outcome, store: Store) -> None:
     """Refuse a round that waits for answers to those before it."""
     from edsel_assets.annotation import Ledger
 

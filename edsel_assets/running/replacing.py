@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from edsel_assets.keys import parse_budget_trial
-from edsel_assets.planning.cells import Cell, cell_path, with_suffix
+from edsel_assets.planning.cells import Cell
+from edsel_assets.store import Store
 from edsel_assets.study import Study
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def rejected_round(
-    study: Study, store: Path, strategy: str, rejected: Collection[str]
+    study: Study, store: Store, strategy: str, rejected: Collection[str]
 ) -> tuple[Cell, list[str], list[str]]:
     """The first round of a strategy that has rejected prompts: these of its picks, and of those to validate.
 
@@ -42,7 +42,7 @@ def rejected_round(
     return cell, picks, to_validate
 
 
-def next_draws(study: Study, store: Path, cell: Cell, size: float) -> pa.Table:
+def next_draws(study: Study, store: Store, cell: Cell, size: float) -> pa.Table:
     """The next ``size`` draws of a round that was made, as ``replicate, rank, prompt_id, gain``.
 
     They are shared out over the clusters by the round's weights. In each cluster they are those that the
@@ -60,11 +60,8 @@ def next_draws(study: Study, store: Path, cell: Cell, size: float) -> pa.Table:
     from edsel_assets.stages.rounds import pick_round, round_options
     from edsel_assets.store import read_arrays, read_table
 
-    def path(of: Cell, suffix: str) -> Path:
-        return with_suffix(cell_path(store, of), suffix)
-
     def read(of: Cell, columns: list[str] | None = None) -> Any:
-        return read_table(path(of, ".parquet"), columns)
+        return read_table(store.table(of), columns)
 
     _, name, seed = parse_budget_trial(cell.partition or "")
     number = int(cell.asset.partition("/")[0].removeprefix("round_"))
@@ -77,7 +74,7 @@ def next_draws(study: Study, store: Path, cell: Cell, size: float) -> pa.Table:
         known_ids(*known),
         _no_embeddings,
         None,
-        SimpleNamespace(table=read(grouped), arrays=read_arrays(path(grouped, ".safetensors"))),
+        SimpleNamespace(table=read(grouped), arrays=read_arrays(store.arrays(grouped))),
         read(Cell("quality_scores", study.quality_of(name))),
         None if weights is None else weights["weight"].to_numpy(),
         money_prices(study, lambda columns: read(Cell("pool"), columns)),

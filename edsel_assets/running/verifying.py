@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from edsel_assets.planning.cells import Cell, Lineage, cell_path
-from edsel_assets.planning.ledger import artifact_files, damage, ledger_file, read_ledger
-from edsel_assets.running.leases import cell_lease, held_elsewhere
-from edsel_assets.store import StoreError, content_hash, lines_file, read_table
+from edsel_assets.planning.cells import Cell, Lineage
+from edsel_assets.planning.ledger import damage, read_ledger
+from edsel_assets.store import Home, Store, StoreError, content_hash, lines_file, read_table
+from edsel_assets.store.locks import held_elsewhere
 from edsel_assets.study import Study
 
 
@@ -28,13 +28,13 @@ class Looked:
     bought: bool = False
 
 
-def look(study: Study, lineage: Lineage, home: Path) -> Iterator[Looked]:
+def look(study: Study, lineage: Lineage, home: Home) -> Iterator[Looked]:
     """Everything that lies in the store of ``study``, and the rows and replies that studies share.
 
     A file whose content changed though its size and time did not gets the time of now, as a run looks closer
     only where one of them changed. Nothing else is written.
     """
-    store = home / "store" / study.name
+    store = home.store(study.name)
     for node in lineage.nodes.values():
         for cell in node.cells():
             yield from _cell(store, cell)
@@ -42,7 +42,7 @@ def look(study: Study, lineage: Lineage, home: Path) -> Iterator[Looked]:
     yield from _rows(home)
 
 
-def _cell(store: Path, cell: Cell) -> Iterator[Looked]:
+def _cell(store: Store, cell: Cell) -> Iterator[Looked]:
     try:
         ledger = read_ledger(store, cell)
     except StoreError as error:
@@ -52,10 +52,11 @@ def _cell(store: Path, cell: Cell) -> Iterator[Looked]:
         wrong = damage(store, ledger, thorough=True)
         if wrong and not damage(store, ledger):
             for name in ledger.files:
-                _mark(ledger_file(store, cell).parent / name)
+                _mark(store.beside_ledger(cell, name))
         yield Looked(str(cell), "; ".join(wrong))
-    elif artifact_files(cell_path(store, cell)) and not held_elsewhere(cell_lease(store, cell)):
-        yield Looked(str(cell), f"{ledger_file(store, cell).name} is gone, or its making was cut short")
+    elif store.files(cell) and not held_elsewhere(store.lease(cell)):
+        name = store.path(store.ledger(cell)).name
+        yield Looked(str(cell), f"{name} is gone, or its making was cut short")
 
 
 def _mark(file: Path) -> None:
@@ -64,19 +65,18 @@ def _mark(file: Path) -> None:
         os.utime(file)
 
 
-def _bought(home: Path, store: Path) -> Iterator[Looked]:
+def _bought(home: Home, store: Store) -> Iterator[Looked]:
     """The purchases, each order that there is or was, and the replies of judges and of the annotator."""
     from edsel_assets.annotation import Ledger, order_table
     from edsel_assets.llm.judging.ledger import FILE
     from edsel_assets.llm.judging.ledger import Ledger as Replies
-    from edsel_assets.planning.external import order_names
 
     purchases, asked = Ledger(store), set[str]()
     if _was_there(purchases.path):
         yield _paid(purchases.path.name, lambda: asked.update(event.order for event in purchases.events()))
-    for name in sorted({*order_names(store), *asked}):
+    for name in sorted({*store.order_names(), *asked}):
         yield _paid(f"orders/{name}", partial(order_table, store, name))
-    for folder in (home / "judge", store / "annotator_replies"):
+    for folder in (home.judge, store.annotator_replies):
         if _was_there(folder / FILE):
             yield _paid(f"{folder.name}/{FILE}", partial(Replies, folder))
 
@@ -93,14 +93,15 @@ def _paid(name: str, read: Callable[[], object]) -> Looked:
     return Looked(name, bought=True)
 
 
-def _rows(home: Path) -> Iterator[Looked]:
+def _rows(home: Home) -> Iterator[Looked]:
     """Shards of rows, which are named by their content."""
-    for path in sorted(home.glob("rows/*/*/shard-*.parquet")):
+    for name in home.shards():
+        path = home.path(name)
         try:
             whole = path.stem == f"shard-{content_hash(read_table(path))}"
         except StoreError:
             whole = False
         yield Looked(
-            str(path.relative_to(home)),
+            name,
             "" if whole else "it is damaged; its rows are computed again when they are next read",
         )

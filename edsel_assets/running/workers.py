@@ -11,13 +11,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any
 
 from edsel_assets.planning.cells import Cell
 from edsel_assets.running.local import RunFailed
+from edsel_assets.store import Home
 from edsel_assets.study import Study
 
 _PATIENCE = 10.0  # seconds that a worker has to stop where it stands
@@ -181,6 +181,6 @@ class WorkerPool:
         return batch, [Cell(*cell) for cell in answer["made"]]
 
 
-def greeting(study: Study, home: Path) -> dict[str, Any]:
+def greeting(study: Study, home: Home) -> dict[str, Any]:
     """What a worker is told first: of the study what its file gives, as a variant takes the rest from it."""
     return {"study": study.model_dump(mode="json", exclude_unset=True), "home": str(home)}

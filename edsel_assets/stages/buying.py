@@ -7,7 +7,6 @@ training uses what was answered.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from edsel_assets import annotation
 from edsel_assets.selection.core.draws import keyed_uniforms
 from edsel_assets.selection.money.spending import fitting
 from edsel_assets.stages.training_sets import TRAINING_SET
+from edsel_assets.store import Store
 from edsel_assets.study import Study
 
 ORDERS = pa.schema(
@@ -75,7 +75,7 @@ class NothingToOrder(ValueError):
 # -- tables of what was bought
 
 
-def orders_table(store: Path) -> pa.Table:
+def orders_table(store: Store) -> pa.Table:
     """Every prompt of every order, oldest order first.
 
     ``cell`` is what its picks were taken from; ``counts_for`` the same, but for a pick in the place of a
@@ -107,7 +107,7 @@ def orders_table(store: Path) -> pa.Table:
     return pa.concat_tables(tables) if tables else ORDERS.empty_table()
 
 
-def purchases_table(store: Path) -> pa.Table:
+def purchases_table(store: Store) -> pa.Table:
     """What became of each prompt that was asked for, in the order of asking."""
     rows = [
         {
@@ -235,7 +235,7 @@ def _number(order: str) -> int:
 
 def next_order(
     study: Study,
-    store: Path,
+    store: Store,
     selection: pa.Table,
     pool: pa.Table,
     *,
@@ -335,7 +335,7 @@ def next_order(
     return order
 
 
-def record_orders(store: Path) -> None:
+def record_orders(store: Store) -> None:
     """Enter every order into the ledger, with what it replaces; again is nothing.
 
     It also completes what a process that was killed between an order and the ledger left undone.
@@ -356,7 +356,7 @@ def prices_of(study: Study, rows: Sequence[Mapping[str, Any]], pool: pa.Table) -
     return annotation.rule_prices(study.annotation, rows, pool)
 
 
-def _asked_at(store: Path, prompts: Sequence[str]) -> float:
+def _asked_at(store: Store, prompts: Sequence[str]) -> float:
     """What these prompts were expected to cost when they were asked for."""
     state = annotation.Ledger(store).state()
     return sum(state[p].asked_price or 0.0 for p in prompts)

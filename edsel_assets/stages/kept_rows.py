@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from edsel_assets.llm.models.templates import check_template, format_prompt
-from edsel_assets.store import MissingRows, RowStore, embeddings_table, list_matrix
+from edsel_assets.store import Home, MissingRows, RowStore, embeddings_table, list_matrix
 
 CODE_VERSION = 2
 """Of the values of a forward pass: raised when the same model and prompt would give other numbers."""
@@ -91,17 +91,17 @@ class PoolSignals:
     """Embeddings and token statistics of a pool under one model and one setting.
 
     Args:
-        store_root: directory of the row store.
+        home: of the row store.
         model: what decides the model's values, as JSON values: path or name, revision, dtype,
             a hash of local weights.
         settings: of the pass.
     """
 
-    def __init__(self, store_root: Any, model: Mapping[str, Any], settings: PassSettings) -> None:
+    def __init__(self, home: Home, model: Mapping[str, Any], settings: PassSettings) -> None:
         check_template(settings.template)
         self.settings = settings
         self._store = RowStore(
-            store_root, _PASS, {"model": dict(model), "code_version": CODE_VERSION, **asdict(settings)}
+            home, _PASS, {"model": dict(model), "code_version": CODE_VERSION, **asdict(settings)}
         )
 
     def compute(
@@ -182,14 +182,14 @@ class PoolEmbeddings:
     """Embeddings of a pool's texts by an :class:`Embedder` other than the base model.
 
     Args:
-        store_root: directory of the row store.
+        home: of the row store.
         embedder: what decides the embedder's values, as JSON values: kind, name, revision, endpoint.
         text: what the texts are made of, such as ``prompt`` or ``prompt_response``.
     """
 
-    def __init__(self, store_root: Any, embedder: Mapping[str, Any], text: str = "prompt") -> None:
+    def __init__(self, home: Home, embedder: Mapping[str, Any], text: str = "prompt") -> None:
         fields = {"embedder": dict(embedder), "text": text, "code_version": EMBEDDER_VERSION}
-        self._store = RowStore(store_root, _EMBEDDINGS, fields)
+        self._store = RowStore(home, _EMBEDDINGS, fields)
 
     def compute(
         self,

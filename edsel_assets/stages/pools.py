@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from edsel_assets.keys import CellKey
 from edsel_assets.pools import PoolReport, PoolSource, read_pool
 from edsel_assets.stages.held_out import held_out_rows
-from edsel_assets.store import read_table
+from edsel_assets.store import Store, read_table
 from edsel_assets.study import PoolSettings, Study
 
 
@@ -67,9 +67,9 @@ def short_prompts(settings: PoolSettings, table: pa.Table) -> pa.Table:
     return table.filter(pc.less_equal(pc.utf8_length(table["prompt"]), settings.max_characters))
 
 
-def stored_prompts(store: Path) -> Iterator[tuple[str, str]]:
+def stored_prompts(store: Store) -> Iterator[tuple[str, str]]:
     """(id, prompt) of the pool as it lies in the store; nothing where it was not made yet."""
-    file = store / "pool.parquet"
+    file = store.table(CellKey("pool"))
     if file.exists():
         table = read_table(file, ["prompt_id", "prompt"])
         yield from zip(table["prompt_id"].to_pylist(), table["prompt"].to_pylist(), strict=True)

@@ -18,7 +18,7 @@ from edsel_assets.llm.models.templates import format_prompt
 from edsel_assets.selection import Clusters, kmeans
 from edsel_assets.stages.inputs import embedding_matrix
 from edsel_assets.stages.kept_rows import PassSettings, PoolEmbeddings, PoolSignals, once_more
-from edsel_assets.store import content_hash, embeddings_table
+from edsel_assets.store import Home, content_hash, embeddings_table
 from edsel_assets.study import EmbeddingSettings, Study
 
 _HASHED_WHOLE = 1 << 30
@@ -33,7 +33,7 @@ class MissingTexts(ValueError):
 @once_more
 def embeddings(
     study: Study,
-    home: Path,
+    home: Home,
     pool: pa.Table,
     model_path: str,
     open_model: OpenModel,
@@ -56,7 +56,7 @@ def embeddings(
 
 def raw_embeddings(
     study: Study,
-    home: Path,
+    home: Home,
     pool: pa.Table,
     model_path: str,
     open_model: OpenModel,
@@ -95,7 +95,7 @@ def raw_embeddings(
 @once_more
 def token_probabilities(
     study: Study,
-    home: Path,
+    home: Home,
     pool: pa.Table,
     model_path: str,
     open_model: OpenModel,
@@ -115,7 +115,7 @@ def token_probabilities(
     return source.token_probabilities(ids), asdict(counts)
 
 
-def _base_pass(study: Study, home: Path, model_path: str) -> PoolSignals:
+def _base_pass(study: Study, home: Home, model_path: str) -> PoolSignals:
     forward = study.forward
     settings = PassSettings(
         study.model.template, forward.max_new_tokens, forward.max_prompt_tokens, forward.pooling
@@ -123,7 +123,7 @@ def _base_pass(study: Study, home: Path, model_path: str) -> PoolSignals:
     return PoolSignals(home, base_identity(study, model_path), settings)
 
 
-def _text_pass(study: Study, home: Path, model_path: str) -> PoolSignals:
+def _text_pass(study: Study, home: Home, model_path: str) -> PoolSignals:
     """A pass over texts that are whole already: no template, no decoding."""
     forward = study.forward
     settings = PassSettings("{prompt}", 0, forward.max_prompt_tokens, forward.pooling, False)

@@ -2,7 +2,8 @@
 
 Nothing here knows what an artifact means. A file appears under its own name only when it is
 whole, the same input gives the same bytes, and rows that were computed once are found again
-under a fingerprint of everything that went into them. POSIX only: a temporary file whose
+under a fingerprint of everything that went into them. ``places`` alone knows what lies where, and ``locks``
+has every lock. POSIX only: a temporary file whose
 writer is alive is told from a torn one by an advisory lock.
 
 Names are imported when first used: the definitions of the graph load without pyarrow.
@@ -14,15 +15,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edsel_assets.store.atomic import (
-        StoreError,
-        atomic_path,
-        edsel_home,
-        named_failure,
-        study_home,
-        sweep_temporaries,
-    )
+    from edsel_assets.store.atomic import atomic_path, sweep_temporaries
     from edsel_assets.store.content import content_hash, table_hashes
+    from edsel_assets.store.errors import StoreError, named_failure
     from edsel_assets.store.files import (
         embeddings_table,
         list_matrix,
@@ -36,27 +31,28 @@ if TYPE_CHECKING:
     )
     from edsel_assets.store.fingerprints import fingerprint
     from edsel_assets.store.lines import check_lines, known_lines, lines_file, note_lines
+    from edsel_assets.store.places import Home, Store
     from edsel_assets.store.rows import MissingRows, RowStore
 
 _MODULES = {
+    "Home": "places",
     "MissingRows": "rows",
     "RowStore": "rows",
-    "StoreError": "atomic",
+    "Store": "places",
+    "StoreError": "errors",
     "atomic_path": "atomic",
     "check_lines": "lines",
     "content_hash": "content",
-    "edsel_home": "atomic",
     "embeddings_table": "files",
     "fingerprint": "fingerprints",
     "known_lines": "lines",
     "lines_file": "lines",
     "list_matrix": "files",
-    "named_failure": "atomic",
+    "named_failure": "errors",
     "note_lines": "lines",
     "read_arrays": "files",
     "read_arrays_metadata": "files",
     "read_table": "files",
-    "study_home": "atomic",
     "sweep_temporaries": "atomic",
     "table_embeddings": "files",
     "table_hashes": "content",
@@ -66,13 +62,14 @@ _MODULES = {
 }
 
 __all__ = [
+    "Home",
     "MissingRows",
     "RowStore",
+    "Store",
     "StoreError",
     "atomic_path",
     "check_lines",
     "content_hash",
-    "edsel_home",
     "embeddings_table",
     "fingerprint",
     "known_lines",
@@ -83,7 +80,6 @@ __all__ = [
     "read_arrays",
     "read_arrays_metadata",
     "read_table",
-    "study_home",
     "sweep_temporaries",
     "table_embeddings",
     "table_hashes",

@@ -1,10 +1,9 @@
-"""Where artifacts lie, and writing them so that a reader never sees a part."""
+"""Writing files so that a reader never sees a part."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import secrets
@@ -12,36 +11,12 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from edsel_assets.store.errors import named_failure
+from edsel_assets.store.locks import lock, try_lock
+
 _TEMPORARY = re.compile(r"^\..+\.[0-9a-f]{16}\.tmp$")
 _SAFE_NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
-_REMEDIES = {
-    errno.ENOSPC: "Free some space or set EDSEL_HOME to a larger disk.",
-    errno.EDQUOT: "Free some space or set EDSEL_HOME to another disk.",
-    errno.EFBIG: "The system limits the size of files: raise the limit (ulimit -f).",
-    errno.EACCES: "Grant write permission or set EDSEL_HOME to a folder of your own.",
-    errno.EPERM: "Grant write permission or set EDSEL_HOME to a folder of your own.",
-    errno.EROFS: "Set EDSEL_HOME to a writable folder.",
-    errno.ENOTDIR: "A part of the path is a file: remove it or set EDSEL_HOME elsewhere.",
-    errno.EEXIST: "A part of the path is a file: remove it or set EDSEL_HOME elsewhere.",
-    errno.EIO: "Check the disk, or set EDSEL_HOME to another.",
-    errno.ENOLCK: "Set EDSEL_HOME to a file system that supports locks (flock).",
-    errno.EOPNOTSUPP: "Set EDSEL_HOME to a file system that supports locks (flock).",
-}
-
-
-class StoreError(OSError):
-    """An artifact that cannot be written or read: one line of what, where and the remedy."""
-
-
-def edsel_home(home: str | os.PathLike[str] | None = None) -> Path:
-    """``home``, else ``$EDSEL_HOME``, else ``./.edsel``; absolute."""
-    return Path(home or os.environ.get("EDSEL_HOME") or ".edsel").expanduser().absolute()
-
-
-def study_home(home: str | os.PathLike[str] | None, study: str) -> Path:
-    """Where the artifacts of ``study`` lie: ``HOME/store/STUDY``. Creates nothing."""
-    return edsel_home(home) / "store" / safe_name("study", study)
 
 
 def safe_name(what: str, name: str) -> str:
@@ -74,7 +49,7 @@ def atomic_path(path: str | os.PathLike[str], *, directory: bool = False) -> Ite
     path = Path(path)
     with named_failure(path, every=True):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary, lock = _locked_temporary(path, directory)
+        temporary, held = _locked_temporary(path, directory)
     try:
         with named_failure(path):
             yield temporary
@@ -83,7 +58,7 @@ def atomic_path(path: str | os.PathLike[str], *, directory: bool = False) -> Ite
             _rename(temporary, path)
             _flush_one(path.parent)
     finally:
-        os.close(lock)
+        os.close(held)
         _remove(temporary)
 
 
@@ -113,10 +88,9 @@ def listing(folder: Path) -> list[Path]:
 def _remove_unlocked(entry: Path) -> bool:
     handle = os.open(entry, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not try_lock(handle):
+            return False  # its writer is alive
         _remove(entry)
-    except BlockingIOError:
-        return False  # its writer is alive
     except OSError as error:
         if error.errno not in _READ_ONLY:
             raise
@@ -136,7 +110,7 @@ def _locked_temporary(path: Path, directory: bool) -> tuple[Path, int]:
         else:
             handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            lock(handle)
             # A sweep may have taken it between its creation and the lock.
             if os.stat(temporary).st_ino == os.fstat(handle).st_ino:
                 return temporary, handle
@@ -190,24 +164,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def named_failure(path: Path, *, every: bool = False) -> Iterator[None]:
-    """Turn a failure of the disk into a StoreError.
-
-    Without ``every`` only those that a write alone can meet: the caller's own block may fail
-    on something else, such as an input that is not there.
-    """
-    try:
-        yield
-    except StoreError:
-        raise
-    except OSError as error:
-        if not every and error.errno not in _REMEDIES:
-            raise
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        remedy = _REMEDIES.get(error.errno or 0, "Check the path.")
-        failure = StoreError(f"Cannot write {path}: {reason}. {remedy}")
-        failure.errno = error.errno
-        raise failure from error

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from edsel_assets.store.atomic import StoreError, is_temporary
+from edsel_assets.store.atomic import is_temporary
+from edsel_assets.store.errors import StoreError
 
 
 def content_hash(content: Any) -> str:

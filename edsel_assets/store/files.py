@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import safetensors
 import safetensors.numpy
 
-from edsel_assets.store.atomic import StoreError, atomic_path
+from edsel_assets.store.atomic import atomic_path
+from edsel_assets.store.errors import StoreError
 from edsel_assets.store.fingerprints import canonical_json
 
 _ROW_GROUP_BYTES = 64 << 20

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from edsel_assets.store.atomic import StoreError
+from edsel_assets.store.errors import StoreError
 
 _WIDTH = 20  # characters; always as many, so that one write of a few bytes replaces the number
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from edsel_assets.store.atomic import StoreError, atomic_path, listing, safe_name, sweep_temporaries
+from edsel_assets.store.atomic import atomic_path, listing, sweep_temporaries
 from edsel_assets.store.content import content_hash
+from edsel_assets.store.errors import StoreError
 from edsel_assets.store.files import DamagedFile, embeddings_table, list_matrix, read_table, write_table
 from edsel_assets.store.fingerprints import canonical_json, fingerprint
+from edsel_assets.store.places import Home
 
 ID = "prompt_id"
 _log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ class MissingRows(StoreError, KeyError):
 class RowStore:
     """Rows keyed by ``prompt_id``, under a fingerprint of all that decides their values.
 
-    ``ROOT/rows/KIND/FINGERPRINT/`` holds ``fields.json`` (what was fingerprinted) and shards
+    ``HOME/rows/KIND/FINGERPRINT/`` holds ``fields.json`` (what was fingerprinted) and shards
     ``shard-HASH.parquet``, each named by its content and written atomically: a reader sees
     whole shards only, writers of the same rows write the same file, and a killed writer
     loses the shard it was at. Of a prompt stored twice, the shard of the lower name counts.
@@ -43,12 +44,10 @@ class RowStore:
     The index holds the ids alone (about 40 bytes each). One object is for one thread.
     """
 
-    def __init__(
-        self, root: str | os.PathLike[str], kind: str, fingerprint_fields: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, home: Home, kind: str, fingerprint_fields: Mapping[str, Any]) -> None:
         self.fields = dict(fingerprint_fields)
         self.fingerprint = fingerprint(**self.fields)
-        self.folder = Path(root) / "rows" / safe_name("kind", kind) / self.fingerprint
+        self.folder = home.rows(kind, self.fingerprint)
         #: torn temporary files that opening the store removed
         self.swept = sweep_temporaries(self.folder)
         self._ids: dict[str, pa.Array] = {}  # shard name -> its prompt_id column

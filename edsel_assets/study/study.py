@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator, model_validator
 
-from edsel_assets.keys import budget_key, trial_key
+from edsel_assets.keys import budget_key, parse_budget_trial, partition_key, trial_key
 from edsel_assets.selection.strategies import STRATEGIES
 from edsel_assets.selection.strategy import QUALITY, Strategy
 from edsel_assets.study.base import Name, PlainName, Settings
@@ -128,15 +128,17 @@ class Study(Settings):
                 "evaluation.judge compares trials with a reference, and the study has no control; name a "
                 "trial in evaluation.judge.reference, or set its kind to rating"
             )
-        budget, _, trial = self.reference.partition("|")
-        name, _, seed = trial.rpartition(".s")
-        known = name in self.selection.names and seed.isdecimal() and int(seed) in self.seeds(name)
-        if not known or budget not in map(budget_key, self.selection.budgets_for(name)):
-            names = self.selection.names
+        names = self.selection.names
+        try:
+            budget, name, seed = parse_budget_trial(self.reference)
+            known = budget in self.selection.budgets_for(name) and seed in self.seeds(name)
+        except ValueError:
+            known = False
+        if not known or name not in names:
             raise ValueError(
                 f"evaluation.judge.reference {judge.reference!r} is no trial of this study; write "
                 f"BUDGET|STRATEGY.sSEED with a budget of the strategy, such as "
-                f"{budget_key(self.selection.budgets_for(names[0])[-1])}|{trial_key(names[0], 0)}"
+                f"{self._last_trial(names[0])}"
             )
 
     @property
@@ -146,11 +148,16 @@ class Study(Settings):
         if judge is None or judge.kind != "preference":
             return None
         if judge.reference is not None:
-            budget, _, trial = judge.reference.partition("|")
-            return f"{budget_key(int(budget))}|{trial}" if budget.isdecimal() else judge.reference
-        if self.control is None:
-            return None
-        return f"{budget_key(self.selection.budgets_for(self.control)[-1])}|{trial_key(self.control, 0)}"
+            try:
+                budget, name, seed = parse_budget_trial(judge.reference)
+            except ValueError:
+                return judge.reference  # which is refused as the study loads
+            return partition_key(budget_key(budget), trial_key(name, seed))
+        return None if self.control is None else self._last_trial(self.control)
+
+    def _last_trial(self, strategy: str) -> str:
+        budget = self.selection.budgets_for(strategy)[-1]
+        return partition_key(budget_key(budget), trial_key(strategy, 0))
 
     @classmethod
     def load(cls, name_or_path: str | Path, variables: Mapping[str, str] | None = None) -> "Study":

@@ -9,6 +9,7 @@ import pytest
 
 from edsel_assets.annotation import Ledger, order_table, place_order
 from edsel_assets.pools import prompt_id
+from edsel_assets.store import Home, Store
 
 
 def picks(count: int, start: int = 0) -> pa.Table:
@@ -26,7 +27,7 @@ def picks(count: int, start: int = 0) -> pa.Table:
     )
 
 
-def placed(store: Path, count: int = 10, start: int = 0, **settings) -> tuple[str, list[str]]:
+def placed(store: Store, count: int = 10, start: int = 0, **settings) -> tuple[str, list[str]]:
     """Place an order of that many picks and record it; return its name and ids by rank."""
     order = place_order(store, picks(count, start), study="s", strategy="k_center", budget=count, **settings)
     table = order_table(store, order.name)
@@ -35,5 +36,5 @@ def placed(store: Path, count: int = 10, start: int = 0, **settings) -> tuple[st
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Path:
-    return tmp_path / "store" / "s"
+def store(tmp_path: Path) -> Store:
+    return Home.at(tmp_path).store("s")

@@ -5,7 +5,6 @@ import os
 import random
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
@@ -19,7 +18,7 @@ from edsel_assets.annotation import (
     by_day,
     enter_answers,
 )
-from edsel_assets.store import StoreError, lines_file
+from edsel_assets.store import Store, StoreError, lines_file
 from edsel_assets_tests.annotation.conftest import placed
 from edsel_assets_tests.store.damage import DAMAGES, spoil
 
@@ -306,7 +305,7 @@ def test_asking_for_an_order_is_recorded_once(store):
     assert len(Ledger(store).events()) == 8
 
 
-def _append(store: Path, worker: int) -> None:
+def _append(store: Store, worker: int) -> None:
     for i in range(20):
         Ledger(store).append(asked(f"shared {i}", f"own {worker} {i}"))
 
@@ -323,7 +322,7 @@ def test_writers_at_once_lose_and_repeat_nothing(store):
     assert len(state) == len(Ledger(store).events()) == 20 + 80
 
 
-def _answer_for_ever(store: Path, connection) -> None:
+def _answer_for_ever(store: Store, connection) -> None:
     i = 0
     while True:
         keys = [f"{i} {j}" for j in range(50)]
@@ -338,7 +337,7 @@ def test_an_append_killed_at_any_moment_keeps_what_was_reported(store):
     """Ten times kill -9; the ledger reads, holds every batch that was reported, and goes on."""
     context = multiprocessing.get_context("fork")
     for attempt in range(10):
-        home = store / str(attempt)
+        home = Store(store.folder / str(attempt))
         receiver, sender = context.Pipe(duplex=False)
         child = context.Process(target=_answer_for_ever, args=(home, sender))
         child.start()

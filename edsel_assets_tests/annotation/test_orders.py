@@ -5,7 +5,6 @@ import random
 import re
 import signal
 import time
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -21,11 +20,12 @@ from edsel_assets.annotation import (
     place_order,
     read_order,
 )
+from edsel_assets.store import Store
 from edsel_assets_tests.annotation.conftest import picks
 from edsel_assets_tests.store.damage import DAMAGES, spoil
 
 
-def place(store: Path, count: int = 3, start: int = 0, **settings):
+def place(store: Store, count: int = 3, start: int = 0, **settings):
     return place_order(store, picks(count, start), study="s", strategy="k_center", budget=count, **settings)
 
 
@@ -43,7 +43,7 @@ def test_an_order_is_read_back_as_it_was_placed(store):
     assert table["rank"].to_pylist() == [0, 1, 2]
     assert table["spend"].to_pylist() == [0.5, 1.0, 1.5]
     assert table.drop_columns(["order", "rank", "spend"]).to_pylist() == given.to_pylist()
-    assert sorted(p.name for p in (store / "orders").iterdir()) == [
+    assert sorted(p.name for p in (store.folder / "orders").iterdir()) == [
         ".lock",
         "order-0001.json",
         "order-0001.parquet",
@@ -57,10 +57,10 @@ def test_optional_columns_may_be_absent(store):
 
 def test_names_count_up_and_sort_by_time_beyond_four_digits(store):
     assert [place(store, start=3 * i).name for i in range(3)] == [f"order-000{i}" for i in (1, 2, 3)]
-    first = json.loads((store / "orders" / "order-0001.json").read_text())
+    first = json.loads((store.folder / "orders" / "order-0001.json").read_text())
     for suffix in (".json", ".parquet"):
-        (store / "orders" / f"order-0001{suffix}").rename(store / "orders" / f"order-9999{suffix}")
-    (store / "orders" / "order-9999.json").write_text(json.dumps({**first, "name": "order-9999"}))
+        (store.folder / "orders" / f"order-0001{suffix}").rename(store.folder / "orders" / f"order-9999{suffix}")
+    (store.folder / "orders" / "order-9999.json").write_text(json.dumps({**first, "name": "order-9999"}))
     assert place(store, start=100).name == "order-10000"
     assert [o.name for o in list_orders(store)][-2:] == ["order-9999", "order-10000"]
 
@@ -97,7 +97,7 @@ def test_what_cannot_be_ordered_is_refused_and_nothing_is_left(store):
         with pytest.raises(AnnotationError, match=message) as caught:
             place_order(store, settings.pop("picks"), study="s", strategy="x", budget=1, **settings)
         assert "\n" not in str(caught.value)
-    assert sorted(p.name for p in (store / "orders").iterdir()) == [
+    assert sorted(p.name for p in (store.folder / "orders").iterdir()) == [
         ".lock",
         "order-0001.json",
         "order-0001.parquet",
@@ -111,7 +111,7 @@ def test_a_changed_table_and_a_damaged_order_are_noticed(store):
     with pytest.raises(AnnotationError, match="named like order-0001"):
         read_order(store, "../x")
     place(store, 3, start=3)
-    folder = store / "orders"
+    folder = store.folder / "orders"
     (folder / "order-0001.parquet").write_bytes((folder / "order-0002.parquet").read_bytes())
     with pytest.raises(AnnotationError, match=r"order-0001\.parquet is not the table that was placed"):
         order_table(store, "order-0001")
@@ -122,7 +122,7 @@ def test_a_changed_table_and_a_damaged_order_are_noticed(store):
 
 def test_a_table_without_an_order_is_not_placed_and_goes_with_the_next_placing(store):
     place(store, 3)
-    (store / "orders" / "order-0001.json").unlink()
+    (store.folder / "orders" / "order-0001.json").unlink()
     assert list_orders(store) == []
     assert asked_prompts(store) == {}
     assert place(store, 2).name == "order-0001"
@@ -134,7 +134,7 @@ def test_a_table_without_an_order_is_not_placed_and_goes_with_the_next_placing(s
 def test_an_order_that_was_damaged_is_refused_and_nothing_is_placed(store, name, damage):
     place(store, 3)
     Ledger(store).ask(order_table(store, "order-0001"))
-    file = store / "orders" / name
+    file = store.folder / "orders" / name
     whole = spoil(file, damage)
     left = sorted(path.name for path in file.parent.iterdir())
     for attempt in (lambda: order_table(store, "order-0001"), lambda: place(store, 2, start=10)):
@@ -145,12 +145,12 @@ def test_an_order_that_was_damaged_is_refused_and_nothing_is_placed(store, name,
     assert place(store, 2, start=10).name == "order-0002"
 
 
-def _place_own(store: Path, start: int, barrier) -> None:
+def _place_own(store: Store, start: int, barrier) -> None:
     barrier.wait()
     place(store, 5, start)
 
 
-def _place_same(store: Path, barrier, refused) -> None:
+def _place_same(store: Store, barrier, refused) -> None:
     barrier.wait()
     try:
         place(store, 5)
@@ -172,7 +172,7 @@ def test_orders_placed_at_once_do_not_meet(store):
     assert [refused.get(timeout=5) for _ in range(2)] == [1, 1]
 
 
-def _place_and_record(store: Path, given: pa.Table, connection) -> None:
+def _place_and_record(store: Store, given: pa.Table, connection) -> None:
     connection.send(0.0)
     start = time.monotonic()
     order = place_order(store, given, study="s", strategy="k", budget=len(given), request="run 2")
@@ -181,7 +181,7 @@ def _place_and_record(store: Path, given: pa.Table, connection) -> None:
     time.sleep(60)
 
 
-def _killed_while_placing(store: Path, given: pa.Table, share: float | None, seconds: float) -> float:
+def _killed_while_placing(store: Store, given: pa.Table, share: float | None, seconds: float) -> float:
     """kill -9 a placing after ``share`` of ``seconds``; None: when it is done. Returns its seconds."""
     place(store, 3, start=10**6, request="run 1")
     context = multiprocessing.get_context("fork")
@@ -198,9 +198,9 @@ def _killed_while_placing(store: Path, given: pa.Table, share: float | None, sec
 def test_a_placing_killed_at_any_moment_is_placed_once_or_not_at_all(store):
     """kill -9 at ten random moments of placing and recording; then the same again."""
     given, draw, found = picks(4000), random.Random(0), []
-    seconds = _killed_while_placing(store / "whole", given, None, 0.0)
+    seconds = _killed_while_placing(Store(store.folder / "whole"), given, None, 0.0)
     for attempt in range(10):
-        home = store / str(attempt)
+        home = Store(store.folder / str(attempt))
         _killed_while_placing(home, given, (attempt + draw.random()) / 9, seconds)
         names = [order.name for order in list_orders(home)]
         assert names in (["order-0001"], ["order-0001", "order-0002"])

@@ -21,6 +21,7 @@ from edsel_assets.annotation import (
     read_answers,
 )
 from edsel_assets.pools import PoolSource, read_pool
+from edsel_assets.store import Store
 
 LAYOUTS = {
     "alpaca": lambda i: {"instruction": "Explain.", "input": f"topic {i}", "output": ""},
@@ -35,7 +36,7 @@ def best(pool: pa.Table, count: int, asked: dict[str, str]) -> pa.Table:
     return free.select(["prompt_id", "prompt", "task"]).append_column("price", pa.array(prices))
 
 
-def order(store: Path, pool: pa.Table, count: int) -> str:
+def order(store: Store, pool: pa.Table, count: int) -> str:
     picks = best(pool, count, asked_prompts(store))
     placed = place_order(store, picks, study="s", strategy="first", budget=count)
     Ledger(store).ask(order_table(store, placed.name))
@@ -55,7 +56,7 @@ def fill(path: Path, answered: range, rejected: range) -> None:
         writer.writerows(rows)
 
 
-def take_back(store: Path, path: Path) -> dict[str, int]:
+def take_back(store: Store, path: Path) -> dict[str, int]:
     ledger = Ledger(store)
     checked = check_answers(read_answers(path), ledger.state())
     ledger.append(checked.events(ledger.state()))
@@ -67,7 +68,8 @@ def test_nothing_is_asked_or_paid_twice(tmp_path, layout):
     source = tmp_path / "pool.jsonl"
     source.write_text("".join(json.dumps(LAYOUTS[layout](i)) + "\n" for i in range(100)))
     pool = read_pool(PoolSource(source)).table
-    store, ledger = tmp_path / "store", Ledger(tmp_path / "store")
+    store = Store(tmp_path / "store")
+    ledger = Ledger(store)
 
     first = order(store, pool, 40)
     path = tmp_path / "first.csv"

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from edsel_assets.annotation import Ledger, list_orders, order_table
+from edsel_assets.store import Home, Store
 from edsel_assets_tests.defs.conftest import TINY
 from edsel_assets_tests.test_cli import edsel
 
@@ -128,8 +129,8 @@ class Loop:
     home: Path
 
     @property
-    def store(self) -> Path:
-        return self.home / "store" / "tiny"
+    def store(self) -> Store:
+        return Home.at(self.home).store("tiny")
 
     def __call__(self, command: str, *words: str, fails: bool = False) -> str:
         code, out, error = edsel(command, *words, "--study", str(self.study), "--home", str(self.home))

@@ -46,7 +46,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
 
 def asking(server: ChatServer, store: Path, **changes: Any) -> ChatAnnotator:
     settings = {"kind": "openai", "model": "m", "base_url": server.url, "max_tokens": 20, **changes}
-    return ChatAnnotator(AnnotatorSettings.model_validate(settings), store / "replies")
+    return ChatAnnotator(AnnotatorSettings.model_validate(settings), store.folder / "replies")
 
 
 def test_every_prompt_is_asked_once_answered_and_paid_at_what_it_cost(server, store, order) -> None:
@@ -220,7 +220,7 @@ def test_a_missing_key_is_named_before_anything_is_sent(server, store, order, mo
     monkeypatch.setenv("MY_KEY", "secret-value")
     assert answer(asking(server, store, key_variable="MY_KEY"), store).answered == 10
     assert set(server.keys) == {"Bearer secret-value"}
-    for path in store.rglob("*"):
+    for path in store.folder.rglob("*"):
         assert not path.is_file() or b"secret-value" not in path.read_bytes()
 
 
@@ -228,11 +228,12 @@ RUN = """
 import sys
 from pathlib import Path
 from edsel_assets.annotators import ChatAnnotator, answer
+from edsel_assets.store import Store
 from edsel_assets.study.annotators import AnnotatorSettings
 settings = AnnotatorSettings(kind="openai", model="m", base_url=sys.argv[2], max_tokens=20, concurrency=2,
     per_thousand_prompt_tokens=1.0, per_thousand_response_tokens=2.0)
-store = Path(sys.argv[1])
-answer(ChatAnnotator(settings, store / "replies"), store)
+store = Store(Path(sys.argv[1]))
+answer(ChatAnnotator(settings, store.folder / "replies"), store)
 """
 
 
@@ -273,4 +274,4 @@ def test_two_at_once_pay_each_prompt_once(server, store, order) -> None:
     assert [process.wait() for process in both] == [0, 0]
     assert len(server.asked) == 10
     assert len(events(store, "paid")) == 10
-    assert os.path.exists(store / "answering.lock")
+    assert os.path.exists(store.folder / "answering.lock")

@@ -5,6 +5,7 @@ import pytest
 from edsel_assets.annotation import AnnotationError
 from edsel_assets.annotators import ChatAnnotator, FolderAnnotator, PoolAnnotator, annotator_of
 from edsel_assets.planning.preflight import annotator_problems
+from edsel_assets.store import Home, Store
 from edsel_assets.study.annotators import AnnotatorSettings
 from edsel_assets_tests.defs.conftest import tiny_study
 
@@ -18,12 +19,12 @@ from edsel_assets_tests.defs.conftest import tiny_study
     ],
 )
 def test_a_kind_is_an_annotator(settings, kind, tmp_path) -> None:
-    assert isinstance(annotator_of(AnnotatorSettings(**settings), tmp_path), kind)
+    assert isinstance(annotator_of(AnnotatorSettings(**settings), Store(tmp_path)), kind)
 
 
 def test_people_answer_by_files(tmp_path) -> None:
     with pytest.raises(AnnotationError, match="edsel export, then edsel import"):
-        annotator_of(AnnotatorSettings(), tmp_path)
+        annotator_of(AnnotatorSettings(), Store(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,6 @@ def test_a_plan_names_what_the_annotator_lacks(tmp_path, monkeypatch) -> None:
         "set MY_KEY": {"kind": "openai", "model": "m", "base_url": "http://x", "key_variable": "MY_KEY"},
     }
     for reason, settings in lacks.items():
-        (problem,) = annotator_problems(tiny_study(annotation={"annotator": settings}), tmp_path)
+        (problem,) = annotator_problems(tiny_study(annotation={"annotator": settings}), Home.at(tmp_path))
         assert reason in problem
-    assert annotator_problems(tiny_study(), tmp_path) == []
+    assert annotator_problems(tiny_study(), Home.at(tmp_path)) == []

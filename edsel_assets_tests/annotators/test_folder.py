@@ -24,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def taking(folder: Path, store: Path, settle: float = 0.0) -> FolderAnnotator:
-    return FolderAnnotator(folder, store / "answer_files", settle)
+    return FolderAnnotator(folder, store.folder / "answer_files", settle)
 
 
 def drop(folder: Path, name: str, rows: dict[str, str]) -> Path:
@@ -169,7 +169,8 @@ KILLED = """
 import os, sys
 from pathlib import Path
 import edsel_assets.annotators.folder as f
-folder, store, where = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+from edsel_assets.store import Store
+folder, store, where = Path(sys.argv[1]), Store(Path(sys.argv[2])), sys.argv[3]
 
 def killing(owner, name, after):
     whole = getattr(owner, name)
@@ -190,7 +191,7 @@ points = {
 }
 killing(*points[where])
 from edsel_assets.annotators import FolderAnnotator, answer
-answer(FolderAnnotator(folder, store / "answer_files", 0.0), store)
+answer(FolderAnnotator(folder, store.folder / "answer_files", 0.0), store)
 """
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 import yaml
 
+from edsel_assets.store import Home, Store
 from edsel_assets_tests.defs.conftest import TINY
 
 STUDY: dict[str, Any] = {
@@ -47,8 +48,8 @@ class Desk:
     study: Path
 
     @property
-    def store(self) -> Path:
-        return self.home / "store" / STUDY["name"]
+    def store(self) -> Store:
+        return Home.at(self.home).store(STUDY["name"])
 
     def edsel(self, *words: str) -> None:
         """Run the command on the same study and home."""

@@ -97,8 +97,11 @@ def succeeded(page: Page) -> None:
 
 def look_at_the_selection(desk: Desk, page: Page) -> None:
     page.goto(f"{desk.url}/assets/selections?view=partitions&partition={_CELL.replace('|', '%7C')}")
-    pool = {row["prompt_id"]: row["prompt"] for row in pq.read_table(desk.store / "pool.parquet").to_pylist()}
-    picks = pq.read_table(desk.store / "selections" / "00010" / "k_center.parquet").to_pylist()
+    pool = {
+        row["prompt_id"]: row["prompt"]
+        for row in pq.read_table(desk.store.folder / "pool.parquet").to_pylist()
+    }
+    picks = pq.read_table(desk.store.folder / "selections" / "00010" / "k_center.parquet").to_pylist()
     for pick in picks[:3]:
         expect(page.get_by_text(pool[pick["prompt_id"]][:40]).first).to_be_visible()
 
@@ -135,9 +138,10 @@ def look_at_the_order(desk: Desk, page: Page) -> None:
 
 def answer(desk: Desk, order: str) -> Path:
     """What an annotator sends back: the demo's own responses to the prompts of an order."""
-    asked = pq.read_table(desk.store / "orders" / f"{order}.parquet")["prompt_id"].to_pylist()
+    asked = pq.read_table(desk.store.folder / "orders" / f"{order}.parquet")["prompt_id"].to_pylist()
     pool = {
-        row["prompt_id"]: row["response"] for row in pq.read_table(desk.store / "pool.parquet").to_pylist()
+        row["prompt_id"]: row["response"]
+        for row in pq.read_table(desk.store.folder / "pool.parquet").to_pylist()
     }
     file = desk.home / "answers.jsonl"
     lines = [json.dumps({"order": order, "prompt_id": p, "response": pool[p]}) for p in asked]
@@ -148,7 +152,7 @@ def answer(desk: Desk, order: str) -> Path:
 def look_at_the_curve(desk: Desk, page: Page) -> None:
     """Before the order there was the base model alone; now there is a point that cost money."""
     page.goto(f"{desk.url}/assets/spend_curve")
-    rows = pq.read_table(desk.store / "spend_curve.parquet").to_pylist()
+    rows = pq.read_table(desk.store.folder / "spend_curve.parquet").to_pylist()
     base, bought = ([row for row in rows if row["order"] == order] for order in ("", "order-0001"))
     assert base, rows
     assert len(bought) == len(base), rows

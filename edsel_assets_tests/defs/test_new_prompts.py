@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from edsel_assets.planning.cells import Cell
-from edsel_assets.planning.ledger import ledger_file
 from edsel_assets.running.instance import dagster_home
+from edsel_assets.store import Home
 from edsel_assets_tests.defs.serving import serving
 
 OLD, NEW, ASKED = 2000, 500, 40
@@ -106,7 +106,7 @@ def test_a_new_file_gives_new_selections_within_two_minutes(data: Path, tmp_path
     asked = {row for file in (store / "orders").glob("*.parquet") for row in ids(file)}
     assert len(asked) == ASKED
 
-    instance = dg.DagsterInstance.from_config(str(dagster_home(home, "grown")))
+    instance = dg.DagsterInstance.from_config(str(dagster_home(Home.at(home), "grown")))
     with serving(study, home):
         wait_for(lambda: ended_looks(instance), 120, "first look")
         time.sleep(35)  # at least one more look at what did not change
@@ -135,7 +135,7 @@ def test_a_new_file_gives_new_selections_within_two_minutes(data: Path, tmp_path
     for budget in BUDGETS:
         for strategy in STRATEGIES:
             cell = Cell("selections", f"{budget:05d}|{strategy}")
-            file = ledger_file(store, cell)
+            file = store.joinpath(cell.asset, *cell.parts).with_suffix(".json")
             assert file.stat().st_mtime > dropped, f"{cell} was not made again"
             picks = ids(file.with_suffix(".parquet"))
             assert len(picks) == budget

@@ -11,7 +11,9 @@ from edsel_assets.defs.build import build_definitions
 from edsel_assets.defs.jobs import PARTS, run_config
 from edsel_assets.planning.ledger import mark_store
 from edsel_assets.running.instance import fail_orphaned_runs, open_instance
-from edsel_assets.running.leases import hold, run_lease
+from edsel_assets.store import Home
+from edsel_assets.store.locks import hold
+from edsel_assets.store.places import DagsterHome
 from edsel_assets.study import Study
 from edsel_assets.study.triggers import NIGHTLY, STALE
 from edsel_assets_tests.annotation.conftest import placed
@@ -31,7 +33,7 @@ def pool_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home" / "dagster"))
-    with open_instance(tmp_path / "home", "tiny") as opened:
+    with open_instance(Home.at(tmp_path / "home"), "tiny") as opened:
         yield opened
 
 
@@ -144,7 +146,7 @@ def test_the_sensor_of_dropped_answers_starts_a_run_for_new_files_alone(tmp_path
     study = tiny_study(
         annotation={"annotator": {"kind": "folder", "folder": str(folder), "settle_seconds": 0}}
     )
-    store = home / "store" / "tiny"
+    store = Home.at(home).store("tiny")
     mark_store(store)
     definitions = build_definitions(study, home=home)
     sensor = definitions.get_sensor_def("dropped_answers")
@@ -173,8 +175,8 @@ def test_the_sensor_of_dropped_answers_starts_a_run_for_new_files_alone(tmp_path
 
 def test_the_answer_job_takes_an_order_and_names_what_is_missing(tmp_path, instance) -> None:
     home = tmp_path / "home"
-    mark_store(home / "store" / "tiny")
-    placed(home / "store" / "tiny", 3)
+    mark_store(Home.at(home).store("tiny"))
+    placed(Home.at(home).store("tiny"), 3)
     form = {"ops": {"ask_the_annotator": {"config": {"order": "order-0001"}}}}
     for settings, reason in (
         ({}, "answers come from people"),
@@ -212,9 +214,9 @@ def test_only_runs_whose_process_is_gone_are_failed(instance) -> None:
         return run.run_id
 
     alive, gone, foreign = started(), started(), started()
-    with hold(run_lease(home, gone), "a run is alive"):
+    with hold(DagsterHome(home).run_lease(gone), "a run is alive"):
         pass
-    with hold(run_lease(home, alive), "a run is alive"):
+    with hold(DagsterHome(home).run_lease(alive), "a run is alive"):
         assert fail_orphaned_runs(instance) == 1
         assert fail_orphaned_runs(instance) == 0
     status = [instance.get_run_by_id(run).status for run in (alive, gone, foreign)]

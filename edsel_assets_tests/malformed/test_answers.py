@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from edsel_assets.planning.ledger import mark_store
+from edsel_assets.store import Home
 from edsel_assets_tests.annotation.conftest import placed
 from edsel_assets_tests.malformed.conftest import assert_says
 
@@ -15,12 +16,12 @@ def ids(edsel, monkeypatch) -> list[str]:
     """Prompts of order-0001 of a home of its own; order-0002 asks for others."""
     edsel.home = edsel.home.with_name("orders")
     monkeypatch.setenv("EDSEL_HOME", str(edsel.home))
-    store = edsel.home / "store" / "tiny"
-    if not (store / "orders").exists():
+    store = Home.at(edsel.home).store("tiny")
+    if not (store.folder / "orders").exists():
         mark_store(store)
         placed(store, 4)
         placed(store, 4, start=10)
-    return pq.read_table(store / "orders" / "order-0001.parquet")["prompt_id"].to_pylist()
+    return pq.read_table(store.folder / "orders" / "order-0001.parquet")["prompt_id"].to_pylist()
 
 
 def lines(*rows: dict) -> bytes:

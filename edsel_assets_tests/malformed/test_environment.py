@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from edsel_assets.planning.ledger import FORMAT
+from edsel_assets.store import Home
 from edsel_assets.study import Study, StudyError
 from edsel_assets_tests.malformed.conftest import assert_says
 
@@ -24,7 +25,7 @@ def file_at(*parts: str) -> Callable[[Path], None]:
 
 def store_format(content: str) -> Callable[[Path], None]:
     def make(home: Path) -> None:
-        (home / "store" / "tiny").mkdir(parents=True)
+        Home.at(home).store("tiny").folder.mkdir(parents=True)
         (home / "store" / "tiny" / "edsel.json").write_text(content, encoding="utf-8")
 
     return make
@@ -45,7 +46,7 @@ def database(home: Path) -> None:
 
 
 def purchases(home: Path) -> None:
-    (home / "store" / "tiny").mkdir(parents=True)
+    Home.at(home).store("tiny").folder.mkdir(parents=True)
     (home / "store" / "tiny" / "edsel.json").write_text(json.dumps({"format": FORMAT}), encoding="utf-8")
     (home / "store" / "tiny" / "purchases.jsonl").write_text('{"event": "asked"}\n{"ev', encoding="utf-8")
 

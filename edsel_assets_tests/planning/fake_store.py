@@ -9,7 +9,6 @@ from edsel_assets.planning.freshness import Freshness
 from edsel_assets.planning.ledger import (
     InputRead,
     Ledger,
-    artifact_files,
     now,
     stored_files,
     write_ledger,
@@ -24,12 +23,12 @@ def lineage_for(study: Study, home: Path) -> Lineage:
 
 
 def freshness_of(study: Study, home: Path) -> Freshness:
-    return Freshness(study, lineage_for(study, home), home)
+    return Freshness(study, lineage_for(study, home), Home.at(home))
 
 
 def fill(study: Study, home: Path, *, data_set: Path | None = None) -> Lineage:
     """Write an artifact and a ledger for every cell of ``study``; its lineage."""
-    lineage, external = lineage_for(study, home), External(study, home)
+    lineage, external = lineage_for(study, home), External(study, Home.at(home))
     for node in lineage.nodes.values():
         for cell in node.cells():
             recorded = external.of(cell.kind, partition=cell.partition)
@@ -48,10 +47,10 @@ def put(
     external: dict[str, str] | None = None,
 ) -> None:
     """Write one cell whose content is a hash of ``content``, made from its parents as they are now."""
-    root = home / "store" / study.name
-    freshness = Freshness(study, lineage, home)
+    root = Home.at(home).store(study.name)
+    freshness = Freshness(study, lineage, Home.at(home))
     parents = {str(parent): freshness.ledger(parent) for parent in lineage.parents(cell)}
-    file = with_suffix(cell_path(root, cell), ".parquet")
+    file = root.table(cell)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(content)
     ledger = Ledger(
@@ -59,11 +58,13 @@ def put(
         partition=cell.partition,
         content=content_hash(content),
         rows=100,
-        files=stored_files(artifact_files(cell_path(root, cell))),
+        files=stored_files(root.files(cell)),
         inputs={n: InputRead(content=p.content, rows=p.rows) for n, p in parents.items() if p is not None},
         settings=settings_of(study, cell.kind, cell.partition),
         external=(
-            External(study, home).of(cell.kind, partition=cell.partition) if external is None else external
+            External(study, Home.at(home)).of(cell.kind, partition=cell.partition)
+            if external is None
+            else external
         ),
         code=cell.row.code,
         libraries=libraries_of(study, cell.kind, cell.partition),

@@ -7,14 +7,14 @@ import pytest
 
 from edsel_assets.planning.answers import Answers
 from edsel_assets.planning.cells import Cell
-from edsel_assets.store import write_table
+from edsel_assets.store import Store, write_table
 from edsel_assets_tests.defs.conftest import tiny_study
 
 TRAINING = Cell("training_sets", "00003|fl_rbf")
 CHOSEN = (Cell("selections", "00003|fl_rbf"),)
 
 
-def stored(root: Path, prices: list[float | None]) -> Path:
+def stored(root: Path, prices: list[float | None]) -> Store:
     """A pool of four prompts, of which the first has a response and the second is annotated."""
     ids = list("abcd")
     pool = {
@@ -27,7 +27,7 @@ def stored(root: Path, prices: list[float | None]) -> Path:
     write_table(root / "pool.parquet", pa.table(pool))
     write_table(root / "annotations.parquet", pa.table({"prompt_id": ["b"], "response": ["z"]}))
     write_table(root / "selections" / "00003" / "fl_rbf.parquet", pa.table({"prompt_id": ids}))
-    return root
+    return Store(root)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def demo_weights() -> int:
 
 def test_seconds_are_operations_over_the_rate(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(estimates, "has_gpu", lambda: False)
-    study, root = tiny_study(), tmp_path / "store" / "tiny"
+    study, root = tiny_study(), Home.at(tmp_path).store("tiny")
     lineage = lineage_for(study, tmp_path)
     cell = Cell("lora_adapters", "00006|random.s0")
     assert FromTokens(study, root, lineage).of(cell) is None, "the pool was not read yet"

@@ -6,10 +6,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from edsel_assets.planning.cells import Cell, cell_path, with_suffix
+from edsel_assets.planning.cells import Cell
 from edsel_assets.planning.extending import earlier_ranking
-from edsel_assets.planning.ledger import artifact_files, read_ledger, stored_files, write_ledger
-from edsel_assets.store import write_table
+from edsel_assets.planning.ledger import read_ledger, stored_files, write_ledger
+from edsel_assets.store import Home, Store, write_table
 from edsel_assets.study import Study
 from edsel_assets_tests.planning.fake_store import fill, freshness_of
 
@@ -25,13 +25,13 @@ def study_of(**selection: Any) -> Study:
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     fill(study_of(), tmp_path)
-    root = tmp_path / "store" / "w"
-    write_table(with_suffix(cell_path(root, CELL), ".parquet"), TABLE)
-    note(root, files=stored_files(artifact_files(cell_path(root, CELL))))
+    root = Home.at(tmp_path).store("w")
+    write_table(root.table(CELL), TABLE)
+    note(root, files=stored_files(root.files(CELL)))
     return tmp_path
 
 
-def note(root: Path, cell: Cell = CELL, **changes: Any) -> None:
+def note(root: Store, cell: Cell = CELL, **changes: Any) -> None:
     ledger = read_ledger(root, cell)
     assert ledger is not None
     write_ledger(root, ledger.model_copy(update=changes))
@@ -61,18 +61,18 @@ def test_it_is_made_anew_where_anything_else_changed(home, selection) -> None:
 
 @pytest.mark.parametrize("change", [{"code": "0"}, {"device": "a GPU"}, {"libraries": {"torch": "0"}}])
 def test_it_is_made_anew_for_other_code_libraries_and_devices(home, change) -> None:
-    note(home / "store" / "w", **change)
+    note(Home.at(home).store("w"), **change)
     assert earlier(home, budgets=[2, 6]) is None
 
 
 @pytest.mark.parametrize("parent", ["embeddings", "pool", "orders"])
 def test_it_is_made_anew_for_other_inputs(home, parent) -> None:
-    note(home / "store" / "w", Cell(parent), content="0" * 32)
+    note(Home.at(home).store("w"), Cell(parent), content="0" * 32)
     assert earlier(home, budgets=[2, 6]) is None
 
 
 def test_it_is_made_anew_where_the_stored_one_is_damaged_or_gone(home) -> None:
-    file = with_suffix(cell_path(home / "store" / "w", CELL), ".parquet")
+    file = Home.at(home).store("w").table(CELL)
     file.write_bytes(file.read_bytes()[:-1])
     assert earlier(home, budgets=[2, 6]) is None
     file.unlink()

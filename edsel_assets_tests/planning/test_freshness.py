@@ -15,6 +15,7 @@ from edsel_assets.planning.external import External
 from edsel_assets.planning.freshness import State
 from edsel_assets.planning.plan import plan
 from edsel_assets.stages.signals import embedder_identity
+from edsel_assets.store import Home
 from edsel_assets.study import DeitaSettings, JudgeModel, RewardSettings, Study
 from edsel_assets_tests.planning.fake_store import fill, freshness_of, put
 
@@ -482,7 +483,7 @@ def test_rows_of_a_sentence_model_are_those_of_its_files(outside, tmp_path) -> N
     # Rows that were paid for are found under what they always were.
     assert paid == {"source": "openai", "name": "m", "revision": None, "base_url": None}
     own = study.model_copy(update={"embeddings": sentences})
-    assert "embeddings/1_Pooling/config.json" in External(own, tmp_path / "home").of("embeddings")
+    assert "embeddings/1_Pooling/config.json" in External(own, Home.at(tmp_path / "home")).of("embeddings")
 
 
 # -- inputs and artifacts

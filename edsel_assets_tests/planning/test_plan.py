@@ -60,14 +60,16 @@ def test_prompts_that_joined_or_left_are_counted(study, tmp_path) -> None:
     lineage = fill(study, tmp_path)
     for rows, words in ((103, "3 prompts joined the pool"), (99, "1 prompt left the pool")):
         put(study, tmp_path, lineage, Cell("pool"), f"pool of {rows}", {})
-        path = ledger_file(tmp_path / "store" / study.name, Cell("pool"))
+        store = Home.at(tmp_path).store(study.name)
+        path = store.path(store.ledger(Cell("pool")))
         path.write_text(path.read_text().replace('"rows": 100', f'"rows": {rows}'))
         assert freshness_of(study, tmp_path).verdict(Cell("embeddings")).why == words
 
 
 def test_a_missing_parent_does_not_make_its_child_certain(study, tmp_path) -> None:
     fill(study, tmp_path)
-    ledger_file(tmp_path / "store" / study.name, Cell("rankings", "kmq")).unlink()
+    store = Home.at(tmp_path).store(study.name)
+    store.delete(store.ledger(Cell("rankings", "kmq")))
     found = {str(step.cell): step for step in plan(freshness_of(study, tmp_path)).steps}
     assert found["rankings[kmq]"].certain
     assert not found["selections[00006|kmq]"].certain
@@ -78,8 +80,7 @@ def test_a_fresh_cell_behind_one_that_waits_for_answers_waits_with_its_reason(
 ) -> None:
     fill(study, tmp_path)
     waiting = Cell("training_sets", "00006|kmq")
-    path = cell_path(tmp_path / "store" / study.name, waiting)
-    with_suffix(path, ".parquet").unlink()
+    Home.at(tmp_path).store(study.name).table(waiting).unlink()
     monkeypatch.setattr(Answers, "lacking", lambda self, cell, parents: 2 if cell == waiting else 0)
     steps = {str(step.cell): step for step in plan(freshness_of(study, tmp_path)).waiting}
     assert steps[str(waiting)].lacking == 2
@@ -90,13 +91,13 @@ def test_a_fresh_cell_behind_one_that_waits_for_answers_waits_with_its_reason(
 
 def test_times_come_from_the_cells_last_time_and_else_from_its_kind(study, tmp_path) -> None:
     fill(study, tmp_path)
-    root = tmp_path / "store" / study.name
+    root = Home.at(tmp_path).store(study.name)
     for strategy, seconds in (("random", 3.0), ("kmq", 5.0)):
-        path = ledger_file(root, Cell("rankings", strategy))
+        path = root.path(root.ledger(Cell("rankings", strategy)))
         path.write_text(path.read_text().replace('"seconds": 1.0', f'"seconds": {seconds}'))
     for strategy in ("k_center", "min_margin", "fl_rbf_min_margin"):
-        ledger_file(root, Cell("rankings", strategy)).unlink()
-    damaged = root / "rankings" / "random.parquet"
+        root.path(root.ledger(Cell("rankings", strategy))).unlink()
+    damaged = root.folder / "rankings" / "random.parquet"
     damaged.unlink()
     times = {str(step.cell): step.seconds for step in plan(freshness_of(study, tmp_path)).steps}
     assert times["rankings[random]"] == 3.0

@@ -50,7 +50,7 @@ def test_what_embeddings_lack_is_said(embeddings, others, kinds, said, tmp_path,
     for variable in ("COHERE_API_KEY", "MINE"):
         monkeypatch.delenv(variable, raising=False)
     study = tiny_study(embeddings=embeddings, other_embeddings=others)
-    found = list(preflight.problems(study, tmp_path, kinds))
+    found = list(preflight.problems(study, Home.at(tmp_path), kinds))
     assert [problem.startswith(said) for problem in found] == ([True] if said else [])
 
 
@@ -58,7 +58,7 @@ def test_the_package_of_sentence_transformers_is_looked_for(tmp_path, monkeypatc
     monkeypatch.setattr(preflight, "find_spec", lambda name: None)
     section = {"source": "sentence_transformers", "name": str(tmp_path)}
     study = tiny_study(other_embeddings={"second": section})
-    (found,) = preflight.problems(study, tmp_path, KINDS)
+    (found,) = preflight.problems(study, Home.at(tmp_path), KINDS)
     assert found.startswith("other_embeddings.second.source: sentence_transformers needs the package")
 
 
@@ -66,13 +66,13 @@ def test_prompts_without_a_vector_are_named_once_the_pool_is_there(tmp_path) -> 
     file = tmp_path / "vectors.parquet"
     pq.write_table(pa.table({"prompt_id": ["a"], "embedding": [[1.0, 2.0]]}), file)
     study = tiny_study(embeddings={"source": "file", "path": str(file)})
-    assert not list(preflight.problems(study, tmp_path, {"pool", "embeddings"})), "nothing is known yet"
+    assert not list(preflight.problems(study, Home.at(tmp_path), {"pool", "embeddings"})), "nothing is known yet"
     lineage = lineage_for(study, tmp_path)
     put(study, tmp_path, lineage, Cell("pool"), "the pool")
     pq.write_table(pa.table({"prompt_id": ["a", "b", "c"]}), tmp_path / "store" / "tiny" / "pool.parquet")
     said = r"embeddings: .* none for 2 of the pool's 3 prompts \(first: b, c"
     with pytest.raises(preflight.NotReady, match=said):
-        preflight.check_sizes(study, tmp_path, {"embeddings"})
+        preflight.check_sizes(study, Home.at(tmp_path), {"embeddings"})
 
 
 @pytest.mark.parametrize("by_price", [False, True])
@@ -80,22 +80,24 @@ def test_a_price_that_no_column_gives_is_said_whatever_is_made(by_price, tmp_pat
     selection = {"strategies": ["random"], "budgets": [6], "by_price": by_price}
     lacking = tiny_study(selection=selection, annotation={"price_by": "column"})
     for kinds in ({"pool"}, {"rankings"}, {"embeddings"}):
-        (found,) = preflight.problems(lacking, tmp_path, kinds)
+        (found,) = preflight.problems(lacking, Home.at(tmp_path), kinds)
         assert found.startswith("annotation.price_by: column, and no column of the pool is its price.")
-    assert not list(preflight.problems(lacking, tmp_path, set())), "nothing is to be made"
+    assert not list(preflight.problems(lacking, Home.at(tmp_path), set())), "nothing is to be made"
     priced = tiny_study(
         selection=selection,
         annotation={"price_by": "column"},
         pool={"columns": {"prompt": "prompt", "price": "cost"}},
     )
-    assert not list(preflight.problems(priced, tmp_path, {"rankings"}))
+    assert not list(preflight.problems(priced, Home.at(tmp_path), {"rankings"}))
 
 
 @pytest.mark.parametrize("kind", ["benchmark_scores", "label_efficiency"])
 def test_a_metric_of_which_less_is_better_is_refused(tmp_path: Path, kind: str) -> None:
     """Also where the scores are there and only the report is made again, by another metric."""
     study = tiny_study(evaluation={"tasks": [{"name": "wikitext", "metric": "word_perplexity"}]})
-    (found,) = (text for text in preflight.problems(study, tmp_path, {kind}) if "evaluation.tasks" in text)
+    (found,) = (
+        text for text in preflight.problems(study, Home.at(tmp_path), {kind}) if "evaluation.tasks" in text
+    )
     assert found.startswith("evaluation.tasks: of wikitext's metric word_perplexity a lower value is better")
     assert "Name another metric" in found
 
@@ -108,7 +110,7 @@ def test_a_damaged_configuration_of_a_model_is_one_line(content, tmp_path) -> No
     (folder / "tokenizer_config.json").write_text("{}")
     evaluation = {"held_out": 2, "held_out_answers": ["rouge_l"]}
     study = tiny_study(model={"path": str(folder)}, evaluation=evaluation)
-    (found,) = preflight.problems(study, tmp_path, {"token_probabilities", "base_scores"})
+    (found,) = preflight.problems(study, Home.at(tmp_path), {"token_probabilities", "base_scores"})
     assert found == (
         f"model.path: {folder / 'config.json'} is not a JSON object. Copy the model's own file again."
     )

@@ -17,16 +17,16 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from edsel_assets.llm.models.files import model_commit
 from edsel_assets.planning import preflight
-from edsel_assets.planning.cells import Cell, cell_path, with_suffix
+from edsel_assets.planning.cells import Cell
 from edsel_assets.planning.external import External
 from edsel_assets.planning.freshness import Freshness
-from edsel_assets.planning.ledger import artifact_files, read_ledger, stored_files, write_ledger
+from edsel_assets.planning.ledger import read_ledger, stored_files, write_ledger
 from edsel_assets.planning.recording import content_of
 from edsel_assets.planning.watching import Look, due, look
 from edsel_assets.pools import PoolError, PoolSource, data_set_commit, pool_files
 from edsel_assets.stages import signals
 from edsel_assets.stages.pools import read_study_pool
-from edsel_assets.store import write_table
+from edsel_assets.store import Home, write_table
 from edsel_assets.study import Study, TriggerSettings
 from edsel_assets_tests.planning.fake_store import fill, lineage_for
 
@@ -52,16 +52,16 @@ class Watched:
 
     @property
     def freshness(self) -> Freshness:
-        return Freshness(self.study, self.lineage, self.home)
+        return Freshness(self.study, self.lineage, Home.at(self.home))
 
     def make(self) -> None:
         """As a run would: the pool's cell holds what the files hold."""
         fill(self.study, self.home)
-        root, cell = self.home / "store" / self.study.name, Cell("pool")
+        root, cell = Home.at(self.home).store(self.study.name), Cell("pool")
         table = read_study_pool(self.study).selectable
-        write_table(with_suffix(cell_path(root, cell), ".parquet"), table)
+        write_table(root.table(cell), table)
         ledger, content = read_ledger(root, cell), content_of(table)
-        files = stored_files(artifact_files(cell_path(root, cell)))
+        files = stored_files(root.files(cell))
         assert ledger is not None
         write_ledger(root, ledger.model_copy(update={"content": content.value, "files": files}))
         pool = read_ledger(root, cell)
@@ -336,14 +336,14 @@ def test_files_here_and_far_are_of_one_pool(tmp_path, memory) -> None:
             file.write(lines(f"far {name}"))
 
     def names(*paths: str) -> list[str]:
-        return sorted(External(study_on([*paths]), tmp_path).source("pool"))
+        return sorted(External(study_on([*paths]), Home.at(tmp_path)).source("pool"))
 
     here, far = str(tmp_path / "*.jsonl"), "memory:///prompts"
     assert names(here) == ["pool/a.jsonl", "pool/b.jsonl"]
     assert names(far) == ["pool/a.jsonl", "pool/b.jsonl"]
     both = ["pool//prompts/a.jsonl", "pool//prompts/b.jsonl", "pool/a.jsonl", "pool/b.jsonl"]
     assert names(here, far) == names(far, here) == both
-    assert not list(preflight.problems(study_on([here, far]), tmp_path, {"pool"}))
+    assert not list(preflight.problems(study_on([here, far]), Home.at(tmp_path), {"pool"}))
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -366,7 +366,7 @@ def test_a_remote_file_is_told_by_the_stores_own_mark_where_there_is_one(memory,
         )
         (listed,) = pool_files(PoolSource("memory:///prompts"))
         assert (listed.tag, listed.local) == (tag, False)
-        seen.append(External(source, tmp_path).source("pool"))
+        seen.append(External(source, Home.at(tmp_path)).source("pool"))
     assert seen[0] == seen[1] != seen[2]
 
 
@@ -420,10 +420,10 @@ def test_a_model_of_the_hub_is_told_by_its_commit(monkeypatch, tmp_path) -> None
         assert model_commit(unknown, None) is None
 
     study = study_on("builtin:demo", model={"path": "me/moves"})
-    seen = [External(study, tmp_path).source("model"), signals.base_identity(study, "me/moves")]
+    seen = [External(study, Home.at(tmp_path)).source("model"), signals.base_identity(study, "me/moves")]
     hub["me/moves"] = "d" * 40
     signals._commit.cache_clear()  # as in another process
-    then = [External(study, tmp_path).source("model"), signals.base_identity(study, "me/moves")]
+    then = [External(study, Home.at(tmp_path)).source("model"), signals.base_identity(study, "me/moves")]
     assert seen[0] == {"model/me/moves": "b" * 40}, "of the first run too, before anything is downloaded"
     assert then[0] == {"model/me/moves": "d" * 40}
     assert (seen[1]["commit"], then[1]["commit"]) == ("b" * 40, "d" * 40)

@@ -10,7 +10,7 @@ import yaml
 
 from edsel_assets.keys import budget_key, trial_key
 from edsel_assets.rehearsal.stand_ins import STUDY_FILE
-from edsel_assets.store import read_table
+from edsel_assets.store import Home, read_table
 from edsel_assets.study import Study, shipped_studies
 from edsel_assets_tests.defs.conftest import TINY
 from edsel_assets_tests.rehearsal.test_scaled import shipped
@@ -41,16 +41,16 @@ def test_a_shipped_study_is_rehearsed_whole(name, tmp_path) -> None:
     assert code == 0, error[-2000:]
     folder = tmp_path / "rehearsals" / name
     small, full = Study.load(folder / STUDY_FILE), shipped(name)
-    store = folder / "store" / small.name
+    store = Home.at(folder).store(small.name)
     for strategy in full.selection.names:
         for budget in small.selection.budgets_for(strategy):
             for seed in small.seeds(strategy):
                 trial = Path(budget_key(budget), f"{trial_key(strategy, seed)}.parquet")
-                scored = set(read_table(store / "benchmark_scores" / trial)["task"].to_pylist())
+                scored = set(read_table(store.folder / "benchmark_scores" / trial)["task"].to_pylist())
                 assert scored >= {task.name for task in full.evaluation.tasks}
                 if full.evaluation.judge is not None:
-                    assert read_table(store / "win_rates" / trial).num_rows == 1
-    assert (store / "label_efficiency.html").is_file()
+                    assert read_table(store.folder / "win_rates" / trial).num_rows == 1
+    assert (store.folder / "label_efficiency.html").is_file()
     assert "Rehearsed " + name in out
     assert "takes    tokens: " in out
     for variable in Study.unset_variables(name):

@@ -12,6 +12,7 @@ from edsel_assets.rehearsal.judge_server import judge_server
 from edsel_assets.rehearsal.pool import far_away, few_prompts, read_facts
 from edsel_assets.rehearsal.sizes import Size
 from edsel_assets.rehearsal.stand_ins import STUDY_FILE, _reward_model, set_up
+from edsel_assets.store import Home
 from edsel_assets.study import Study
 from edsel_assets.study.inputs import PoolSettings
 from edsel_assets_tests.defs.conftest import tiny_study
@@ -77,7 +78,7 @@ def test_a_study_without_tasks_has_no_folder_of_data(tmp_path) -> None:
     evaluation = {"tasks": [], "include_path": None, "data_directory": "/unset/EDSEL_DATA/hub"}
     made = set_up(tiny_study(evaluation=evaluation), tmp_path / "home", Size(), None, None)
     assert made.study.evaluation.data_directory is None
-    wrong = list(preflight.problems(made.study, tmp_path / "home", {"benchmark_scores"}))
+    wrong = list(preflight.problems(made.study, Home.at(tmp_path / "home"), {"benchmark_scores"}))
     assert wrong == []
 
 

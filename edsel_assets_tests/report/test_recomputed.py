@@ -13,6 +13,7 @@ from edsel_assets.defs.build import build_definitions
 from edsel_assets.planning.cells import Scope
 from edsel_assets.running.instance import open_instance
 from edsel_assets.running.local import materialize
+from edsel_assets.store import Home, Store
 from edsel_assets_tests.defs.conftest import tiny_study
 from edsel_assets_tests.report.recomputed import bootstrap_errors, check, items_of, shown_numbers
 
@@ -20,7 +21,7 @@ EVIDENCE = Path(benchmarks.evidence.__file__).parent
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A small study with a control of four budgets, run to its report."""
     home = tmp_path_factory.mktemp("recomputed")
     study = tiny_study(
@@ -37,23 +38,23 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", str(home / "dagster"))
-        with open_instance(home, study.name) as instance:
+        with open_instance(Home.at(home), study.name) as instance:
             scope = Scope(assets=frozenset({"label_efficiency"}))
-            materialize(study, build_definitions(study, home=home), instance, home, scope)
-    return home / "store" / study.name
+            materialize(study, build_definitions(study, home=home), instance, Home.at(home), scope)
+    return Home.at(home).store(study.name)
 
 
-def test_a_reports_figures_come_from_its_scores(store: Path) -> None:
-    table = pq.read_table(store / "label_efficiency.parquet").to_pandas()
-    assert check(items_of(store), table) > 80
-    shown_numbers(store)
+def test_a_reports_figures_come_from_its_scores(store: Store) -> None:
+    table = pq.read_table(store.folder / "label_efficiency.parquet").to_pandas()
+    assert check(items_of(store.folder), table) > 80
+    shown_numbers(store.folder)
 
 
-def test_a_wrong_figure_is_found(store: Path) -> None:
-    table = pq.read_table(store / "label_efficiency.parquet").to_pandas()
+def test_a_wrong_figure_is_found(store: Store) -> None:
+    table = pq.read_table(store.folder / "label_efficiency.parquet").to_pandas()
     wrong = table.assign(mean=table["mean"] * 1.001)
     with pytest.raises(AssertionError):
-        check(items_of(store), wrong)
+        check(items_of(store.folder), wrong)
 
 
 @pytest.fixture(scope="module")

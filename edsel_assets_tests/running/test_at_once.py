@@ -13,6 +13,7 @@ import yaml
 
 from edsel_assets.annotation import Ledger, asked_prompts, list_orders, order_table
 from edsel_assets.stages.buying import purchases_table
+from edsel_assets.store import Home, Store
 from edsel_assets_tests.defs.conftest import TINY
 from edsel_assets_tests.defs.serving import serving
 from edsel_assets_tests.defs.test_daemon import LAUNCH, STATUS
@@ -35,8 +36,8 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return options
 
 
-def store_of(options: list[str]) -> Path:
-    return Path(options[-1]) / "store" / "tiny"
+def store_of(options: list[str]) -> Store:
+    return Home.at(options[-1]).store("tiny")
 
 
 def both(*words: str) -> list[tuple[int, str, str]]:
@@ -76,14 +77,14 @@ def test_a_clock_that_steps_back_between_an_order_and_its_import(
         def now(cls, tz=None):
             return datetime.now(tz) - timedelta(days=400)
 
-    name, ids = placed(tmp_path, 3)
+    name, ids = placed(Store(tmp_path), 3)
     monkeypatch.setattr(ledger, "datetime", Earlier)
-    Ledger(tmp_path).append(Event("answered", name, key, response="yes", price=1.0) for key in ids)
-    second, more = placed(tmp_path, 2, start=10)
-    assert [order.name for order in list_orders(tmp_path)] == [name, second], (
+    Ledger(Store(tmp_path)).append(Event("answered", name, key, response="yes", price=1.0) for key in ids)
+    second, more = placed(Store(tmp_path), 2, start=10)
+    assert [order.name for order in list_orders(Store(tmp_path))] == [name, second], (
         "names, not times, say the order"
     )
-    rows = purchases_table(tmp_path).to_pylist()
+    rows = purchases_table(Store(tmp_path)).to_pylist()
     assert [row["prompt_id"] for row in rows] == [*ids, *more]
     assert [row["status"] for row in rows] == ["answered"] * 3 + ["asked"] * 2
     assert rows[0]["answered"] < rows[0]["asked"] <= datetime.now(UTC).isoformat()

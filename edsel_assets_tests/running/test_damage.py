@@ -21,7 +21,7 @@ from edsel_assets.running import ordering
 from edsel_assets.running.instance import open_instance
 from edsel_assets.running.local import RunFailed
 from edsel_assets.running.verifying import Looked, look
-from edsel_assets.store import StoreError
+from edsel_assets.store import Home, Store, StoreError
 from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import tiny_study
 from edsel_assets_tests.running.homes import AIDS, contents
@@ -48,7 +48,7 @@ class Whole:
     study: Study
 
     @property
-    def store(self) -> Path:
+    def store(self) -> Store:
         return self.desk.store(self.study)
 
     def cells(self) -> dict[str, list[Cell]]:
@@ -57,7 +57,7 @@ class Whole:
         nodes = lineage_of(self.study, self.desk.home).nodes
         for node in nodes.values():
             for cell in node.cells():
-                assert ledger_file(self.store, cell).exists(), f"{cell} must be in this store"
+                assert self.store.path(self.store.ledger(cell)).exists(), f"{cell} must be in this store"
                 found.setdefault(cell.kind, []).append(cell)
         return found
 
@@ -89,7 +89,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", str(home / "dagster"))
-        with open_instance(home, "tiny") as instance:
+        with open_instance(Home.at(home), "tiny") as instance:
             found = Whole(Desk(home, instance), study)
             buy(found)
             found.run()
@@ -101,7 +101,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
 def buy(whole: Whole) -> None:
     """Order four prompts and import the answers to them."""
     definitions = build_definitions(whole.study, home=whole.desk.home)
-    desk = ordering.Desk(whole.study, definitions, whole.desk.instance, whole.desk.home)
+    desk = ordering.Desk(whole.study, definitions, whole.desk.instance, Home.at(whole.desk.home))
     ordering.place(desk, "random", 4)
     file = whole.desk.home / "answers.jsonl"
     rows = [{"prompt_id": key, "response": f"Answer {key}."} for key in Purchases(whole.store).state()]
@@ -114,15 +114,17 @@ def test_every_file_of_a_home_is_known_to_these_tests(whole: Whole) -> None:
         whole.desk.home / name for name in ("instructions.jsonl", "answers.jsonl", "external_files.json")
     }
     known |= {whole.desk.home / "judge" / name for name in ("replies.jsonl", "replies.jsonl.lines")}
-    known |= {whole.store / name for name in ("edsel.json", "purchases.jsonl", "purchases.jsonl.lines")}
-    known |= set((whole.store / "orders").iterdir()) | set(whole.desk.home.glob("rows/*/*/*"))
+    known |= {
+        whole.store.folder / name for name in ("edsel.json", "purchases.jsonl", "purchases.jsonl.lines")
+    }
+    known |= set((whole.store.folder / "orders").iterdir()) | set(whole.desk.home.glob("rows/*/*/*"))
     for cell in (cell for cells in whole.cells().values() for cell in cells):
-        path, ledger = ledger_file(whole.store, cell), read_ledger(whole.store, cell)
+        path, ledger = whole.store.path(whole.store.ledger(cell)), read_ledger(whole.store, cell)
         assert ledger is not None
         known |= {path, *(path.parent / name for name in ledger.files)}
     every = {path for path in whole.desk.home.rglob("*") if path.is_file()}
     # Pictures are of the metadata: no cell reads them.
-    apart = {whole.desk.home / "dagster", whole.desk.home / "pictures", whole.store / ".leases"}
+    apart = {whole.desk.home / "dagster", whole.desk.home / "pictures", whole.store.folder / ".leases"}
     assert {path for path in every - known if not apart & set(path.parents)} == set()
 
 
@@ -131,7 +133,7 @@ def check(whole: Whole, what: str, hows: list[str]) -> None:
     before, damaged = whole.files(), {}
     for number, cells in enumerate(whole.cells().values()):
         cell, how = cells[number % len(cells)], hows[number % len(hows)]
-        ledger, path = read_ledger(whole.store, cell), ledger_file(whole.store, cell)
+        ledger, path = read_ledger(whole.store, cell), whole.store.path(whole.store.ledger(cell))
         assert ledger is not None
         names = sorted(ledger.files)
         file = path if what == "ledger" else path.parent / names[number % len(names)]
@@ -170,7 +172,7 @@ def test_each_kind_in_each_way(whole: Whole, what: str, how: str) -> None:
     ),
 )
 def test_what_was_paid_for_is_refused_and_left_as_it_is(whole: Whole, name: str, how: str) -> None:
-    before, file = whole.files(), whole.store / name
+    before, file = whole.files(), whole.store.folder / name
     content = spoil(file, how)
     left = sorted(path.name for path in file.parent.iterdir())
     (found,) = [one for one in whole.look() if one.bought][:1]
@@ -210,7 +212,7 @@ def test_rows_that_were_damaged_are_computed_again_where_they_are_needed(whole: 
     assert named == ({str(shards[0].relative_to(whole.desk.home))} if how != "deleted" else set())
     assert whole.run() == set(), "what was made from them is whole"
     for asset in ("embeddings", "token_probabilities"):
-        ledger_file(whole.store, Cell(asset)).unlink()
+        whole.store.path(whole.store.ledger(Cell(asset))).unlink()
     assert whole.run() == {"embeddings", "token_probabilities"}
     aside = shards[0].with_name(f"damaged-{shards[0].name}")
     assert aside.exists() == (how != "deleted")
@@ -232,7 +234,7 @@ def test_what_only_helps_may_be_lost(whole: Whole, how: str) -> None:
 def test_a_flip_under_the_same_time_is_found_by_verify_and_then_made_again(whole: Whole) -> None:
     before = whole.files()
     cell = whole.cells()["lora_adapters"][0]
-    (file,) = ledger_file(whole.store, cell).parent.glob(f"{cell.folder[-1]}/*.safetensors")
+    (file,) = whole.store.path(whole.store.ledger(cell)).parent.glob(f"{cell.parts[-1]}/*.safetensors")
     time = file.stat().st_mtime_ns
     spoil(file, "flipped")
     os.utime(file, ns=(time, time))
@@ -247,20 +249,20 @@ def test_a_home_that_moved_has_nothing_to_do(whole: Whole, tmp_path: Path) -> No
     moved = copied.rename(tmp_path / "moved")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", os.environ["DAGSTER_HOME"])  # opening another instance changes it
-        with open_instance(moved, "tiny") as instance:
+        with open_instance(Home.at(moved), "tiny") as instance:
             other = Whole(Desk(moved, instance), whole.study)
             assert other.run() == set()
             assert other.look() == []
             assert other.files() == whole.files()
             shown = other.desk.metadata("pool")
-            assert (moved / shown["file"]).samefile(other.store / "pool.parquet")
-            assert (moved / shown["ledger"]).samefile(other.store / "pool.json")
+            assert (moved / shown["file"]).samefile(other.store.folder / "pool.parquet")
+            assert (moved / shown["ledger"]).samefile(other.store.folder / "pool.json")
 
 
 @pytest.mark.parametrize("years", [-20, 20])
 def test_times_of_files_decide_nothing(whole: Whole, years: int) -> None:
     before = whole.files()
-    for path in whole.store.rglob("*"):
+    for path in whole.store.folder.rglob("*"):
         if path.is_file():
             time = path.stat().st_mtime + years * 365 * 86400
             os.utime(path, (time, time))

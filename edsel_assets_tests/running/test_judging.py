@@ -13,6 +13,7 @@ import pytest
 from edsel_assets.llm.scoring.sandbox import sandbox_refusal
 from edsel_assets.planning import preflight
 from edsel_assets.running.local import RunFailed
+from edsel_assets.store import Home
 from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import tiny_study
 from edsel_assets_tests.llm.judging.server import completion, serving
@@ -57,7 +58,7 @@ def test_trials_are_judged_against_one_reference_and_nothing_is_asked_twice(
         store = desk.store(study)
         rows = {
             f"{path.parent.name}|{path.stem}": pq.read_table(path).to_pylist()[0]
-            for path in (store / "win_rates").glob("*/*.parquet")
+            for path in (store.folder / "win_rates").glob("*/*.parquet")
         }
         assert len(rows) == 4
         assert {row["reference"] for row in rows.values()} == {"00010|random.s0"}
@@ -65,20 +66,20 @@ def test_trials_are_judged_against_one_reference_and_nothing_is_asked_twice(
         assert rows["00010|random.s0"]["cost"] == 0
         answers = {
             path: pq.read_table(path)["answer"].to_pylist()
-            for path in (store / "generations").glob("*/*.parquet")
+            for path in (store.folder / "generations").glob("*/*.parquet")
         }
         assert len({tuple(found) for found in answers.values()}) > 1, "the trials must answer differently"
         for key, row in rows.items():
             if key != "00010|random.s0":
                 items = pq.read_table(
-                    store / "win_rates" / key.split("|")[0] / "items" / f"{key[6:]}.parquet"
+                    store.folder / "win_rates" / key.split("|")[0] / "items" / f"{key[6:]}.parquet"
                 )
                 values = items["value"].to_pylist()
                 assert row["value"] == pytest.approx(sum(values) / len(values))
-        assert "Win rate against the reference trial" in (store / "label_efficiency.txt").read_text()
+        assert "Win rate against the reference trial" in (store.folder / "label_efficiency.txt").read_text()
         assert desk.run(study).made == []
         # The win rates are lost, the replies are not: the same values come back without a request.
-        for path in (store / "win_rates").rglob("*.json"):
+        for path in (store.folder / "win_rates").rglob("*.json"):
             path.unlink()
         again = desk.run(study)
         assert {cell.asset for cell in again.made} == {"win_rates"}
@@ -105,7 +106,7 @@ def test_a_judge_that_fails_ends_the_run_and_everything_else_is_kept(
 def test_a_local_judge_serves_too(desk: Desk, tmp_path: Path) -> None:
     study = judged_study(tmp_path, {"by": "local", "model": "builtin:demo", "template": "{prompt}"})
     desk.run(study, assets=["win_rates"], strategies=["k_center"], budgets=[6])
-    path = desk.store(study) / "win_rates" / "00006" / "k_center.s0.parquet"
+    path = desk.store(study).folder / "win_rates" / "00006" / "k_center.s0.parquet"
     (row,) = pq.read_table(path).to_pylist()
     assert 0 < row["value"] < 1
     assert (row["n"], row["cost"]) == (4, 0)
@@ -118,9 +119,9 @@ def test_programs_are_scored_with_the_tasks_and_every_verdict_is_kept(desk: Desk
     study = tiny_study(evaluation={"humaneval": programs})
     desk.run(study, assets=["base_scores"])
     store = desk.store(study)
-    rows = {row["task"]: row for row in pq.read_table(store / "base_scores.parquet").to_pylist()}
+    rows = {row["task"]: row for row in pq.read_table(store.folder / "base_scores.parquet").to_pylist()}
     assert (rows["humaneval"]["metric"], rows["humaneval"]["n"]) == ("pass@2", 1)
-    items = pq.read_table(store / "items" / "base_scores.parquet").to_pylist()
+    items = pq.read_table(store.folder / "items" / "base_scores.parquet").to_pylist()
     samples = [row for row in items if row["task"] == "humaneval" and row["sample"] is not None]
     assert [row["sample"] for row in samples] == [0, 1, 2]
     assert all(row["text"] is not None for row in samples)
@@ -136,7 +137,7 @@ def test_programs_are_scored_with_the_tasks_and_every_verdict_is_kept(desk: Desk
 
 def problems(study: Study, home: Path) -> str:
     kinds = {"benchmark_scores", "generations", "win_rates"}
-    return "\n".join(preflight.problems(study, home, kinds))
+    return "\n".join(preflight.problems(study, Home.at(home), kinds))
 
 
 @pytest.mark.parametrize(
@@ -167,7 +168,7 @@ def test_what_is_missing_or_wrong_is_said_first(
     for name in ("OPENAI_API_KEY", "MINE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("edsel_assets.llm.scoring.backends.find_spec", lambda name: None)
-    found = problems(judged_study(tmp_path, judge, **evaluation), tmp_path)
+    found = problems(judged_study(tmp_path, judge, **evaluation), Home.at(tmp_path))
     assert message in found
     assert bool(found) == bool(message)
 
@@ -205,5 +206,5 @@ def test_a_task_with_two_numbers_of_shots_has_two_labels(desk: Desk) -> None:
         tiny_study(evaluation={"tasks": [task, task]})
     study = tiny_study(evaluation={"tasks": [task, task | {"label": "again", "limit": 5}]})
     desk.run(study, assets=["base_scores"])
-    table = pq.read_table(desk.store(study) / "base_scores.parquet").to_pylist()
+    table = pq.read_table(desk.store(study).folder / "base_scores.parquet").to_pylist()
     assert [(row["task"], row["n"]) for row in table[:2]] == [("edsel_demo_choice", 3), ("again", 5)]

@@ -19,6 +19,7 @@ from edsel_assets.annotation import Ledger, list_orders, order_table
 from edsel_assets.running.dagster_internals import unfinished_runs
 from edsel_assets.running.instance import fail_orphaned_runs, open_instance
 from edsel_assets.stages.buying import record_orders
+from edsel_assets.store import Home, Store
 from edsel_assets_tests.defs.conftest import TINY
 from edsel_assets_tests.defs.serving import Server, free_port
 from edsel_assets_tests.running.homes import tables
@@ -99,7 +100,7 @@ def kill_orders(study: Path, home: Path, draw: random.Random) -> tuple[Path, int
     placed, base = 0, home
     for number in range(ORDERS):
         home = shutil.copytree(base, base.with_name(f"order{number}"))
-        lock = store(home) / "orders" / ".lock"  # the first file that the placing of an order makes
+        lock = store(home).folder / "orders" / ".lock"  # the first file that the placing of an order makes
         late = number % 2 == 1
         delay = draw.uniform(0, 0.1) if late else draw.uniform(0, 3)
         watched = lock if late else home
@@ -112,7 +113,7 @@ def kill_orders(study: Path, home: Path, draw: random.Random) -> tuple[Path, int
             record_orders(store(home))  # what every command about orders does first
         else:
             succeed("order", study, home, *ORDER)
-        assert not list((store(home) / "orders").glob("*.tmp"))
+        assert not list((store(home).folder / "orders").glob("*.tmp"))
         assert Counter(event for event, _, _ in events(home)) == {"asked": COUNT}
     return home, placed
 
@@ -168,7 +169,7 @@ def kill_services(study: Path, home: Path, draw: random.Random) -> str:
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=90)
         wait_for(lambda seen=seen: not [pid for pid in seen if Path(f"/proc/{pid}/cmdline").exists()] or None)
-        with open_instance(home, "tiny") as instance:
+        with open_instance(Home.at(home), "tiny") as instance:
             fail_orphaned_runs(instance)
             left = [run.run_id for run in unfinished_runs(instance) if run.status.value != "QUEUED"]
             assert left == [], "each run has an end"
@@ -240,13 +241,13 @@ def line_of(pid: int) -> str:
 # -- what a home holds
 
 
-def store(home: Path) -> Path:
-    return home / "store" / "tiny"
+def store(home: Path) -> Store:
+    return Home.at(home).store("tiny")
 
 
 def made(home: Path) -> int:
     """How many cells have a ledger."""
-    files = store(home).rglob("*.json")
+    files = store(home).folder.rglob("*.json")
     return sum(file.name not in _OTHERS and file.parent.name != "orders" for file in files)
 
 

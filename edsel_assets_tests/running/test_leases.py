@@ -11,15 +11,17 @@ from pathlib import Path
 import pytest
 
 from edsel_assets.planning.cells import Cell
-from edsel_assets.running.leases import Busy, cell_lease, held_elsewhere, hold_cells, is_held
+from edsel_assets.store import Store
+from edsel_assets.store.locks import Busy, held_elsewhere, hold_cells, is_held
 
 CELL = Cell("rankings", "kmq")
 HOLDER = """
 import sys, time
 from pathlib import Path
 from edsel_assets.planning.cells import Cell
-from edsel_assets.running.leases import hold_cells
-with hold_cells(Path(sys.argv[1]), [Cell("rankings", "kmq")]):
+from edsel_assets.store.locks import hold_cells
+from edsel_assets.store import Store
+with hold_cells(Store(Path(sys.argv[1])), [Cell("rankings", "kmq")]):
     print("held", flush=True)
     time.sleep(600)
 """
@@ -41,18 +43,18 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen]:
 def test_another_process_cannot_hold_it_and_is_told_who_does(tmp_path, holder) -> None:
     with (
         pytest.raises(Busy, match=rf"rankings\[kmq\] is being made by process {holder.pid} on "),
-        hold_cells(tmp_path, [CELL], wait=False),
+        hold_cells(Store(tmp_path), [CELL], wait=False),
     ):
         pass
-    assert held_elsewhere(cell_lease(tmp_path, CELL))
+    assert held_elsewhere(Store(tmp_path).lease(CELL))
 
 
 def test_a_killed_process_holds_nothing(tmp_path, holder) -> None:
     holder.send_signal(signal.SIGKILL)
     holder.wait()
-    with hold_cells(tmp_path, [CELL], wait=False):
-        assert is_held(cell_lease(tmp_path, CELL))
-    assert not is_held(cell_lease(tmp_path, CELL))
+    with hold_cells(Store(tmp_path), [CELL], wait=False):
+        assert is_held(Store(tmp_path).lease(CELL))
+    assert not is_held(Store(tmp_path).lease(CELL))
 
 
 def test_who_waits_is_told_once_and_goes_on_when_it_is_free(tmp_path, holder) -> None:
@@ -63,15 +65,15 @@ def test_who_waits_is_told_once_and_goes_on_when_it_is_free(tmp_path, holder) ->
         os.kill(holder.pid, signal.SIGKILL)
 
     start = time.monotonic()
-    with hold_cells(tmp_path, [CELL], waiting=waiting):
+    with hold_cells(Store(tmp_path), [CELL], waiting=waiting):
         assert time.monotonic() - start < 60
     assert len(told) == 1
 
 
 def test_within_a_process_a_lease_is_held_until_the_outer_block_ends(tmp_path) -> None:
-    path = cell_lease(tmp_path, CELL)
-    with hold_cells(tmp_path, [CELL]):
-        with hold_cells(tmp_path, [CELL], wait=False):
+    path = Store(tmp_path).lease(CELL)
+    with hold_cells(Store(tmp_path), [CELL]):
+        with hold_cells(Store(tmp_path), [CELL], wait=False):
             pass
         assert is_held(path)
         assert not held_elsewhere(path)
@@ -80,10 +82,10 @@ def test_within_a_process_a_lease_is_held_until_the_outer_block_ends(tmp_path) -
 
 def test_leases_taken_before_a_refusal_are_given_back(tmp_path, holder) -> None:
     free = Cell("embeddings")
-    with pytest.raises(Busy), hold_cells(tmp_path, [free, CELL], wait=False):
+    with pytest.raises(Busy), hold_cells(Store(tmp_path), [free, CELL], wait=False):
         pass
-    assert not is_held(cell_lease(tmp_path, free))
+    assert not is_held(tmp_path.lease(free))
 
 
 def test_a_lease_that_nobody_ever_held_is_not_held(tmp_path) -> None:
-    assert not is_held(cell_lease(tmp_path, CELL))
+    assert not is_held(Store(tmp_path).lease(CELL))

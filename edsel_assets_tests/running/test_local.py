@@ -17,6 +17,7 @@ from edsel_assets.planning.ledger import ledger_file, read_ledger
 from edsel_assets.planning.lineage import lineage_of
 from edsel_assets.running.instance import open_instance
 from edsel_assets.running.local import Outcome, RunFailed, materialize
+from edsel_assets.store import Home, Store
 from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import tiny_study
 
@@ -31,10 +32,10 @@ class Desk:
     def run(self, study: Study, **scope: Any) -> Outcome:
         definitions = build_definitions(study, home=self.home)
         chosen = Scope(**{name: frozenset(values) for name, values in scope.items()})
-        return materialize(study, definitions, self.instance, self.home, chosen)
+        return materialize(study, definitions, self.instance, Home.at(self.home), chosen)
 
-    def store(self, study: Study) -> Path:
-        return self.home / "store" / study.name
+    def store(self, study: Study) -> Store:
+        return Home.at(self.home).store(study.name)
 
     def metadata(self, asset: str) -> dict[str, Any]:
         event = self.instance.get_latest_materialization_event(dg.AssetKey(asset))
@@ -53,7 +54,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Desk, S
     study = tiny_study()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", str(home / "dagster"))
-        with open_instance(home, "tiny") as instance:
+        with open_instance(Home.at(home), "tiny") as instance:
             desk = Desk(home, instance)
             yield desk, study, desk.run(study)
 
@@ -61,7 +62,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Desk, S
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
-    with open_instance(tmp_path, "tiny") as instance:
+    with open_instance(Home.at(tmp_path), "tiny") as instance:
         yield Desk(tmp_path, instance)
 
 
@@ -93,13 +94,13 @@ def test_a_second_run_does_nothing(finished) -> None:
 
 def test_a_deleted_adapter_comes_back_the_same_and_leaves_its_scores_fresh(finished) -> None:
     desk, study, _ = finished
-    shutil.rmtree(desk.store(study) / "lora_adapters" / "00006" / "k_center.s0")
+    shutil.rmtree(desk.store(study).folder / "lora_adapters" / "00006" / "k_center.s0")
     assert names(desk.run(study)) == ["lora_adapters[00006|k_center.s0]"]
 
 
 def test_a_damaged_adapter_is_not_used_but_made_again(finished) -> None:
     desk, study, _ = finished
-    path = desk.store(study) / "lora_adapters" / "00006" / "random.s0" / "adapter_model.safetensors"
+    path = desk.store(study).folder / "lora_adapters" / "00006" / "random.s0" / "adapter_model.safetensors"
     content = bytearray(path.read_bytes())
     content[-64:] = bytes(64)
     path.write_bytes(content)
@@ -134,11 +135,11 @@ def test_one_new_prompt_that_nobody_takes_retrains_nothing(desk: Desk, tmp_path:
     )
     wanted = {"assets": ["lora_adapters"]}
     desk.run(study, **wanted)
-    chosen = pq.read_table(desk.store(study) / "selections" / "00006" / "min_margin.parquet")
+    chosen = pq.read_table(desk.store(study).folder / "selections" / "00006" / "min_margin.parquet")
     frame.head(61).to_parquet(path)
     made = names(desk.run(study, **wanted))
     assert {"pool", "rankings[random]", "training_sets[00006|min_margin]"} <= set(made)
-    again = pq.read_table(desk.store(study) / "selections" / "00006" / "min_margin.parquet")
+    again = pq.read_table(desk.store(study).folder / "selections" / "00006" / "min_margin.parquet")
     assert again.equals(chosen), "the new prompt was to be one that nobody takes"
     assert not [name for name in made if name.startswith("lora_adapters")]
 
@@ -158,30 +159,30 @@ def test_a_grown_largest_budget_goes_on_and_leaves_the_smaller_cuts_as_they_are(
     wanted = {"assets": ["training_sets"]}
     desk.run(study(6, 10), **wanted)
     store = desk.store(study(6))
-    before = (store / "training_sets" / "00006" / "k_center.json").read_bytes()
+    before = (store.folder / "training_sets" / "00006" / "k_center.json").read_bytes()
     made = names(desk.run(study(6, 12), **wanted))
     assert not [name for name in made if "00006" in name], "neither the cut of 6 nor what follows from it"
     assert [name for name in made if name.startswith("selections")] == [
         f"selections[00012|{name}]" for name in sorted([*nested, "kmq"])
     ]
-    assert (store / "training_sets" / "00006" / "k_center.json").read_bytes() == before
+    assert (store.folder / "training_sets" / "00006" / "k_center.json").read_bytes() == before
     for name in nested:
         asked = dg.AssetRecordsFilter(dg.AssetKey("rankings"), asset_partitions=[name])
         (record,) = desk.instance.fetch_materializations(asked, limit=1).records
         assert record.asset_materialization.metadata["picks_known_before"].value == 10, name
-    grown = {name: read_table(store / "rankings" / f"{name}.parquet") for name in nested}
+    grown = {name: read_table(store.folder / "rankings" / f"{name}.parquet") for name in nested}
     for name in nested:
-        (store / "rankings" / f"{name}.json").unlink()
+        (store.folder / "rankings" / f"{name}.json").unlink()
     desk.run(study(6, 12), assets=["rankings"])
     for name in nested:
-        anew = read_table(store / "rankings" / f"{name}.parquet")
+        anew = read_table(store.folder / "rankings" / f"{name}.parquet")
         assert anew.equals(grown[name]), name
     assert names(desk.run(study(6, 12), **wanted)) == []
 
 
 def test_deleted_embeddings_come_back_from_their_rows_and_leave_the_rest_fresh(finished) -> None:
     desk, study, _ = finished
-    (desk.store(study) / "embeddings.parquet").unlink()
+    (desk.store(study).folder / "embeddings.parquet").unlink()
     assert names(desk.run(study)) == ["embeddings"]
     assert desk.metadata("embeddings")["rows_new"] == 0
 
@@ -189,7 +190,7 @@ def test_deleted_embeddings_come_back_from_their_rows_and_leave_the_rest_fresh(f
 def test_selections_are_files_of_the_budgets_size(finished) -> None:
     desk, study, _ = finished
     for budget in study.selection.budgets:
-        for path in (desk.store(study) / "selections" / f"{budget:05d}").glob("*.parquet"):
+        for path in (desk.store(study).folder / "selections" / f"{budget:05d}").glob("*.parquet"):
             table = pq.read_table(path)
             ids = table["prompt_id"].to_pylist()
             assert len(ids) == len(set(ids)) == budget, path
@@ -202,12 +203,16 @@ def test_rounds_add_up_to_the_budget_without_repeats(finished) -> None:
     for budget in (6, 10):
         rounds = [
             pq.read_table(
-                store / f"round_{r}" / "selection" / f"{budget:05d}" / "iterative_kmq_perplexity.s0.parquet"
+                store.folder
+                / f"round_{r}"
+                / "selection"
+                / f"{budget:05d}"
+                / "iterative_kmq_perplexity.s0.parquet"
             )["prompt_id"]
             for r in (1, 2)
         ]
         union = pq.read_table(
-            store / "iterative_selections" / f"{budget:05d}" / "iterative_kmq_perplexity.s0.parquet"
+            store.folder / "iterative_selections" / f"{budget:05d}" / "iterative_kmq_perplexity.s0.parquet"
         )
         assert union["prompt_id"].to_pylist() == [p for part in rounds for p in part.to_pylist()]
         assert len(set(union["prompt_id"].to_pylist())) == budget
@@ -299,7 +304,9 @@ def test_rounds_that_go_on_from_the_last_checkpoint_build_on_all_before(desk: De
     made = names(desk.run(study, assets=["round_2/weights"]))
     assert "round_2/checkpoint[00006|iterative_kmq_perplexity.s0]" in made
     store = desk.store(study)
-    weights = pq.read_table(store / "round_2" / "weights" / "00006" / "iterative_kmq_perplexity.s0.parquet")
+    weights = pq.read_table(
+        store.folder / "round_2" / "weights" / "00006" / "iterative_kmq_perplexity.s0.parquet"
+    )
     assert sum(weights["weight"].to_pylist()) == pytest.approx(1.0)
     assert sum(weights["members"].to_pylist()) == 4
 
@@ -311,7 +318,7 @@ def test_a_parent_made_anew_while_its_child_runs_leaves_the_child_stale(desk: De
     study, parent = tiny_study(), Cell("rankings", "random")
     wanted = {"assets": ["selections"], "strategies": ["random"], "budgets": [6]}
     desk.run(study, **{**wanted, "assets": ["rankings"], "budgets": []})
-    path, real = ledger_file(desk.store(study), parent), rankings.cut
+    path, real = desk.store(study).path(desk.store(study).ledger(parent)), rankings.cut
 
     def cut_while_another_run_makes_the_ranking_anew(table: Any, budget: int) -> Any:
         ledger = read_ledger(desk.store(study), parent)
@@ -324,7 +331,7 @@ def test_a_parent_made_anew_while_its_child_runs_leaves_the_child_stale(desk: De
     assert names(desk.run(study, **wanted)) == ["selections[00006|random]"]
     monkeypatch.setattr(rankings, "cut", real)
     lineage = lineage_of(study, desk.home)
-    verdict = Freshness(study, lineage, desk.home).verdict(Cell("selections", "00006|random"))
+    verdict = Freshness(study, lineage, Home.at(desk.home)).verdict(Cell("selections", "00006|random"))
     assert verdict.why == "rankings[random] changed (cut at 6)"
 
 
@@ -339,7 +346,7 @@ def test_a_failed_check_ends_the_run_before_anything_wrong_is_stored(desk: Desk,
     assert "selections[00006|random]: check budget_is_exact: Not 6 prompts: replicate 0 holds 5" in str(
         failed.value
     )
-    assert not ledger_file(desk.store(study), Cell("selections", "00006|random")).exists()
+    assert not desk.store(study).path(desk.store(study).ledger(Cell("selections", "00006|random"))).exists()
     checks = desk.instance.event_log_storage.get_asset_check_execution_history(
         dg.AssetCheckKey(dg.AssetKey("selections"), "budget_is_exact"), limit=1
     )

@@ -15,6 +15,7 @@ from edsel_assets.running import ordering
 from edsel_assets.running.instance import open_instance
 from edsel_assets.running.ordering import Desk
 from edsel_assets.stages.rankings import ranking_summaries
+from edsel_assets.store import Home
 from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import tiny_study
 
@@ -36,7 +37,7 @@ def pool_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home" / "dagster"))
-    with open_instance(tmp_path / "home", "tiny") as opened:
+    with open_instance(Home.at(tmp_path / "home"), "tiny") as opened:
         yield opened
 
 
@@ -60,7 +61,7 @@ def study(pool_file: Path, by_price: bool, strategies: list[str]) -> Study:
 
 
 def desk(settings: Study, instance: dg.DagsterInstance, home: Path) -> Desk:
-    return Desk(settings, build_definitions(settings, home=home), instance, home)
+    return Desk(settings, build_definitions(settings, home=home), instance, Home.at(home))
 
 
 def test_budgets_of_money_change_the_picks_and_are_kept_to(pool_file, instance, tmp_path) -> None:
@@ -72,7 +73,7 @@ def test_budgets_of_money_change_the_picks_and_are_kept_to(pool_file, instance, 
     assert table["spend"].to_pylist()[-1] == pytest.approx(placed.price)
     assert placed.price <= 6.0 + 1e-9
     assert read_order(mine.store, placed.name).unit == "money"
-    ranking = pq.read_table(mine.store / "rankings" / "fl_rbf.parquet")
+    ranking = pq.read_table(mine.store.folder / "rankings" / "fl_rbf.parquet")
     assert sorted(set(ranking["budget"].to_pylist())) == [6, 12]
     for summary in ranking_summaries(ranking):
         assert summary["details"]["spent"] <= summary["budget"] + 1e-9
@@ -96,7 +97,7 @@ def test_budgets_of_money_change_the_picks_and_are_kept_to(pool_file, instance, 
 def test_a_study_that_counts_prompts_can_order_for_money_too(pool_file, instance, tmp_path) -> None:
     mine = desk(study(pool_file, False, ["fl_rbf"]), instance, tmp_path / "home")
     placed = ordering.place(mine, "fl_rbf", None, spend=4.0)
-    ranked = pq.read_table(mine.store / "rankings" / "fl_rbf.parquet").sort_by("rank")
+    ranked = pq.read_table(mine.store.folder / "rankings" / "fl_rbf.parquet").sort_by("rank")
     cost = dict(zip(*[_pool(mine)[name].to_pylist() for name in ("prompt_id", "price")], strict=True))
     wanted, spent = [], 0.0
     for prompt_id in ranked["prompt_id"].to_pylist():
@@ -119,7 +120,7 @@ def test_a_round_for_money_keeps_to_its_share(pool_file, instance, tmp_path) -> 
 
 
 def _pool(mine: Desk) -> pa.Table:
-    return pq.read_table(mine.store / "pool.parquet")
+    return pq.read_table(mine.store.folder / "pool.parquet")
 
 
 def _price_of_open(mine: Desk) -> float:

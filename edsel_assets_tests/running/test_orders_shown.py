@@ -10,10 +10,11 @@ from edsel_assets.planning.cells import Cell, Scope, cells_in
 from edsel_assets.planning.lineage import lineage_of
 from edsel_assets.running.dagster_internals import ORDERS, OrdersOnDisk
 from edsel_assets.running.instance import open_instance, show_orders
+from edsel_assets.store import Home, Store
 from edsel_assets_tests.defs.conftest import tiny_study
 
 
-def place(store: Path, number: int) -> str:
+def place(store: Store, number: int) -> str:
     picks = pa.table({"prompt_id": [f"{number:032x}"], "prompt": [f"Say {number}."]})
     return place_order(store, picks, study="tiny", strategy="random", budget=1).name
 
@@ -25,7 +26,7 @@ def test_definitions_loaded_before_an_order_have_its_cells(tmp_path: Path) -> No
     assert before.nodes["purchased_scores"].cells() == []
     with pytest.raises(ValueError, match="no order was placed"):
         cells_in(before, Scope(assets=frozenset({"spend_curve"})))
-    names = [place(tmp_path / "store" / "tiny", number) for number in (1, 2)]
+    names = [place(Home.at(tmp_path).store("tiny"), number) for number in (1, 2)]
     after = lineage_of(study, tmp_path)
     cells = [Cell("purchased_scores", name) for name in names]
     assert after.nodes["purchased_scores"].cells() == cells
@@ -35,16 +36,16 @@ def test_definitions_loaded_before_an_order_have_its_cells(tmp_path: Path) -> No
 
 
 def test_the_instance_shows_the_orders_of_the_store_and_no_others(tmp_path: Path) -> None:
-    store = tmp_path / "store" / "tiny"
-    with open_instance(tmp_path, "tiny") as instance:
+    store = Home.at(tmp_path).store("tiny")
+    with open_instance(Home.at(tmp_path), "tiny") as instance:
         assert instance.get_dynamic_partitions(ORDERS) == []
         first = place(store, 1)
         show_orders(instance, store)
         assert instance.get_dynamic_partitions(ORDERS) == [first]
     second = place(store, 2)  # by a process that was killed before it could tell
-    with open_instance(tmp_path, "tiny") as instance:
+    with open_instance(Home.at(tmp_path), "tiny") as instance:
         assert instance.get_dynamic_partitions(ORDERS) == [first, second]
-        (store / "orders" / f"{second}.json").unlink()  # an older backup was put back
+        (store.folder / "orders" / f"{second}.json").unlink()  # an older backup was put back
         show_orders(instance, store)
         assert instance.get_dynamic_partitions(ORDERS) == [first]
 
@@ -54,12 +55,12 @@ def test_orders_are_in_the_order_of_placing_beyond_four_digits(tmp_path: Path) -
     folder.mkdir()
     for name in ("order-10000", "order-9999", "order-0002"):
         (folder / f"{name}.json").touch()
-    on_disk = OrdersOnDisk(tmp_path)
+    on_disk = OrdersOnDisk(Store(tmp_path))
     assert list(on_disk.get_dynamic_partitions(ORDERS)) == ["order-0002", "order-9999", "order-10000"]
     assert on_disk.has_dynamic_partition(ORDERS, "order-9999")
     assert not on_disk.has_dynamic_partition(ORDERS, "order-0001")
     page = on_disk.get_paginated_dynamic_partitions(ORDERS, limit=2, ascending=True)
     assert (list(page.results), page.has_more) == (["order-0002", "order-9999"], True)
     assert on_disk.get_dynamic_partitions_definition_id(ORDERS) != OrdersOnDisk(
-        tmp_path / "x"
+        Store(tmp_path / "x")
     ).get_dynamic_partitions_definition_id(ORDERS)

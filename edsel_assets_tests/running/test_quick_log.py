@@ -13,6 +13,7 @@ from sqlalchemy import create_engine, text
 from edsel_assets.running.dagster_internals import carry_out, new_run
 from edsel_assets.running.instance import open_instance
 from edsel_assets.running.quick_log import begin_log, quicken_log
+from edsel_assets.store import Home
 
 #: Makes a run of one asset, begins the log of another, says the id of the first, and is killed.
 RUN_AND_DIE = """
@@ -20,8 +21,9 @@ import os, signal, sys, uuid
 from pathlib import Path
 from edsel_assets_tests.running.test_quick_log import run_once
 from edsel_assets.running.instance import open_instance
+from edsel_assets.store import Home
 
-print(run_once(open_instance(Path(sys.argv[1]), "study"), str(uuid.uuid4())), flush=True)
+print(run_once(open_instance(Home.at(sys.argv[1]), "study"), str(uuid.uuid4())), flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -74,7 +76,7 @@ def test_a_log_that_began_as_a_copy_is_as_dagster_makes_it(tmp_path: Path) -> No
             revision = connection.execute("SELECT * FROM alembic_version").fetchall()
             return [*tables, *revision]
 
-    with open_instance(tmp_path, "study") as instance:
+    with open_instance(Home.at(tmp_path), "study") as instance:
         storage = instance.event_log_storage
         begin_log(instance, "copied")
         assert kinds(instance, "copied") == []
@@ -87,7 +89,7 @@ def test_a_log_that_began_as_a_copy_is_as_dagster_makes_it(tmp_path: Path) -> No
 
 
 def test_shared_databases_stay_safe_and_others_are_left_alone(tmp_path: Path) -> None:
-    with open_instance(tmp_path, "study") as instance:
+    with open_instance(Home.at(tmp_path), "study") as instance:
         run_id = run_once(instance, str(uuid.uuid4()))
         folder = tmp_path / "dagster" / "study" / "history"
         assert waits(folder / "runs" / f"{run_id}.db") == 0

@@ -16,6 +16,7 @@ from edsel_assets.running import ordering
 from edsel_assets.running.instance import open_instance
 from edsel_assets.running.local import materialize
 from edsel_assets.running.ordering import Desk
+from edsel_assets.store import Home
 from edsel_assets_tests.defs.conftest import tiny_study
 
 ROUNDS = "iterative_kmq_perplexity"
@@ -24,7 +25,7 @@ ROUNDS = "iterative_kmq_perplexity"
 @pytest.fixture
 def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home" / "dagster"))
-    with open_instance(tmp_path / "home", "tiny") as opened:
+    with open_instance(Home.at(tmp_path / "home"), "tiny") as opened:
         yield opened
 
 
@@ -39,7 +40,7 @@ def desk(tmp_path: Path, instance: dg.DagsterInstance, strategy: str, **settings
         evaluation={"tasks": [], "held_out": 0},
         annotation={"price_by": "column", "validation": 1},
     )
-    return Desk(study, build_definitions(study, home=tmp_path / "home"), instance, tmp_path / "home")
+    return Desk(study, build_definitions(study, home=tmp_path / "home"), instance, Home.at(tmp_path / "home"))
 
 
 def picks(mine: Desk, order: str) -> list[str]:
@@ -54,7 +55,7 @@ def come_back(mine: Desk, answered: list[str], rejected: list[str], paid: float 
 
 
 def chosen(mine: Desk, asset: str) -> list[str]:
-    path = mine.store / asset / "00008" / f"{ROUNDS}.s0.parquet"
+    path = mine.store.folder / asset / "00008" / f"{ROUNDS}.s0.parquet"
     return pq.read_table(path)["prompt_id"].to_pylist()
 
 

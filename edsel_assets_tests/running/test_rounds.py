@@ -21,6 +21,7 @@ from edsel_assets.running.local import materialize
 from edsel_assets.stages.rounds import round_options
 from edsel_assets.stages.training_sets import examples_of
 from edsel_assets.stages.trials import finetune_settings
+from edsel_assets.store import Home, Store
 from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import tiny_study
 from edsel_assets_tests.llm.judging.server import completion, serving
@@ -35,12 +36,12 @@ def rating(body: dict[str, Any]) -> str:
     return completion(f"Rating: [[{min(10, 1 + len(response) // 8)}]]")
 
 
-def make(study: Study, home: Path, asset: str) -> Path:
+def make(study: Study, home: Path, asset: str) -> Store:
     """Make an asset's cells and what they need; the study's store."""
-    with open_instance(home, study.name) as instance:
+    with open_instance(Home.at(home), study.name) as instance:
         definitions = build_definitions(study, home=home)
-        materialize(study, definitions, instance, home, Scope(frozenset({asset})))
-    return home / "store" / study.name
+        materialize(study, definitions, instance, Home.at(home), Scope(frozenset({asset})))
+    return Home.at(home).store(study.name)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,7 @@ def test_the_first_round_is_the_same_whatever_scores_it(finished) -> None:
 
 def test_a_check_says_whether_the_weights_collapsed(finished) -> None:
     study, home, _ = finished
-    with open_instance(home, study.name) as instance:
+    with open_instance(Home.at(home), study.name) as instance:
         for number in (1, 2):
             key = dg.AssetCheckKey(dg.AssetKey([f"round_{number}", "weights"]), "weights_spread")
             found = instance.event_log_storage.get_asset_check_execution_history(key, limit=9)
@@ -125,12 +126,12 @@ def test_the_model_scored_is_the_last_of_the_chain(tmp_path: Path, method: str) 
     trial = Path("00009") / "iterative_kmq_perplexity.s0"
     base, tokenizer = load_model(model_folder(DEMO), dtype="auto", device="cpu")
     model = base
-    chain = [store / f"round_{number}" / "checkpoint" / trial for number in (1, 2)]
+    chain = [store.folder / f"round_{number}" / "checkpoint" / trial for number in (1, 2)]
     for path in chain:
         with adapted(model, path, merge=True) as merged:
             model = merged
     examples = examples_of(
-        pq.read_table(store / "training_sets" / "00009" / "iterative_kmq_perplexity.parquet"),
+        pq.read_table(store.folder / "training_sets" / "00009" / "iterative_kmq_perplexity.parquet"),
         study.model.template,
     )
     settings = finetune_settings(study.finetuning, epochs=study.rounds.epochs)
@@ -141,8 +142,8 @@ def test_the_model_scored_is_the_last_of_the_chain(tmp_path: Path, method: str) 
         start = base(ids).logits
         with adapted(model, tmp_path / "last", merge=True) as last:
             expected = last(ids).logits
-        with adapted(base, store / "lora_adapters" / trial, merge=True) as found:
+        with adapted(base, store.folder / "lora_adapters" / trial, merge=True) as found:
             torch.testing.assert_close(found(ids).logits, expected, rtol=1e-3, atol=1e-3)
     assert not torch.allclose(start, expected, atol=1e-2)
-    assert not list((store / "lora_adapters" / "00009").glob(".*"))
-    assert (store / "lora_adapters" / trial / "training_log.json").is_file()
+    assert not list((store.folder / "lora_adapters" / "00009").glob(".*"))
+    assert (store.folder / "lora_adapters" / trial / "training_log.json").is_file()

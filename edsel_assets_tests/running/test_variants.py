@@ -13,6 +13,7 @@ from edsel_assets.planning.cells import Cell, Scope
 from edsel_assets.planning.lineage import lineage_of
 from edsel_assets.running.instance import open_instance
 from edsel_assets.running.local import Runner, materialize
+from edsel_assets.store import Home
 from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import tiny_study
 
@@ -43,13 +44,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Study, 
     home, study = tmp_path_factory.mktemp("home"), varied()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", str(home / "dagster"))
-        with open_instance(home, study.name) as instance:
+        with open_instance(Home.at(home), study.name) as instance:
             definitions = build_definitions(study, home=home)
             materialize(
                 study,
                 definitions,
                 instance,
-                home,
+                Home.at(home),
                 Scope(frozenset({"selections", "selection_cards", "selection_overlap"})),
             )
             yield study, home, instance
@@ -71,9 +72,9 @@ def test_each_variant_chooses_by_its_own_switches(finished) -> None:
 def test_a_variant_with_the_studys_own_switches_chooses_alike(tmp_path: Path) -> None:
     same = {"fl_rbf_again": {"strategy": "fl_rbf", "gamma": tiny_study().selection.gamma}}
     study = tiny_study(selection={"strategies": ["fl_rbf"], "variants": same, "budgets": [6]})
-    with open_instance(tmp_path, study.name) as instance:
+    with open_instance(Home.at(tmp_path), study.name) as instance:
         definitions = build_definitions(study, home=tmp_path)
-        materialize(study, definitions, instance, tmp_path, Scope(frozenset({"selections"})))
+        materialize(study, definitions, instance, Home.at(tmp_path), Scope(frozenset({"selections"})))
     assert picks(tmp_path, study, "fl_rbf") == picks(tmp_path, study, "fl_rbf_again")
 
 
@@ -86,29 +87,31 @@ def test_the_control_alone_has_its_larger_budgets(finished) -> None:
 
 def test_cards_say_of_each_pick_why_and_the_overlap_is_by_budget(finished) -> None:
     study, home, _ = finished
-    store = home / "store" / study.name
-    cards = pq.read_table(store / "selection_cards" / "00006" / "fl_rbf_wide.parquet")
+    store = Home.at(home).store(study.name)
+    cards = pq.read_table(store.folder / "selection_cards" / "00006" / "fl_rbf_wide.parquet")
     assert cards["prompt_id"].to_pylist() == picks(home, study, "fl_rbf_wide")
     assert sum(cards["stands_for"].to_pylist()) == 70  # ten are held out
     assert all("stands for" in why for why in cards["why"].to_pylist())
-    overlap = pq.read_table(store / "selection_overlap" / "00006.parquet")
+    overlap = pq.read_table(store.folder / "selection_overlap" / "00006.parquet")
     assert overlap.num_rows == len(study.selection.names) ** 2
-    assert pq.read_table(store / "selection_overlap" / "00024.parquet")["other"].to_pylist() == ["random"]
+    assert pq.read_table(store.folder / "selection_overlap" / "00024.parquet")["other"].to_pylist() == [
+        "random"
+    ]
 
 
 def test_cards_hold_the_scores_that_a_strategy_prefers_by(finished) -> None:
     study, home, _ = finished
-    store = home / "store" / study.name
+    store = Home.at(home).store(study.name)
     for name, signal, column in (
         ("min_margin", "uncertainty_scores/min_margin", "score"),
         ("kmq", "quality_scores/likelihood", "quality"),
     ):
-        table = pq.read_table(store / f"{signal}.parquet").to_pandas().set_index("prompt_id")[column]
-        cards = pq.read_table(store / "selection_cards" / "00006" / f"{name}.parquet").to_pandas()
+        table = pq.read_table(store.folder / f"{signal}.parquet").to_pandas().set_index("prompt_id")[column]
+        cards = pq.read_table(store.folder / "selection_cards" / "00006" / f"{name}.parquet").to_pandas()
         assert cards["score"].tolist() == table.loc[cards["prompt_id"]].tolist()
         below = [(table < score).mean() for score in cards["score"]]
         assert cards["score_percentile"].tolist() == pytest.approx(below)
-    without = pq.read_table(store / "selection_cards" / "00006" / "fl_rbf.parquet")
+    without = pq.read_table(store.folder / "selection_cards" / "00006" / "fl_rbf.parquet")
     assert without["score"].null_count == 6
     lineage = lineage_of(study, home)
     for name, signals in (
@@ -145,7 +148,7 @@ def test_the_page_cannot_make_a_cell_that_is_no_part_of_the_study(finished) -> N
         asset_selection=frozenset({dg.AssetKey("selections")}),
         tags={"dagster/partition": cell.partition},
     )
-    assert Runner(study, definitions, instance, home).carry_out(run.run_id)
+    assert Runner(study, definitions, instance, Home.at(home)).carry_out(run.run_id)
     assert instance.get_run_by_id(run.run_id).is_success
     assert not (home / "store" / study.name / "selections" / "00024" / "fl_rbf.parquet").exists()
 

@@ -14,14 +14,15 @@ from edsel_assets.planning.ledger import read_ledger
 from edsel_assets.running.instance import dagster_home
 from edsel_assets.running.local import RunFailed
 from edsel_assets.running.workers import Worker, WorkerDied, WorkerPool, greeting
+from edsel_assets.store import Home
 from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import tiny_study
 
 
 @pytest.fixture
 def pool(tmp_path: Path) -> Iterator[WorkerPool]:
-    dagster_home(tmp_path, "tiny")
-    with WorkerPool(greeting(tiny_study(), tmp_path), 2) as workers:
+    dagster_home(Home.at(tmp_path), "tiny")
+    with WorkerPool(greeting(tiny_study(), Home.at(tmp_path)), 2) as workers:
         yield workers
 
 
@@ -29,7 +30,7 @@ def test_a_worker_makes_cells_and_is_kept(pool, tmp_path) -> None:
     pool.start([Cell("orders")])
     batch, made = pool.wait()
     assert list(batch) == list(made) == [Cell("orders")]
-    assert read_ledger(tmp_path / "store" / "tiny", Cell("orders")) is not None
+    assert read_ledger(Home.at(tmp_path).store("tiny"), Cell("orders")) is not None
     (first,) = pool._idle
     pool.start([Cell("orders")])
     batch, made = pool.wait()
@@ -58,8 +59,8 @@ def test_a_killed_worker_is_said_and_another_takes_its_place(pool) -> None:
 
 
 def test_a_worker_ends_with_its_input(tmp_path) -> None:
-    dagster_home(tmp_path, "tiny")
-    worker = Worker(greeting(tiny_study(), tmp_path))
+    dagster_home(Home.at(tmp_path), "tiny")
+    worker = Worker(greeting(tiny_study(), Home.at(tmp_path)))
     worker.end(at_once=False)
     deadline = time.monotonic() + 30
     while worker.alive() and time.monotonic() < deadline:
@@ -73,7 +74,7 @@ def test_a_worker_ends_with_its_input(tmp_path) -> None:
 def test_a_study_with_variants_reaches_a_worker_as_it_is(name, monkeypatch) -> None:
     monkeypatch.setenv("EDSEL_POOL", "pool.jsonl")
     study = Study.load(name)
-    said = json.loads(json.dumps(greeting(study, Path("home"))))
+    said = json.loads(json.dumps(greeting(study, Home.at("home"))))
     there = Study.model_validate(said["study"])
     assert there == study
     assert [there.selection.of(each) for each in there.selection.names] == [

@@ -1,7 +1,6 @@
 """The paid loop without a model: what is ordered next, what is trained on, what the money brought."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +23,7 @@ from edsel_assets.stages.buying import (
     validation_answers,
 )
 from edsel_assets.stages.rounds import ordered_round
+from edsel_assets.store import Store
 from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import tiny_study
 
@@ -50,7 +50,7 @@ def ranking(ids: list[str]) -> pa.Table:
 
 
 def order(
-    store: Path, study: Study | None = None, ids: list[str] = IDS, budget: int = 4, **more
+    store: Store, study: Study | None = None, ids: list[str] = IDS, budget: int = 4, **more
 ) -> annotation.Order:
     return next_order(
         study or tiny_study(),
@@ -64,7 +64,7 @@ def order(
     )
 
 
-def answer(store: Path, prompts: dict[str, str]) -> None:
+def answer(store: Store, prompts: dict[str, str]) -> None:
     ledger = annotation.Ledger(store)
     state = ledger.state()
     ledger.append(
@@ -74,10 +74,10 @@ def answer(store: Path, prompts: dict[str, str]) -> None:
 
 def test_an_order_is_the_next_picks_and_no_prompt_is_asked_for_twice(tmp_path) -> None:
     first, second = order(tmp_path), order(tmp_path)
-    assert annotation.order_table(tmp_path, first.name)["prompt_id"].to_pylist() == IDS[:4]
-    assert annotation.order_table(tmp_path, second.name)["prompt_id"].to_pylist() == IDS[4:8]
-    assert len(annotation.asked_prompts(tmp_path)) == 8
-    why = annotation.order_table(tmp_path, first.name)["why"].to_pylist()
+    assert annotation.order_table(Store(tmp_path), first.name)["prompt_id"].to_pylist() == IDS[:4]
+    assert annotation.order_table(Store(tmp_path), second.name)["prompt_id"].to_pylist() == IDS[4:8]
+    assert len(annotation.asked_prompts(Store(tmp_path))) == 8
+    why = annotation.order_table(Store(tmp_path), first.name)["why"].to_pylist()
     assert why[0] == "fl_rbf, pick 1, gain 20"
 
 
@@ -92,7 +92,7 @@ def test_the_money_of_each_order_is_added_up(tmp_path) -> None:
             annotation.Event("rejected", "order-0001", IDS[5]),
         ]
     )
-    first, second = spend_by_order(orders_table(tmp_path), purchases_table(tmp_path))
+    first, second = spend_by_order(orders_table(Store(tmp_path)), purchases_table(Store(tmp_path)))
     assert first == {
         "order": "order-0001",
         "taken from": "rankings[fl_rbf]",
@@ -116,19 +116,19 @@ def test_an_order_for_money_takes_each_pick_in_order_that_can_still_be_paid(tmp_
     # Prompt i costs i. In the order 6, 5, 0, 2, 1, 3 with 9: 6, not 5, 0, 2, 1; 3 is too much.
     ranked = [IDS[i] for i in (6, 5, 0, 2, 1, 3)]
     placed = order(tmp_path, by_column(), ids=ranked, budget=9.0, unit="money")
-    table = annotation.order_table(tmp_path, placed.name)
+    table = annotation.order_table(Store(tmp_path), placed.name)
     assert table["prompt_id"].to_pylist() == [IDS[i] for i in (6, 0, 2, 1)]
     assert table["price"].to_pylist() == [6.0, 0.0, 2.0, 1.0]
     assert table["spend"].to_pylist() == [6.0, 6.0, 8.0, 9.0]
     assert (placed.budget, placed.unit) == (9.0, "money")
-    assert annotation.read_order(tmp_path, placed.name) == placed
+    assert annotation.read_order(Store(tmp_path), placed.name) == placed
     with pytest.raises(NothingToOrder, match="can be paid from 2"):
         order(tmp_path, by_column(), ids=ranked, budget=2.0, unit="money")
 
 
 def test_what_validates_is_paid_first(tmp_path) -> None:
     placed = order(tmp_path, by_column(validation=2), budget=40.0, unit="money")
-    table = annotation.order_table(tmp_path, placed.name)
+    table = annotation.order_table(Store(tmp_path), placed.name)
     assert len(placed.validation) == 2
     assert set(placed.validation) <= set(table["prompt_id"].to_pylist())
     assert table["spend"].to_pylist()[-1] == sum(table["price"].to_pylist()) <= 40.0
@@ -149,7 +149,7 @@ def test_a_validation_sample_is_bought_beside_the_picks_and_never_trained_on(tmp
     assert len(placed.validation) == 3
     assert not set(placed.validation) & set(IDS[:4])
     answer(tmp_path, {key: f"answer {key[-2:]}" for key in [*IDS[:4], *placed.validation]})
-    orders, purchases = orders_table(tmp_path), purchases_table(tmp_path)
+    orders, purchases = orders_table(Store(tmp_path)), purchases_table(Store(tmp_path))
     answered = answered_table(ANSWERED.empty_table().drop_columns(["order"]), purchases)
     trained = bought_training_set(placed.name, pool(), answered, orders, aside())
     assert sorted(trained["prompt_id"].to_pylist()) == IDS[:4]
@@ -170,13 +170,13 @@ def test_training_uses_the_answers_up_to_an_order_and_those_of_a_file(tmp_path) 
             "cost": [1.0, 1.0],
         }
     )
-    answered = answered_table(file, purchases_table(tmp_path))
+    answered = answered_table(file, purchases_table(Store(tmp_path)))
     assert dict(zip(answered["prompt_id"].to_pylist(), answered["response"].to_pylist(), strict=True)) == {
         IDS[0]: "zero",  # what was bought counts before the file's
         IDS[5]: "five",
         IDS[9]: "nine",
     }
-    orders = orders_table(tmp_path)
+    orders = orders_table(Store(tmp_path))
     assert bought_training_set(first.name, pool(), answered, orders, aside())["prompt_id"].to_pylist() == [
         IDS[0],
         IDS[9],
@@ -191,8 +191,8 @@ def test_what_is_rejected_is_replaced_by_the_next_best(tmp_path) -> None:
     second = order(tmp_path, budget=1, replaces=[IDS[1]])
     state = ledger.state()
     assert state[IDS[1]].status == "replaced"
-    assert annotation.order_table(tmp_path, second.name)["prompt_id"].to_pylist() == [IDS[4]]
-    record_orders(tmp_path)
+    assert annotation.order_table(Store(tmp_path), second.name)["prompt_id"].to_pylist() == [IDS[4]]
+    record_orders(Store(tmp_path))
     assert ledger.state() == state, "recording again changes nothing"
 
 
@@ -202,26 +202,28 @@ def test_what_is_replaced_is_replaced_in_kind(tmp_path) -> None:
     rejected = [IDS[0], IDS[2], first.validation[1]]
     ledger.append(annotation.Event("rejected", first.name, key) for key in rejected)
     second = order(tmp_path, study, budget=3, replaces=rejected)
-    table = annotation.order_table(tmp_path, second.name)
+    table = annotation.order_table(Store(tmp_path), second.name)
     assert table.num_rows == 3
     assert len(second.validation) == 1
     left = [key for key in IDS if key not in {*IDS[:4], *first.validation}]
     assert table["prompt_id"].to_pylist()[:2] == left[:2]
     ledger.append([annotation.Event("rejected", second.name, second.validation[0])])
     third = order(tmp_path, study, budget=1, replaces=second.validation)
-    assert annotation.order_table(tmp_path, third.name)["prompt_id"].to_pylist() == list(third.validation)
+    assert annotation.order_table(Store(tmp_path), third.name)["prompt_id"].to_pylist() == list(
+        third.validation
+    )
 
 
 ROUND = "round_1/selection[00010|iterative_kmq_perplexity.s0]"
 
 
-def reject(store: Path, prompts: list[str], paid: float | None = None) -> None:
+def reject(store: Store, prompts: list[str], paid: float | None = None) -> None:
     """Reject prompts; each did cost ``paid``."""
     rows = [annotation.AnswerRow("a row", key, None, rejected=True) for key in prompts]
     annotation.enter_answers(store, rows, prices=None if paid is None else dict.fromkeys(prompts, paid))
 
 
-def in_round(store: Path) -> list[str]:
+def in_round(store: Store) -> list[str]:
     frozen = ordered_round(orders_table(store), ROUND)
     assert frozen is not None
     return frozen["prompt_id"].to_pylist()
@@ -233,13 +235,13 @@ def test_what_replaces_a_pick_of_a_round_takes_its_place_in_it_whoever_picked_it
     reject(tmp_path, [IDS[1], IDS[2], *first.validation])
     assert in_round(tmp_path) == IDS[:4], "nobody was asked in their place yet"
     second = order(tmp_path, study, budget=3, ids=IDS[5:], replaces=[*first.validation, IDS[1], IDS[2]])
-    picks = annotation.order_table(tmp_path, second.name)["prompt_id"].to_pylist()[:2]
+    picks = annotation.order_table(Store(tmp_path), second.name)["prompt_id"].to_pylist()[:2]
     assert in_round(tmp_path) == [IDS[0], IDS[3], *picks]
     reject(tmp_path, [picks[0]])
     third = order(tmp_path, study, budget=1, ids=IDS[5:], replaces=[picks[0]], cell=ROUND)
-    last = annotation.order_table(tmp_path, third.name)["prompt_id"].to_pylist()
+    last = annotation.order_table(Store(tmp_path), third.name)["prompt_id"].to_pylist()
     assert in_round(tmp_path) == [IDS[0], IDS[3], picks[1], *last]
-    table = orders_table(tmp_path)
+    table = orders_table(Store(tmp_path))
     assert set(table.filter(table["replaced"])["prompt_id"].to_pylist()) == {
         IDS[1],
         IDS[2],
@@ -264,7 +266,9 @@ def test_a_prompt_to_validate_alone_is_replaced_where_orders_are_for_money(tmp_p
     asked_at = annotation.Ledger(tmp_path).state()[spoiled].asked_price
     assert asked_at == IDS.index(spoiled)
     second = order(tmp_path, study, budget=asked_at, unit="money", replaces=[spoiled])
-    assert annotation.order_table(tmp_path, second.name)["prompt_id"].to_pylist() == list(second.validation)
+    assert annotation.order_table(Store(tmp_path), second.name)["prompt_id"].to_pylist() == list(
+        second.validation
+    )
     assert len(second.validation) == 1
     assert annotation.Ledger(tmp_path).state()[spoiled].status == "replaced"
 
@@ -272,14 +276,14 @@ def test_a_prompt_to_validate_alone_is_replaced_where_orders_are_for_money(tmp_p
 def test_a_pick_and_a_prompt_to_validate_are_replaced_each_from_its_own_money(tmp_path) -> None:
     study = by_column(validation=1)
     first = order(tmp_path, study, ids=[IDS[i] for i in (6, 1, 5, 4)], budget=60.0, unit="money")
-    asked = set(annotation.order_table(tmp_path, first.name)["prompt_id"].to_pylist())
+    asked = set(annotation.order_table(Store(tmp_path), first.name)["prompt_id"].to_pylist())
     reject(tmp_path, [IDS[5], *first.validation], paid=0.001)
     money = 5.0 + IDS.index(first.validation[0])
     left = [key for key in IDS if key not in asked]
     second = order(
         tmp_path, study, ids=left, budget=money, unit="money", replaces=[IDS[5], *first.validation]
     )
-    table = annotation.order_table(tmp_path, second.name)
+    table = annotation.order_table(Store(tmp_path), second.name)
     picks = [row for row in table.to_pylist() if row["prompt_id"] not in second.validation]
     assert len(second.validation) == 1
     assert 0 < sum(row["price"] for row in picks) <= 5.0
@@ -293,7 +297,7 @@ def test_no_prompt_that_has_an_answer_is_drawn_to_validate(tmp_path) -> None:
 
 def test_a_round_is_ordered_whole(tmp_path) -> None:
     placed = order(tmp_path, by_column(validation=2), ids=IDS[:6], budget=3.0, unit="money", whole=True)
-    table = annotation.order_table(tmp_path, placed.name)
+    table = annotation.order_table(Store(tmp_path), placed.name)
     assert [p for p in table["prompt_id"].to_pylist() if p not in placed.validation] == IDS[:6]
 
 
@@ -302,7 +306,7 @@ def test_an_order_that_the_ledger_missed_is_entered_later(tmp_path) -> None:
     path = annotation.Ledger(tmp_path).path
     path.unlink()
     path.with_name(f"{path.name}.lines").unlink()  # as if the process had ended before the first entry
-    record_orders(tmp_path)
+    record_orders(Store(tmp_path))
     assert [p.order for p in annotation.Ledger(tmp_path).state().values()] == [placed.name] * 4
 
 
@@ -339,9 +343,9 @@ def test_spend_adds_up_what_was_answered_by_each_order(tmp_path) -> None:
     annotation.Ledger(tmp_path).append([*refused, paid])
     given = pa.table({"prompt_id": [IDS[9]], "response": ["f"], "source": ["f"], "cost": [0.0]})
     table = spend_table(
-        answered_table(given, purchases_table(tmp_path)),
-        orders_table(tmp_path),
-        purchases_table(tmp_path),
+        answered_table(given, purchases_table(Store(tmp_path))),
+        orders_table(Store(tmp_path)),
+        purchases_table(Store(tmp_path)),
         scores(0.1),
         {second.name: scores(0.3), first.name: scores(0.2)},
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edsel_assets.store import StoreError, atomic_path, edsel_home, study_home, sweep_temporaries
+from edsel_assets.store import Home, StoreError, atomic_path, sweep_temporaries
 
 
 def test_a_file_appears_whole_under_its_name(tmp_path):
@@ -114,11 +114,11 @@ def test_an_absent_input_of_the_block_is_not_taken_for_the_disk(tmp_path):
 
 def test_the_home_comes_from_the_argument_then_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("EDSEL_HOME", str(tmp_path / "env"))
-    assert study_home(None, "demo") == tmp_path / "env" / "store" / "demo"
-    assert study_home(tmp_path, "demo") == tmp_path / "store" / "demo"
+    assert Home.at().store("demo").folder == tmp_path / "env" / "store" / "demo"
+    assert Home.at(tmp_path).store("demo").folder == Home.at(tmp_path).store("demo")
     monkeypatch.delenv("EDSEL_HOME")
     monkeypatch.chdir(tmp_path)
-    assert edsel_home() == tmp_path / ".edsel"
+    assert Home.at().folder == tmp_path / ".edsel"
     for bad in ("../x", "", ".x", "a/b"):
         with pytest.raises(ValueError, match="study must be a name"):
-            study_home(None, bad)
+            Home.at().store(bad)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from edsel_assets.store import MissingRows, RowStore, StoreError, atomic, embeddings_table
+from edsel_assets.store import Home, MissingRows, RowStore, StoreError, atomic, embeddings_table
 from edsel_assets_tests.store.damage import DAMAGES, spoil
 
 FIELDS = {"model": "m", "revision": "r", "code_version": 1}
@@ -30,7 +30,7 @@ def ids(start: int, stop: int) -> list[str]:
 
 
 def test_rows_come_back_in_the_order_asked(tmp_path):
-    store = RowStore(tmp_path, "forward", FIELDS)
+    store = RowStore(Home.at(tmp_path), "forward", FIELDS)
     assert store.missing(ids(0, 5)).tolist() == [0, 1, 2, 3, 4]
     store.append(rows(ids(0, 10)))
     store.append(rows(ids(10, 15)))
@@ -48,7 +48,10 @@ def test_rows_come_back_in_the_order_asked(tmp_path):
 
 
 def test_another_object_sees_shards_that_come_later(tmp_path):
-    writer, reader = RowStore(tmp_path, "forward", FIELDS), RowStore(tmp_path, "forward", FIELDS)
+    writer, reader = (
+        RowStore(Home.at(tmp_path), "forward", FIELDS),
+        RowStore(Home.at(tmp_path), "forward", FIELDS),
+    )
     writer.append(rows(ids(0, 3)))
     assert reader.missing(ids(0, 4)).tolist() == [3]
     writer.append(rows(ids(3, 4)))
@@ -56,33 +59,35 @@ def test_another_object_sees_shards_that_come_later(tmp_path):
 
 
 def test_another_fingerprint_is_another_store(tmp_path):
-    RowStore(tmp_path, "forward", FIELDS).append(rows(ids(0, 3)))
-    other = RowStore(tmp_path, "forward", {**FIELDS, "code_version": 2})
+    RowStore(Home.at(tmp_path), "forward", FIELDS).append(rows(ids(0, 3)))
+    other = RowStore(Home.at(tmp_path), "forward", {**FIELDS, "code_version": 2})
     assert len(other.missing(ids(0, 3))) == 3
     stored = [json.loads(p.read_text()) for p in tmp_path.glob("rows/forward/*/fields.json")]
     assert stored == [FIELDS]
 
 
 def test_the_same_rows_are_one_shard(tmp_path):
-    first = RowStore(tmp_path, "forward", FIELDS).append(rows(ids(0, 3)))
-    second = RowStore(tmp_path, "forward", FIELDS).append(rows(ids(0, 3)))
+    first = RowStore(Home.at(tmp_path), "forward", FIELDS).append(rows(ids(0, 3)))
+    second = RowStore(Home.at(tmp_path), "forward", FIELDS).append(rows(ids(0, 3)))
     assert first == second
     assert len(list(first.parent.glob("shard-*"))) == 1
 
 
 def test_of_rows_stored_twice_one_counts_whoever_reads(tmp_path):
-    store = RowStore(tmp_path, "k", FIELDS)
+    store = RowStore(Home.at(tmp_path), "k", FIELDS)
     store.append(pa.table({"prompt_id": ["a", "b"], "x": [1, 2]}))
     store.append(pa.table({"prompt_id": ["b", "c"], "x": [20, 30]}))
     assert len(store) == 3
-    values = [RowStore(tmp_path, "k", FIELDS).read(["a", "b", "c"])["x"].to_pylist() for _ in range(2)]
+    values = [
+        RowStore(Home.at(tmp_path), "k", FIELDS).read(["a", "b", "c"])["x"].to_pylist() for _ in range(2)
+    ]
     assert values[0] == values[1] == store.read(["a", "b", "c"])["x"].to_pylist()
     assert values[0][0] == 1
     assert values[0][2] == 30
 
 
 def test_absent_rows_are_counted(tmp_path):
-    store = RowStore(tmp_path, "forward", FIELDS)
+    store = RowStore(Home.at(tmp_path), "forward", FIELDS)
     with pytest.raises(MissingRows, match=r"2 of 2 prompts have no row in .*\(first: 1, 2\)"):
         store.read(["1", "2"])
     store.append(rows(ids(0, 3)))
@@ -92,7 +97,7 @@ def test_absent_rows_are_counted(tmp_path):
 
 
 def test_rows_are_checked_before_they_are_stored(tmp_path):
-    store = RowStore(tmp_path, "k", FIELDS)
+    store = RowStore(Home.at(tmp_path), "k", FIELDS)
     assert (
         store.append(pa.table({"prompt_id": pa.array([], pa.string()), "x": pa.array([], pa.int64())}))
         is None
@@ -109,12 +114,12 @@ def test_rows_are_checked_before_they_are_stored(tmp_path):
 
 @pytest.mark.parametrize("damage", DAMAGES[:3])
 def test_a_damaged_shard_is_named_and_set_aside(tmp_path, damage, caplog):
-    store = RowStore(tmp_path, "forward", FIELDS)
+    store = RowStore(Home.at(tmp_path), "forward", FIELDS)
     store.append(rows(ids(0, 3)))
     path = store.append(rows(ids(3, 6)))
     whole = spoil(path, damage)
     with pytest.raises(MissingRows):
-        RowStore(tmp_path, "forward", FIELDS).read(ids(0, 6))
+        RowStore(Home.at(tmp_path), "forward", FIELDS).read(ids(0, 6))
     assert f"{path.name} is damaged" in caplog.text
     assert not path.exists()
     assert path.with_name(f"damaged-{path.name}").exists()
@@ -124,7 +129,7 @@ def test_a_damaged_shard_is_named_and_set_aside(tmp_path, damage, caplog):
 
 
 def _hang_in_the_middle(root, started):
-    store = RowStore(root, "forward", FIELDS)
+    store = RowStore(Home.at(root), "forward", FIELDS)
     store.append(rows(ids(0, 3)))
     from edsel_assets.store import atomic_path
 
@@ -140,19 +145,19 @@ def test_a_killed_writer_leaves_no_torn_shard(tmp_path):
     writer = context.Process(target=_hang_in_the_middle, args=(tmp_path, started))
     writer.start()
     assert started.wait(30)
-    alive = RowStore(tmp_path, "forward", FIELDS)
+    alive = RowStore(Home.at(tmp_path), "forward", FIELDS)
     assert alive.swept == []  # the writer is at work: its file is left alone
     assert alive.missing(ids(0, 4)).tolist() == [3]
     os.kill(writer.pid, signal.SIGKILL)
     writer.join()
-    after = RowStore(tmp_path, "forward", FIELDS)
+    after = RowStore(Home.at(tmp_path), "forward", FIELDS)
     assert len(after.swept) == 1
     assert sorted(p.suffix for p in after.folder.iterdir()) == [".json", ".parquet"]
     assert after.read(ids(0, 3)).num_rows == 3
 
 
 def _append_many(root, start):
-    store = RowStore(root, "forward", FIELDS)
+    store = RowStore(Home.at(root), "forward", FIELDS)
     for i in range(start, start + 40, 4):
         store.append(rows(ids(i, i + 4)))
         store.missing(ids(0, 100))
@@ -166,7 +171,7 @@ def test_writers_at_the_same_time_do_not_clash(tmp_path):
     for writer in writers:
         writer.join()
     assert [w.exitcode for w in writers] == [0, 0, 0, 0]
-    store = RowStore(tmp_path, "forward", FIELDS)
+    store = RowStore(Home.at(tmp_path), "forward", FIELDS)
     assert store.missing(ids(0, 81)).tolist() == [80]
     assert store.read(ids(0, 80))["embedding"].to_pylist() == [[i, i + 0.5] for i in range(80)]
 
@@ -177,7 +182,7 @@ def test_a_disk_that_takes_nothing_leaves_no_row_and_the_next_append_does(
     tmp_path, monkeypatch, number, failing
 ) -> None:
     two = pa.table({"prompt_id": ["a", "b"], "value": [1.0, 2.0]})
-    store, flush = RowStore(tmp_path, "kind", {"x": 1}), atomic._flush_one
+    store, flush = RowStore(Home.at(tmp_path), "kind", {"x": 1}), atomic._flush_one
 
     def full(path: Path) -> None:
         if failing in path.name:

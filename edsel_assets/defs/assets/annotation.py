@@ -13,7 +13,7 @@ from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles, ta
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 from edsel_assets.defs.resources import BaseModel
 from edsel_assets.kinds.checks import ADAPTER_LOADS, FINITE, LOSS_FELL, NONE_ORDERED_TWICE
-from edsel_assets.planning.cells import Cell, cell_path
+from edsel_assets.planning.cells import Cell
 from edsel_assets.planning.external import External
 
 
@@ -81,7 +81,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         from edsel_assets.stages.trials import finetune_settings
 
         examples = examples_of(purchased_training_set, study.model.template)
-        path = cell_path(graph.store, Cell("purchased_adapter", context.partition_key))
+        path = graph.store.adapter(Cell("purchased_adapter", context.partition_key))
         result = finetune(
             *base_model.open(), examples, finetune_settings(study.finetuning), seed=0, output_dir=path
         )

@@ -14,7 +14,7 @@ from edsel_assets.defs.partitions import dimensions
 from edsel_assets.defs.resources import BaseModel
 from edsel_assets.keys import parse_budget_trial, parse_trial
 from edsel_assets.kinds.checks import ADAPTER_LOADS, LOSS_FELL
-from edsel_assets.planning.cells import Cell, cell_path
+from edsel_assets.planning.cells import Cell
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
@@ -63,7 +63,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
 
         name, seed = parse_trial(dimensions(context)["trial"])
         examples = examples_of(training_sets, study.model.template, seed)
-        path = cell_path(graph.store, Cell("lora_adapters", context.partition_key))
+        path = graph.store.adapter(Cell("lora_adapters", context.partition_key))
         chain = [found for found in checkpoints.values() if found is not None]
         settings = finetune_settings(study.finetuning)
         if chain:

@@ -9,6 +9,7 @@ import dagster as dg
 from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.io_managers import Table, TableWithFiles, table_of
 from edsel_assets.defs.metadata import plot, rows_table, versioned_output
+from edsel_assets.planning.cells import Cell
 from edsel_assets.running.ui.pages import REPORTS
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             staleness=stale,
             missing=missing,
         )
+        page = graph.store.text(Cell("label_efficiency"), ".html").relative_to(graph.home.folder)
         figures = {
             "trials": len(benchmark_scores),
             "missing": sum(row["cells"] for row in missing),
@@ -62,7 +64,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             **_tables(report.sheets),
             "whole_report": dg.MetadataValue.md(report.texts[".md"]),
             "page": dg.MetadataValue.url(f"{REPORTS}{study.name}"),
-            "page_file": dg.MetadataValue.path(f"store/{study.name}/label_efficiency.html"),
+            "page_file": dg.MetadataValue.path(str(page)),
         }
         value = TableWithFiles(report.table, texts=report.texts)
         return versioned_output(context, value, {**shown, **tables, **figures})

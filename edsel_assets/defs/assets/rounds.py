@@ -22,7 +22,7 @@ from edsel_assets.defs.partitions import dimensions
 from edsel_assets.defs.resources import BaseModel
 from edsel_assets.keys import parse_trial
 from edsel_assets.kinds.checks import ADAPTER_LOADS, EXACT_BUDGET, LOSS_FELL, NONE_BOUGHT_BEFORE, SPREAD
-from edsel_assets.planning.cells import Cell, cell_path
+from edsel_assets.planning.cells import Cell
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
@@ -123,7 +123,7 @@ def _checkpoint(graph: Graph, number: int) -> dg.AssetsDefinition:
 
         examples = examples_of(training_set, study.model.template)
         settings = finetune_settings(study.finetuning, epochs=study.rounds.epochs)
-        path = cell_path(graph.store, Cell(context.asset_key.to_user_string(), context.partition_key))
+        path = graph.store.adapter(Cell(context.asset_key.to_user_string(), context.partition_key))
         name, trial = parse_trial(dimensions(context)["trial"])
         seed = round_options(study, name, trial).seed + number
         model, tokenizer = base_model.open()

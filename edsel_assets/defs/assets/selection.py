@@ -10,6 +10,7 @@ from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 from edsel_assets.defs.partitions import dimensions
+from edsel_assets.keys import key_parts
 from edsel_assets.kinds.checks import EXACT_BUDGET, GAINS, NONE_BOUGHT_BEFORE, NOT_WORSE
 from edsel_assets.selection.strategy import EMBEDDINGS
 
@@ -168,7 +169,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         from edsel_assets.report.plots import overlap_matrix
         from edsel_assets.stages.describe import overlaps
 
-        table = overlaps({key.partition("|")[2]: one for key, one in selections.items()})
+        table = overlaps({key_parts(key)[1]: one for key, one in selections.items()})
         shown = {"overlap": plot(overlap_matrix(table)), "shared_prompts": preview(table, rows=40)}
         return versioned_output(context, table, shown)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edsel_assets.keys import key_parts
 from edsel_assets.kinds.checks import FINITE, NO_BENCHMARK_ITEM
 from edsel_assets.kinds.deciding import ADAPTED, MODEL, PASS, TEMPLATED, flat
 from edsel_assets.kinds.dimensions import BUDGET, TRIAL
@@ -112,7 +113,7 @@ def _judge_files(study: Study, partition: str | None) -> tuple[str, ...]:
 
 
 def _reference(study: Study, at: At) -> Mapping[str, Sequence[str]]:
-    budget, _, trial = (study.reference or "").partition("|")
+    budget, trial = key_parts(study.reference)
     return {"budget": [budget], "trial": [trial]}
 
 

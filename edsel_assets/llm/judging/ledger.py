@@ -11,7 +11,6 @@ is what a killed process left, and is cut off by the next; any other damage is r
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from edsel_assets.store import StoreError, check_lines, known_lines, note_lines
+from edsel_assets.store.locks import lock, try_lock
 
 FILE = "replies.jsonl"
 _ASKING = "asking"
@@ -145,7 +145,7 @@ class Ledger:
         self._append(file, {"asked": ticket, "key": key, "bound": bound})
         self._asking(ticket).parent.mkdir(exist_ok=True)
         self._own[ticket] = held = self._asking(ticket).open("wb")
-        fcntl.flock(held, fcntl.LOCK_EX)  # until it is settled
+        lock(held)  # until it is settled
         return ticket
 
     def _under_way(self, key: str) -> bool:
@@ -154,9 +154,7 @@ class Ledger:
         if key not in self._asked or not path.exists():
             return False
         with path.open("r+b") as held:  # some network file systems lock only what may be written
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not try_lock(held):
                 return True
         path.unlink()  # its process was killed
         return False
@@ -171,7 +169,7 @@ class Ledger:
     def _locked(self) -> Iterator[BinaryIO]:
         """The file, locked, after what others appended was read."""
         with self._path.open("a+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
+            lock(file)  # until the file is closed
             self._refresh(file)
             yield file
 

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from edsel_assets.planning.cells import Cell
 from edsel_assets.planning.ledger import InputRead, Ledger, read_ledger
 from edsel_assets.planning.reasons import Reason, What, differences, file_differences
-from edsel_assets.store import StoreError
+from edsel_assets.store import Store, StoreError
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Ledgers:
         kept: by name and content of the cell.
     """
 
-    root: Path
+    store: Store
     kept: Mapping[tuple[str, str], Ledger] = field(default_factory=dict)
 
     def of(self, name: str, read: InputRead) -> Ledger | None:
@@ -42,7 +41,7 @@ class Ledgers:
         if (name, read.content) in self.kept:
             return self.kept[name, read.content]
         try:
-            found = read_ledger(self.root, Cell.parse(name))
+            found = read_ledger(self.store, Cell.parse(name))
         except StoreError:
             return None  # a damaged ledger tells nothing
         return found if found is not None and found.content == read.content else None

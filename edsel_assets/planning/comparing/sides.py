@@ -3,14 +3,14 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from edsel_assets.annotation import AnnotationError, list_orders, order_table, read_order
-from edsel_assets.planning.cells import Cell, cell_path, with_suffix
+from edsel_assets.planning.cells import Cell
 from edsel_assets.planning.comparing.causes import Cause, Ledgers, causes, kept_ledgers
 from edsel_assets.planning.ledger import Ledger, damage, read_ledger
 from edsel_assets.planning.reasons import Reason, What
+from edsel_assets.store import Store
 
 _ORDER = re.compile(r"order-\d{4,}")
 
@@ -35,14 +35,14 @@ class Side:
 
     def texts(self, prompt_ids: Iterable[str]) -> dict[str, str]:
         """prompt_id to prompt, of those that the pool or an order still has."""
-        return _texts(self.ledgers.root, set(prompt_ids))
+        return _texts(self.ledgers.store, set(prompt_ids))
 
 
 def is_order(name: str) -> bool:
     return _ORDER.fullmatch(name) is not None
 
 
-def open_side(store: Path, name: str) -> Side:
+def open_side(store: Store, name: str) -> Side:
     """The order or the cell of that name in the store of a study.
 
     Raises:
@@ -74,7 +74,7 @@ def _kind(ledger: Ledger) -> str:
     return Cell(ledger.asset).kind
 
 
-def _cell(store: Path, name: str) -> Side:
+def _cell(store: Store, name: str) -> Side:
     cell = Cell.parse(name)
     ledger = read_ledger(store, cell)
     if ledger is None:
@@ -89,7 +89,7 @@ def _cell(store: Path, name: str) -> Side:
     return Side(f"{name} of {store.name}", ledger, _ledgers(store), _lists(store, cell), made)
 
 
-def _order(store: Path, name: str) -> Side:
+def _order(store: Store, name: str) -> Side:
     order = read_order(store, name)
     kept, cell = order.manifest.get("ledger"), order.manifest.get("cell")
     if not isinstance(kept, dict):
@@ -106,7 +106,7 @@ def _order(store: Path, name: str) -> Side:
     return Side(f"{name} of {store.name}", ledger, _ledgers(store), {"": ids}, note)
 
 
-def _ledgers(store: Path) -> Ledgers:
+def _ledgers(store: Store) -> Ledgers:
     """The store's ledgers, and those that its orders kept."""
     manifests = [order.manifest for order in list_orders(store)]
     kept = [m["ledger"] for m in manifests if isinstance(m.get("ledger"), dict)]
@@ -114,13 +114,13 @@ def _ledgers(store: Path) -> Ledgers:
     return Ledgers(store, kept_ledgers(map(Ledger.model_validate, kept)))
 
 
-def _lists(store: Path, cell: Cell) -> dict[str, list[str]] | None:
+def _lists(store: Store, cell: Cell) -> dict[str, list[str]] | None:
     """Prompt ids by rank, a list for each budget and replicate that the table has."""
     import pyarrow.parquet as pq
 
     from edsel_assets.store import read_table
 
-    path = with_suffix(cell_path(store, cell), ".parquet")
+    path = store.table(cell)
     there = pq.read_schema(path).names if path.exists() else []
     if "prompt_id" not in there:
         return None
@@ -141,14 +141,14 @@ def _group(kinds: list[str], key: tuple[Any, ...]) -> str:
     return ", ".join(f"{kind} {value}" for kind, value in named)
 
 
-def _texts(store: Path, wanted: set[str]) -> dict[str, str]:
+def _texts(store: Store, wanted: set[str]) -> dict[str, str]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
     from edsel_assets.store import read_table
 
     found: dict[str, str] = {}
-    pool = with_suffix(cell_path(store, Cell("pool")), ".parquet")
+    pool = store.table(Cell("pool"))
     tables: list[Any] = [read_table(pool, ["prompt_id", "prompt"])] if pool.exists() else []
     tables += [order_table(store, order.name) for order in list_orders(store)]
     for table in tables:

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from edsel_assets.planning.cells import Cell
 from edsel_assets.planning.comparing.causes import Cause, Ledgers, causes, kept_ledgers
-from edsel_assets.planning.ledger import Ledger, ledger_file, read_ledger
-from edsel_assets.store import StoreError
+from edsel_assets.planning.ledger import Ledger, read_ledger
+from edsel_assets.store import Store, StoreError
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class StudyChange:
     causes: tuple[tuple[Cause, int], ...]
 
 
-def compare_studies(a: Path, b: Path) -> StudyChange:
+def compare_studies(a: Store, b: Store) -> StudyChange:
     """Compare every cell that lies in the store ``a`` or in the store ``b``."""
     ledgers_a, ledgers_b = _ledgers(a), _ledgers(b)
     both = [cell for cell in ledgers_a if cell in ledgers_b]
@@ -48,30 +47,30 @@ def compare_studies(a: Path, b: Path) -> StudyChange:
     )
 
 
-def _ledgers(store: Path) -> dict[Cell, Ledger]:
+def _ledgers(store: Store) -> dict[Cell, Ledger]:
     return dict(sorted(_found(store)))
 
 
-def _found(store: Path) -> Iterator[tuple[Cell, Ledger]]:
+def _found(store: Store) -> Iterator[tuple[Cell, Ledger]]:
     """Every ledger of a store; other JSON files, such as an adapter's settings, are none."""
-    for path in store.rglob("*.json"):
-        cell = _cell_of(store, path)
-        if cell is None or ledger_file(store, cell) != path:
+    for name in store.list("**/*.json"):
+        cell = _cell_of(store, name)
+        if cell is None or store.ledger(cell) != name:
             continue
         ledger = read_ledger(store, cell)
         if ledger is not None:
             yield cell, ledger
 
 
-def _cell_of(store: Path, path: Path) -> Cell | None:
+def _cell_of(store: Store, name: str) -> Cell | None:
     """The cell that a JSON file says it is the ledger of."""
     import json
 
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(store.read(name))
     except ValueError as error:
         raise StoreError(
-            f"{path} is not valid JSON. Delete it and run edsel run: it is made again."
+            f"{store.path(name)} is not valid JSON. Delete it and run edsel run: it is made again."
         ) from error
     if not isinstance(content, dict) or not {"asset", "content", "files", "inputs"} <= content.keys():
         return None

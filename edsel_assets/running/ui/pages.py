@@ -6,6 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edsel_assets.planning.cells import Cell
+from edsel_assets.store import Home
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -17,15 +20,10 @@ _DEBUG = re.compile(r"/download_debug/([^/]+)", re.DOTALL)
 _YEAR = 365 * 86_400
 
 
-def pictures_folder(home: Path) -> Path:
-    """Where pictures lie, each under the hash of its content."""
-    return home / "pictures"
-
-
 class OwnFiles:
     """Answers for pictures and reports of ``home``; everything else is ``app``'s."""
 
-    def __init__(self, app: "ASGIApp", home: Path) -> None:
+    def __init__(self, app: "ASGIApp", home: Home) -> None:
         self._app, self._home = app, home
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
@@ -45,10 +43,10 @@ class OwnFiles:
         """The file of an address and the headers it is sent with; None where there is none."""
         headers = {"X-Content-Type-Options": "nosniff"}
         if picture := _PICTURE.fullmatch(path):
-            file = pictures_folder(self._home) / f"{picture[1]}.png"
+            file = self._home.path(self._home.picture(picture[1]))
             headers["Cache-Control"] = f"max-age={_YEAR}, immutable"
         elif report := _REPORT.fullmatch(path):
-            file = self._home / "store" / report[1] / "label_efficiency.html"
+            file = self._home.store(report[1]).text(Cell("label_efficiency"), ".html")
             headers["Cache-Control"] = "no-cache"
         else:
             return None

@@ -13,7 +13,7 @@ def main() -> None:
     from edsel_assets.running.dagster_internals import web_application
     from edsel_assets.running.ui.gate import guarded
     from edsel_assets.running.ui.pages import KnownRuns, OwnFiles
-    from edsel_assets.store import edsel_home
+    from edsel_assets.store import Home
 
     parser = argparse.ArgumentParser()
     parser.add_argument("--host", required=True)
@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--allow-host", action="append", default=[])
     words = parser.parse_args()
     with web_application(words.workspace) as (application, instance):
-        pages = OwnFiles(KnownRuns(application, instance.has_run), edsel_home())
+        pages = OwnFiles(KnownRuns(application, instance.has_run), Home.at())
         uvicorn.run(
             guarded(pages, words.host, words.allow_host),
             host=words.host,

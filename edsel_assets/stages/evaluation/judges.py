@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from edsel_assets.store import Home
 from edsel_assets.study import JudgeModel, JudgeSettings
 
 
-def judge_folder(home: Path) -> Path:
-    """Where every reply of a judge is kept by its content, for all studies of a home."""
-    return home / "judge"
-
-
 def open_judge(
-    settings: JudgeSettings | JudgeModel, home: Path, load: Callable[[], tuple[Any, Any]], batch: int
+    settings: JudgeSettings | JudgeModel, home: Home, load: Callable[[], tuple[Any, Any]], batch: int
 ) -> Any:
     """The judge that the settings name.
 
@@ -36,7 +31,7 @@ def open_judge(
     actions: dict[str, Any] = {"stop": "raise", "leave_out": "skip"}
     client = ChatClient(
         settings.model,
-        judge_folder(home),
+        home.judge,
         base_url=settings.base_url,
         key_variable=settings.key_variable,
         concurrency=settings.concurrency,

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ import pyarrow as pa
 
 from edsel_assets.stages.scoring.scorers import TextScorer, judge_scorer, reward_scorer
 from edsel_assets.stages.training_sets import examples_of, replicate_of
+from edsel_assets.store import Home
 from edsel_assets.study import Study
 
 
@@ -42,7 +42,7 @@ class AnswerScores:
 
 
 def answer_scores(
-    scorer: str, model: Any, tokenizer: Any, study: Study, home: Path, training_set: pa.Table
+    scorer: str, model: Any, tokenizer: Any, study: Study, home: Home, training_set: pa.Table
 ) -> AnswerScores:
     """Have the model answer the prompts that a round trained on, and score them.
 
@@ -84,7 +84,7 @@ def _log_perplexities(
     return np.log(of_gold), np.log(of_generated)
 
 
-def _scorer_of(scorer: str, study: Study, home: Path) -> TextScorer:
+def _scorer_of(scorer: str, study: Study, home: Home) -> TextScorer:
     settings = study.rounds
     if scorer == "reward":
         assert settings.reward is not None, "checked as the study loads"
@@ -94,7 +94,7 @@ def _scorer_of(scorer: str, study: Study, home: Path) -> TextScorer:
 
 
 def _scores(
-    by: TextScorer, study: Study, home: Path, training_set: pa.Table, texts: list[str], ended: list[bool]
+    by: TextScorer, study: Study, home: Home, training_set: pa.Table, texts: list[str], ended: list[bool]
 ) -> tuple[np.ndarray, np.ndarray]:
     table = replicate_of(training_set, 0)
     ids, prompts, gold = (table[name].to_pylist() for name in ("prompt_id", "prompt", "response"))

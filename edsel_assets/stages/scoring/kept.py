@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from edsel_assets.stages.kept_rows import once_more
-from edsel_assets.store import RowStore, content_hash
+from edsel_assets.store import Home, RowStore, content_hash
 
 CODE_VERSION = 1
 """Raised when the same scorer and text would give another number."""
@@ -44,7 +44,7 @@ class KeptScores:
         scorer: what decides a score beside its text, as JSON values: kind, model, settings.
     """
 
-    def __init__(self, home: Any, scorer: Mapping[str, Any]) -> None:
+    def __init__(self, home: Home, scorer: Mapping[str, Any]) -> None:
         self._store = RowStore(home, _SCORES, {"scorer": dict(scorer), "code_version": CODE_VERSION})
 
     @once_more

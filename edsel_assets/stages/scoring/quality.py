@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from edsel_assets.stages.scoring.kept import Kept, KeptScores, text_keys
 from edsel_assets.stages.scoring.likelihood import likelihood_quality, mid_ranks
 from edsel_assets.stages.scoring.scorers import TextScorer, deita_scorer, judge_scorer, reward_scorer
 from edsel_assets.stages.signals import base_identity
+from edsel_assets.store import Home
 from edsel_assets.study import Study
 
 #: Least and largest quality of the scorers whose scale has ends.
@@ -53,7 +53,7 @@ class Sources:
 def quality_scores(
     study: Study,
     scorer: str,
-    home: Path,
+    home: Home,
     sources: Sources,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[pa.Table, dict[str, int]]:
@@ -109,7 +109,7 @@ class Texts:
 def _kept(
     study: Study,
     scorer: str,
-    home: Path,
+    home: Home,
     texts: Texts,
     sources: Sources,
     progress: Callable[[int, int], None] | None,
@@ -143,7 +143,7 @@ def _single(scorer: str, texts: Texts, kept: Kept) -> pa.Table:
 
 
 def _deita(
-    study: Study, home: Path, texts: Texts, progress: Callable[[int, int], None] | None
+    study: Study, home: Home, texts: Texts, progress: Callable[[int, int], None] | None
 ) -> tuple[pa.Table, dict[str, int]]:
     settings, rows = study.quality.deita, study.forward.shard_rows
     assert settings is not None, "checked as the study loads"
@@ -160,7 +160,7 @@ def _deita(
 
 def _response_perplexity(
     study: Study,
-    home: Path,
+    home: Home,
     texts: Texts,
     sources: Sources,
     progress: Callable[[int, int], None] | None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from edsel_assets.llm.models.dtypes import dtype_here
 from edsel_assets.stages.evaluation.judges import open_judge
 from edsel_assets.stages.scoring.kept import Kept, KeptScores, text_keys
 from edsel_assets.stages.signals import model_identity
+from edsel_assets.store import Home
 from edsel_assets.study import JudgeModel, RewardSettings, ScorerModel, Study
 
 Texts = Sequence[str]
@@ -36,7 +36,7 @@ class TextScorer:
 
     def kept(
         self,
-        home: Path,
+        home: Home,
         prompt_ids: Texts,
         prompts: Texts,
         responses: Texts | None,
@@ -109,7 +109,7 @@ def deita_scorer(study: Study, settings: ScorerModel, part: str) -> TextScorer:
     return TextScorer(identity, score)
 
 
-def judge_scorer(study: Study, settings: JudgeModel, home: Path) -> TextScorer:
+def judge_scorer(study: Study, settings: JudgeModel, home: Home) -> TextScorer:
     """A judge's rating, whole numbers 1 to 10. A server's replies are kept in ``home`` beside the ratings."""
     folder = model_folder(settings.model) if settings.by == "local" else settings.model
     opened = _opener(study, settings, folder)

@@ -10,6 +10,7 @@ import pytest
 from edsel_assets.llm import EndpointEmbedder, SentenceEmbedder
 from edsel_assets.llm.reading.endpoints import EmbeddingError
 from edsel_assets.stages.kept_rows import PoolEmbeddings
+from edsel_assets.store import Home
 from edsel_assets_tests.llm import tiny
 
 
@@ -191,7 +192,7 @@ def test_a_missing_key_is_named(monkeypatch) -> None:
 
 def test_embeddings_are_kept_and_only_new_texts_are_asked_for(server, tmp_path) -> None:
     ids = [f"id{i}" for i in range(11)]
-    rows = PoolEmbeddings(tmp_path, {"provider": "openai", "model": "small"})
+    rows = PoolEmbeddings(Home.at(tmp_path), {"provider": "openai", "model": "small"})
 
     def count(n: int):
         return rows.compute(ids[:n], TEXTS[:n], open_embedder=lambda: embedder(server), shard_rows=5)
@@ -202,7 +203,7 @@ def test_embeddings_are_kept_and_only_new_texts_are_asked_for(server, tmp_path) 
     np.testing.assert_array_equal(rows.embeddings(ids[::-1]), WANTED[::-1])
     asked = [text for request in server.requests for text in request["input"]]
     assert sorted(asked) == sorted(TEXTS)
-    other = PoolEmbeddings(tmp_path, {"provider": "openai", "model": "large"})
+    other = PoolEmbeddings(Home.at(tmp_path), {"provider": "openai", "model": "large"})
     assert other.compute(ids, TEXTS, open_embedder=lambda: embedder(server)).rows_new == 11
 
 

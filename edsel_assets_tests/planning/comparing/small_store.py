@@ -5,22 +5,21 @@ from typing import Any
 
 import pyarrow as pa
 
-from edsel_assets.planning.cells import Cell, cell_path, with_suffix
+from edsel_assets.planning.cells import Cell
 from edsel_assets.planning.ledger import (
     InputRead,
     Ledger,
-    artifact_files,
     mark_store,
     now,
     read_ledger,
     stored_files,
     write_ledger,
 )
-from edsel_assets.store import table_hashes, write_table
+from edsel_assets.store import Store, table_hashes, write_table
 
 
 def put(
-    store: Path, name: str, table: pa.Table, inputs: dict[str, list[str] | None], **entries: Any
+    folder: Path, name: str, table: pa.Table, inputs: dict[str, list[str] | None], **entries: Any
 ) -> Ledger:
     """Write one cell and its ledger.
 
@@ -28,10 +27,9 @@ def put(
         inputs: by cell, the columns that were read of it; None where the whole was.
         entries: of the ledger, such as ``settings`` or ``external``.
     """
-    cell = Cell.parse(name)
-    path = cell_path(store, cell)
+    store, cell = Store(folder), Cell.parse(name)
     mark_store(store)
-    write_table(with_suffix(path, ".parquet"), table)
+    write_table(store.table(cell), table)
     content, columns = table_hashes(table)
     ledger = Ledger(
         asset=cell.asset,
@@ -39,7 +37,7 @@ def put(
         content=content,
         columns=columns,
         rows=table.num_rows,
-        files=stored_files(artifact_files(path)),
+        files=stored_files(store.files(cell)),
         inputs={parent: read_of(store, parent, names) for parent, names in inputs.items()},
         **{
             "code": "1",
@@ -57,7 +55,7 @@ def put(
     return ledger
 
 
-def read_of(store: Path, name: str, columns: list[str] | None) -> InputRead:
+def read_of(store: Store, name: str, columns: list[str] | None) -> InputRead:
     parent = read_ledger(store, Cell.parse(name))
     assert parent is not None
     kept = None if columns is None else {c: (parent.columns or {})[c] for c in columns}

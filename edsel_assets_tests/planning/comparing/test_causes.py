@@ -11,6 +11,7 @@ from edsel_assets.planning.comparing.causes import Cause, Ledgers, behind, cause
 from edsel_assets.planning.comparing.sides import explained, open_side
 from edsel_assets.planning.comparing.studies import compare_studies
 from edsel_assets.planning.ledger import read_ledger
+from edsel_assets.store import Store
 from edsel_assets_tests.planning.comparing.small_store import fill, picks, pool, put
 
 SELECTION = "selections[00003|fl_rbf]"
@@ -102,7 +103,7 @@ def test_two_strategies_are_compared_by_the_settings_that_both_have(tmp_path) ->
         settings={"selection.seed_point": "medoid"},
     )
     put(tmp_path, "selections[00003|k_center]", picks([2, 3]), {"rankings[k_center]": None})
-    a, b = (open_side(tmp_path, f"selections[00003|{name}]") for name in ("fl_rbf", "k_center"))
+    a, b = (open_side(Store(tmp_path), f"selections[00003|{name}]") for name in ("fl_rbf", "k_center"))
     assert said(explained(a, b)) == [
         ("selections[00003|fl_rbf -> 00003|k_center]", "is another partition"),
         ("rankings[fl_rbf -> k_center]", "is another partition"),
@@ -115,7 +116,7 @@ def test_causes_agree_with_a_walk_over_every_pair_of_ledgers(tmp_path) -> None:
     fill(tmp_path / "b", **OTHER, file="another hash", gamma=0.3, orders={"order-0001": "hash"})
     ledgers = {
         side: {
-            name: read_ledger(tmp_path / side, Cell.parse(name))
+            name: read_ledger(Store(tmp_path / side), Cell.parse(name))
             for name in ("pool", "orders", "embeddings", "rankings[fl_rbf]", SELECTION)
         }
         for side in "ab"
@@ -134,7 +135,7 @@ def test_causes_agree_with_a_walk_over_every_pair_of_ledgers(tmp_path) -> None:
 # -- orders
 
 
-def placed(store: Path, numbers: list[int], *, validation: int = 0) -> str:
+def placed(store: Store, numbers: list[int], *, validation: int = 0) -> str:
     """Place an order of picks as ``running.ordering`` does: with the ledgers behind it."""
     ledger = read_ledger(store, Cell("rankings", "fl_rbf"))
     assert ledger is not None
@@ -158,7 +159,7 @@ def placed(store: Path, numbers: list[int], *, validation: int = 0) -> str:
 
 def test_behind_a_ranking_is_all_that_it_goes_back_to(tmp_path) -> None:
     fill(tmp_path, **SAME)
-    ledger = read_ledger(tmp_path, Cell.parse(SELECTION))
+    ledger = read_ledger(Store(tmp_path), Cell.parse(SELECTION))
     assert ledger is not None
     assert set(behind(ledger, Ledgers(tmp_path))) == {"pool", "orders", "embeddings", "rankings[fl_rbf]"}
 
@@ -168,7 +169,7 @@ def test_an_order_explains_what_the_store_has_overwritten(tmp_path) -> None:
     fill(tmp_path, **SAME)
     name = placed(tmp_path, [5, 4, 3], validation=2)
     fill(tmp_path, **OTHER, file="another hash", orders={name: "hash"})
-    a, b = open_side(tmp_path, name), open_side(tmp_path, SELECTION)
+    a, b = open_side(Store(tmp_path), name), open_side(Store(tmp_path), SELECTION)
     assert a.lists == {"": [f"{i:032x}" for i in (5, 4, 3)]}, "those bought to validate are left out"
     assert said(explained(a, b)) == [("pool", "pool/x.jsonl changed"), ("orders", "order-0001 was placed")]
     assert [cause.through for cause in explained(a, b)] == [("rankings[fl_rbf]",)] * 2
@@ -177,23 +178,23 @@ def test_an_order_explains_what_the_store_has_overwritten(tmp_path) -> None:
 def test_a_selection_older_than_its_ranking_is_explained_by_an_orders_ledgers(tmp_path) -> None:
     fill(tmp_path, **SAME)
     first = placed(tmp_path, [5, 4])
-    old = read_ledger(tmp_path, Cell.parse(SELECTION))
+    old = read_ledger(Store(tmp_path), Cell.parse(SELECTION))
     assert old is not None
     fill(tmp_path, **OTHER, orders={first: "hash"})
     put(tmp_path, SELECTION, picks([5, 4, 3]), {})
-    stale = old.model_copy(update={"files": read_ledger(tmp_path, Cell.parse(SELECTION)).files})
+    stale = old.model_copy(update={"files": read_ledger(Store(tmp_path), Cell.parse(SELECTION)).files})
     from edsel_assets.planning.ledger import write_ledger
 
-    write_ledger(tmp_path, stale)
+    write_ledger(Store(tmp_path), stale)
     second = placed(tmp_path, [6, 2])
-    found = explained(open_side(tmp_path, SELECTION), open_side(tmp_path, second))
+    found = explained(open_side(Store(tmp_path), SELECTION), open_side(Store(tmp_path), second))
     assert ("orders", "order-0001 was placed") in said(found)
 
 
 def test_two_orders_of_one_ranking_have_nothing_to_explain(tmp_path) -> None:
     fill(tmp_path, **SAME)
     first, second = placed(tmp_path, [5, 4]), placed(tmp_path, [3])
-    assert explained(open_side(tmp_path, first), open_side(tmp_path, second)) == []
+    assert explained(open_side(Store(tmp_path), first), open_side(Store(tmp_path), second)) == []
 
 
 def test_two_rounds_are_not_taken_for_a_cut_of_each_other(tmp_path) -> None:
@@ -201,38 +202,40 @@ def test_two_rounds_are_not_taken_for_a_cut_of_each_other(tmp_path) -> None:
     put(tmp_path, "round_1/selection[00004|perplexity]", picks([1, 2]), {"pool": None})
     inputs = {"round_1/selection[00004|perplexity]": None}
     put(tmp_path, "round_2/selection[00004|perplexity]", picks([3, 4]), inputs)
-    a, b = (open_side(tmp_path, f"round_{r}/selection[00004|perplexity]") for r in (1, 2))
+    a, b = (open_side(Store(tmp_path), f"round_{r}/selection[00004|perplexity]") for r in (1, 2))
     name = "round_1/selection[00004|perplexity] -> round_2/selection[00004|perplexity]"
     assert said(explained(a, b)) == [(name, "is another asset")]
 
 
 def test_an_order_without_a_manifest_is_refused_in_words(tmp_path) -> None:
-    annotation.place_order(tmp_path, pool([1]).drop_columns(["response"]), study="s", strategy="x", budget=1)
+    annotation.place_order(
+        Store(tmp_path), pool([1]).drop_columns(["response"]), study="s", strategy="x", budget=1
+    )
     with pytest.raises(annotation.AnnotationError, match=r"order-0001 of .* has no manifest"):
-        open_side(tmp_path, "order-0001")
+        open_side(Store(tmp_path), "order-0001")
 
 
 def test_what_is_not_there_or_damaged_is_refused_in_words(tmp_path) -> None:
     fill(tmp_path, **SAME)
     with pytest.raises(ValueError, match=r"selections\[00009\|fl_rbf\] is not in"):
-        open_side(tmp_path, "selections[00009|fl_rbf]")
+        open_side(Store(tmp_path), "selections[00009|fl_rbf]")
     (tmp_path / "pool.parquet").unlink()
     with pytest.raises(ValueError, match=r"pool in .* is damaged: pool\.parquet is gone"):
-        open_side(tmp_path, "pool")
+        open_side(Store(tmp_path), "pool")
 
 
 def test_replicates_are_lists_of_their_own_and_scores_are_no_list(tmp_path) -> None:
     both = pa.concat_tables([picks([3, 1]), picks([2, 1], replicate=1)])
     put(tmp_path, "selections[00002|random]", both, {})
-    found = open_side(tmp_path, "selections[00002|random]").lists
+    found = open_side(Store(tmp_path), "selections[00002|random]").lists
     assert {group: [int(key, 16) for key in keys] for group, keys in (found or {}).items()} == {
         "": [3, 1],
         "replicate 1": [2, 1],
     }
     put(tmp_path, "base_scores", pa.table({"task": ["t"], "value": [0.5]}), {})
-    assert open_side(tmp_path, "base_scores").lists is None
+    assert open_side(Store(tmp_path), "base_scores").lists is None
     fill(tmp_path, **SAME)
-    texts = open_side(tmp_path, SELECTION).texts([f"{3:032x}", f"{77:032x}"])
+    texts = open_side(Store(tmp_path), SELECTION).texts([f"{3:032x}", f"{77:032x}"])
     assert texts == {f"{3:032x}": "Say 3."}
 
 
@@ -245,12 +248,12 @@ def test_studies_are_compared_cell_by_cell(tmp_path) -> None:
     put(tmp_path / "b", "selections[00004|fl_rbf]", picks([6, 4]), {"rankings[fl_rbf]": None})
     (tmp_path / "a" / "lora" / "adapter").mkdir(parents=True)
     (tmp_path / "a" / "lora" / "adapter" / "adapter_config.json").write_text('{"r": 8}')
-    change = compare_studies(tmp_path / "a", tmp_path / "b")
+    change = compare_studies(Store(tmp_path / "a"), Store(tmp_path / "b"))
     assert [str(cell) for cell in change.same] == ["orders"]
     assert {str(cell) for cell in change.differing} == {"pool", "embeddings", "rankings[fl_rbf]", SELECTION}
     assert [str(cell) for cell in change.only_b] == ["selections[00004|fl_rbf]"]
     assert not change.only_a
     ((cause, cells),) = change.causes
     assert (said([cause]), cells) == ([("pool", "pool/x.jsonl changed")], 4)
-    again = compare_studies(tmp_path / "a", tmp_path / "a")
+    again = compare_studies(Store(tmp_path / "a"), tmp_path / "a")
     assert (len(again.same), again.differing, again.causes) == (5, (), ())

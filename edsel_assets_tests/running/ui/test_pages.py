@@ -8,7 +8,8 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from edsel_assets.running.ui.pages import PICTURES, REPORTS, KnownRuns, OwnFiles, pictures_folder
+from edsel_assets.running.ui.pages import PICTURES, REPORTS, KnownRuns, OwnFiles
+from edsel_assets.store import Home
 
 NAME = "0123456789abcdef" * 2
 
@@ -26,7 +27,7 @@ async def _nothing_more() -> dict:
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     for file, text in (
-        (pictures_folder(tmp_path) / f"{NAME}.png", b"a picture"),
+        ((tmp_path / "pictures") / f"{NAME}.png", b"a picture"),
         (tmp_path / "store" / "demo" / "label_efficiency.html", b"a report"),
         (tmp_path / "secret.txt", b"a secret"),
     ):
@@ -43,7 +44,7 @@ def ask(home: Path, path: str, method: str = "GET") -> tuple[int, bytes, dict[by
         sent.append(message)
 
     scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": []}
-    asyncio.run(OwnFiles(_dagster, home)(scope, _nothing_more, send))
+    asyncio.run(OwnFiles(_dagster, Home.at(home))(scope, _nothing_more, send))
     body = b"".join(message.get("body", b"") for message in sent[1:])
     return sent[0]["status"], body, dict(sent[0]["headers"])
 
@@ -120,11 +121,11 @@ def test_a_picture_of_the_metadata_is_short_narrow_and_kept_once(tmp_path: Path)
     shown = [_keep(name, plot(png), kept) for name in ("first", "second")]
     assert all(isinstance(value, dg.MarkdownMetadataValue) for value in shown)
     assert all(len(value.value) < 1000 for value in shown), "the UI shows no longer text in place"
-    _store_pictures(tmp_path, kept)
+    _store_pictures(Home.at(tmp_path), kept)
     assert not kept
     small, whole = re.findall(rf"{PICTURES}(\w+\.png)", shown[0].value)
-    assert {file.name for file in pictures_folder(tmp_path).iterdir()} == {small, whole}
-    assert (pictures_folder(tmp_path) / whole).read_bytes() == png
-    sizes = [Image.open(pictures_folder(tmp_path) / name).size for name in (small, whole)]
+    assert {file.name for file in (tmp_path / "pictures").iterdir()} == {small, whole}
+    assert ((tmp_path / "pictures") / whole).read_bytes() == png
+    sizes = [Image.open((tmp_path / "pictures") / name).size for name in (small, whole)]
     assert sizes[0][0] == 470 < sizes[1][0]
     assert sizes[0][1] / sizes[0][0] == pytest.approx(sizes[1][1] / sizes[1][0], abs=0.01)

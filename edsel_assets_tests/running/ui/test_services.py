@@ -20,6 +20,7 @@ from websockets.typing import Origin, Subprotocol
 
 from edsel_assets.running.instance import going_on, open_instance
 from edsel_assets.running.ui.services import check_address
+from edsel_assets.store import Home
 from edsel_assets_tests.defs.conftest import TINY
 from edsel_assets_tests.defs.serving import Server, serving
 
@@ -130,7 +131,7 @@ def test_it_ends_within_seconds_and_a_run_under_way_goes_on_to_its_end(server: S
     run_id = launched["run"]["runId"]
     here = f"127.0.0.1:{server.port}"
     with (
-        open_instance(home, TINY["name"]) as instance,
+        open_instance(Home.at(home), TINY["name"]) as instance,
         connect(f"ws://{here}/graphql", origin=Origin(f"http://{here}"), subprotocols=[_PROTOCOL]) as page,
     ):
         page.send(json.dumps({"type": "connection_init", "payload": {}}))

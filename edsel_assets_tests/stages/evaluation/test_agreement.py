@@ -17,6 +17,7 @@ from edsel_assets.stages.evaluation.agreement import MEASURES, exact_match, roug
 from edsel_assets.stages.evaluation.items import ITEMS, item_values
 from edsel_assets.stages.held_out import ANSWER_METRICS, HELD_OUT, loss_scores, losses
 from edsel_assets.stages.trials import SCORES, evaluate_study
+from edsel_assets.store import Home
 from edsel_assets.study import EvaluationSettings, Study
 from edsel_assets_tests.defs.conftest import tiny_study
 from edsel_assets_tests.llm import tiny
@@ -139,7 +140,7 @@ def test_a_model_that_learned_an_answer_by_heart_gives_it(memory: Any) -> None:
 def test_an_answer_that_leaves_no_room_for_its_prompt_is_refused_before_anything_runs(tmp_path: Path) -> None:
     def told(longest: int, **evaluation: Any) -> list[str]:
         study = study_of(held_out_max_new_tokens=longest, **evaluation)
-        return [text for text in problems(study, tmp_path, {"base_scores"}) if "held_out" in text]
+        return [text for text in problems(study, Home.at(tmp_path), {"base_scores"}) if "held_out" in text]
 
     positions = 256  # of the demo's model
     assert told(positions) == told(positions - 1, held_out_answers=["rouge_l"]) == []

@@ -16,7 +16,8 @@ from edsel_assets.llm import CostStop, JudgeError
 from edsel_assets.llm.judging.ledger import FILE
 from edsel_assets.stages.evaluation.answers import ANSWERS
 from edsel_assets.stages.evaluation.judged import Judged, itself, judge_answers
-from edsel_assets.stages.evaluation.judges import judge_folder, open_judge
+from edsel_assets.stages.evaluation.judges import open_judge
+from edsel_assets.store import Home
 from edsel_assets.study import JudgeSettings
 from edsel_assets_tests.llm.judging.server import ChatServer, completion, serving
 
@@ -69,7 +70,7 @@ def judge(server: ChatServer, home: Path, **changes: Any) -> Judged:
             **changes,
         }
     )
-    opened = open_judge(settings, home, load=lambda: pytest.fail("no local judge"), batch=64)
+    opened = open_judge(settings, Home.at(home), load=lambda: pytest.fail("no local judge"), batch=64)
     rated = settings.kind == "rating"
     reference, name = (None, None) if rated else (answers_of("other"), REFERENCE)
     return judge_answers(opened, settings, answers_of("mine"), reference, name)
@@ -82,7 +83,7 @@ def row(judged: Judged) -> dict[str, Any]:
 
 def kept(home: Path) -> list[str]:
     """The replies that were paid for and kept."""
-    lines = (judge_folder(home) / FILE).read_text().splitlines()
+    lines = (home / "judge" / FILE).read_text().splitlines()
     return [entry["reply"] for entry in map(json.loads, lines) if entry.get("reply") is not None]
 
 
@@ -232,6 +233,6 @@ def test_the_reference_itself_is_a_draw_that_nobody_is_asked_about() -> None:
 
 def test_answers_to_other_instructions_are_not_compared(serve, tmp_path: Path) -> None:
     settings = JudgeSettings(instructions="unread", model="judge", base_url=serve().url)
-    opened = open_judge(settings, tmp_path, load=lambda: (None, None), batch=64)
+    opened = open_judge(settings, Home.at(tmp_path), load=lambda: (None, None), batch=64)
     with pytest.raises(ValueError, match="has answered other instructions"):
         judge_answers(opened, settings, answers_of("mine"), answers_of("other").slice(1), REFERENCE)

@@ -13,6 +13,7 @@ import torch
 
 from edsel_assets.llm import CostStop, generate_answers, load_reward_model, reward_scores
 from edsel_assets.stages.scoring.answers import answer_scores
+from edsel_assets.store import Home
 from edsel_assets.study import JudgeModel, RewardSettings
 from edsel_assets_tests.llm import tiny
 from edsel_assets_tests.llm.judging.server import completion, serving
@@ -58,7 +59,7 @@ def test_the_end_token_is_scored_where_the_answer_ended(tmp_path: Path, cut: boo
         model.generation_config.eos_token_id = [1, *{int(answer[-1]) for answer in answers}]
     answers = generate_answers(model, tokenizer, PROMPTS, max_new_tokens=4, **settings)
     assert [answer.ended for answer in answers] == [not cut] * 3
-    found = answer_scores("perplexity", model, tokenizer, study(joint=joint), tmp_path, TRAINED)
+    found = answer_scores("perplexity", model, tokenizer, study(joint=joint), Home.at(tmp_path), TRAINED)
     assert found.cut == 3 * cut
     # S = log PPL(gold) - log PPL(generated); gold answers always end.
     expected = [
@@ -73,7 +74,7 @@ def test_by_a_reward_model_it_is_given_minus_generated_and_a_cut_answer_stays_op
     folder = reward_folder(tmp_path / "reward", chat_template=CHAT)
     model, tokenizer = tiny.model("llama"), tiny.tokenizer()
     chosen = study(reward=RewardSettings(model=str(folder)))
-    found = answer_scores("reward", model, tokenizer, chosen, tmp_path, TRAINED)
+    found = answer_scores("reward", model, tokenizer, chosen, Home.at(tmp_path), TRAINED)
     texts = [
         answer.text
         for answer in generate_answers(
@@ -114,7 +115,7 @@ def test_a_judges_ratings_are_kept_and_an_unrated_prompt_has_no_score(
     model, tokenizer = tiny.model("llama"), tiny.tokenizer()
     with serving(answer) as server:
         for _ in range(2):
-            found = answer_scores("judge", model, tokenizer, judged(server), tmp_path, TRAINED)
+            found = answer_scores("judge", model, tokenizer, judged(server), Home.at(tmp_path), TRAINED)
             assert found.values[:2].tolist() == [7.0, 2.0]
             assert np.isnan(found.values[2])
             assert len(server.asked) == 6  # nothing is asked twice, the reply without a rating neither
@@ -130,12 +131,12 @@ def test_over_the_stop_the_run_ends_and_what_was_paid_for_is_kept(
         # A reply costs 0.5, and one under way at most about 1: two are paid for under a stop of 1.8.
         with pytest.raises(CostStop, match=r"the stop is 1.8. Raise the stop; what was paid for is kept"):
             answer_scores(
-                "judge", model, tokenizer, judged(server, max_cost=1.8, **prices), tmp_path, TRAINED
+                "judge", model, tokenizer, judged(server, max_cost=1.8, **prices), Home.at(tmp_path), TRAINED
             )
         paid = len(server.asked)
         assert 0 < paid < 6
         found = answer_scores(
-            "judge", model, tokenizer, judged(server, max_cost=9.0, **prices), tmp_path, TRAINED
+            "judge", model, tokenizer, judged(server, max_cost=9.0, **prices), Home.at(tmp_path), TRAINED
         )
         assert found.values.tolist() == [0.0, 0.0, 0.0]
         assert len(server.asked) == 6

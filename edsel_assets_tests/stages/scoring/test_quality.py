@@ -16,6 +16,7 @@ from edsel_assets.llm.judging.reward import load_reward_model, reward_scores
 from edsel_assets.stages.scoring.columns import ColumnError
 from edsel_assets.stages.scoring.kept import KeptScores
 from edsel_assets.stages.scoring.quality import Sources, poor_below, quality_scores, shown_score, sigmoid
+from edsel_assets.store import Home
 from edsel_assets.study import Study
 from edsel_assets_tests.llm.judging.server import completion, serving
 from edsel_assets_tests.stages.scoring.models import CHAT, reward_folder
@@ -60,7 +61,7 @@ class Pool:
 
 
 def scored(study: Study, home: Path, pool: Pool | None = None) -> tuple[pa.Table, dict[str, int]]:
-    return quality_scores(study, study.quality.scorer, home, (pool or Pool()).sources())
+    return quality_scores(study, study.quality.scorer, Home.at(home), (pool or Pool()).sources())
 
 
 @pytest.mark.parametrize("responses", [False, True])
@@ -205,12 +206,12 @@ def test_a_column_of_the_pool_is_taken_as_it_is(tmp_path: Path) -> None:
         update={"pool": study_of().pool.model_copy(update={"columns": {"quality": "q", "complexity": "c"}})}
     )
     pool = Pool(quality=[1.0, 7.5, 0.0, 3.0], complexity=[4.0, 3.0, 2.0, 1.0])
-    table, _ = quality_scores(study, "column", tmp_path, pool.sources())
+    table, _ = quality_scores(study, "column", Home.at(tmp_path), pool.sources())
     assert table["quality"].to_pylist() == [1.0, 7.5, 0.0, 3.0]
     assert table["complexity"].to_pylist() == [4.0, 3.0, 2.0, 1.0]
     lacking = Pool(quality=[1.0, None, 0.0, 3.0], complexity=[4.0, 3.0, 2.0, 1.0])
     with pytest.raises(ColumnError, match=rf"1 of 4 prompts have no quality.*{IDS[1]}"):
-        quality_scores(study, "column", tmp_path, lacking.sources())
+        quality_scores(study, "column", Home.at(tmp_path), lacking.sources())
 
 
 def test_a_pool_is_read_with_its_qualities(tmp_path: Path) -> None:
@@ -319,7 +320,7 @@ def test_equal_texts_are_scored_once_and_an_infinite_score_is_refused(tmp_path: 
         asked.extend(rows.tolist())
         return rows.astype(np.float64)
 
-    kept = KeptScores(tmp_path, {"kind": "test"})
+    kept = KeptScores(Home.at(tmp_path), {"kind": "test"})
     found = kept.compute(["a", "b", "a", "c"], score, shard_rows=2)
     assert found.values.tolist() == [0.0, 1.0, 0.0, 3.0]
     assert asked == [0, 1, 3]

@@ -1,8 +1,9 @@
-"""Leases: who makes a cell holds its lease, and a run that is alive holds its own.
+"""Every lock and lease: one writer at a time, also across processes and machines.
 
-A lease is a lock of the operating system (flock) on a file, so it ends with the process that holds it,
-also by kill -9, and it holds across machines on a file system that shares such locks (NFS 4, Lustre).
-Within one process a lease that is held already is held once more.
+A lock is one of the operating system (flock) on a file. It ends with the process that holds it, also by
+kill -9, and holds across machines on a file system that shares such locks (NFS 4, Lustre). A lease is a lock
+that says who holds it: who makes a cell holds its lease, and a run that is alive holds its own. Within one
+process a lease that is held already is held once more.
 """
 
 import fcntl
@@ -12,12 +13,15 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from edsel_assets.planning.cells import Cell
-from edsel_assets.store import named_failure
+from edsel_assets.keys import CellKey
+from edsel_assets.store.errors import named_failure
+
+if TYPE_CHECKING:
+    from edsel_assets.store.places import Store
 
 _POLL_SECONDS = 0.2
 _HELD: dict[Path, int] = {}  # leases of this process, with how often each is held
@@ -28,21 +32,35 @@ class Busy(RuntimeError):
     """Another process holds a lease; the message names it."""
 
 
-def cell_lease(root: Path, cell: Cell) -> Path:
-    """The lease file of a cell of the store at ``root``."""
-    *folders, name = cell.folder
-    return root.joinpath(".leases", *folders, f"{name}.lease")
+def lock(handle: int | IO[Any]) -> None:
+    """Wait for the lock of an open file; it is held until the file is closed."""
+    fcntl.flock(handle, fcntl.LOCK_EX)
 
 
-def run_lease(dagster_home: Path, run_id: str) -> Path:
-    """The lease file of a run."""
-    return dagster_home / "run_leases" / f"{run_id}.lease"
+def try_lock(handle: int | IO[Any]) -> bool:
+    """Whether the lock of an open file was free; it is held then until the file is closed."""
+    with suppress(BlockingIOError):
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[int]:
+    """Hold the lock of ``path``, made if absent; waits; yields its descriptor."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        lock(handle)
+        yield handle
+    finally:
+        os.close(handle)
 
 
 @contextmanager
 def hold_cells(
-    root: Path,
-    cells: Sequence[Cell],
+    store: "Store",
+    cells: Sequence[CellKey],
     *,
     wait: bool = True,
     waiting: Callable[[str], None] | None = None,
@@ -56,8 +74,8 @@ def hold_cells(
     with ExitStack() as stack:
         # In one order everywhere, so that two runs never wait for each other.
         for cell in sorted(cells):
-            path = cell_lease(root, cell)
-            stack.enter_context(hold(path, f"{cell} is being made", wait=wait, waiting=waiting))
+            what = f"{cell} is being made"
+            stack.enter_context(hold(store.lease(cell), what, wait=wait, waiting=waiting))
         yield
 
 
@@ -70,7 +88,7 @@ def hold(
         again = path in _HELD
         if again:
             _HELD[path] += 1
-    handle = None if again else _lock(path, what, wait, waiting)
+    handle = None if again else _lease(path, what, wait, waiting)
     try:
         yield
     finally:
@@ -97,27 +115,22 @@ def held_elsewhere(path: Path) -> bool:
             return False
     try:
         with path.open("r+") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return not try_lock(handle)
     except FileNotFoundError:
         return False
-    except BlockingIOError:
-        return True
-    return False
 
 
-def _lock(path: Path, what: str, wait: bool, waiting: Callable[[str], None] | None) -> IO[str]:
+def _lease(path: Path, what: str, wait: bool, waiting: Callable[[str], None] | None) -> IO[str]:
     told = False
     while True:
         with named_failure(path, every=True):
             path.parent.mkdir(parents=True, exist_ok=True)
             handle = path.open("a+", encoding="utf-8")
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(handle):
             reason = f"{what} by {_holder(path)}"
             handle.close()
             if not wait:
-                raise Busy(f"{reason}; wait for it to end.") from None
+                raise Busy(f"{reason}; wait for it to end.")
             if waiting and not told:
                 waiting(f"{reason}; waiting for it to end")
                 told = True
