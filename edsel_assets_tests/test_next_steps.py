@@ -10,8 +10,9 @@ import pyarrow as pa
 import yaml
 
 from edsel_assets.next_steps import Finished, _expected, _warn_of_trainings
-from edsel_assets.planning.cells import Cell, cell_path
+from edsel_assets.planning.cells import Cell
 from edsel_assets.running.local import Outcome
+from edsel_assets.store import Home
 from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import TINY
 
@@ -84,16 +85,16 @@ def test_prices_that_are_not_known_do_not_end_the_run(tmp_path: Path) -> None:
 
 
 def test_trainings_that_learnt_nothing_are_named_with_the_remedy(tmp_path: Path, capsys) -> None:
-    study = Study.model_validate(SMALL)
+    study, home = Study.model_validate(SMALL), Home.at(tmp_path)
     made = [Cell("pool"), *(Cell("lora_adapters", f"00004|random.s{seed}") for seed in range(3))]
     for cell, fall in zip(made[1:], (0.3, 0.004, 0.019), strict=True):
-        folder = cell_path(Home.at(tmp_path).store(study.name), cell)
+        folder = home.store(study.name).adapter(cell)
         folder.mkdir(parents=True)
         (folder / "training_log.json").write_text(json.dumps({"loss_fall": fall}))
 
     def said(cells: list[Cell]) -> str:
         outcome = Outcome(made=cells)
-        _warn_of_trainings(Finished(study, outcome, tmp_path, False, "mine", {}, 1.0))
+        _warn_of_trainings(Finished(study, outcome, home, False, "mine", {}, 1.0))
         return capsys.readouterr().out
 
     assert said(made).startswith(

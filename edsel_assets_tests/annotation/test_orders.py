@@ -59,7 +59,9 @@ def test_names_count_up_and_sort_by_time_beyond_four_digits(store):
     assert [place(store, start=3 * i).name for i in range(3)] == [f"order-000{i}" for i in (1, 2, 3)]
     first = json.loads((store.folder / "orders" / "order-0001.json").read_text())
     for suffix in (".json", ".parquet"):
-        (store.folder / "orders" / f"order-0001{suffix}").rename(store.folder / "orders" / f"order-9999{suffix}")
+        (store.folder / "orders" / f"order-0001{suffix}").rename(
+            store.folder / "orders" / f"order-9999{suffix}"
+        )
     (store.folder / "orders" / "order-9999.json").write_text(json.dumps({**first, "name": "order-9999"}))
     assert place(store, start=100).name == "order-10000"
     assert [o.name for o in list_orders(store)][-2:] == ["order-9999", "order-10000"]

@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +22,7 @@ from edsel_assets.annotation import (
 )
 from edsel_assets.annotators import ChatAnnotator, answer
 from edsel_assets.llm import JudgeError
+from edsel_assets.store import Store
 from edsel_assets.study.annotators import AnnotatorSettings
 from edsel_assets_tests.annotation.conftest import picks, placed
 from edsel_assets_tests.annotators.conftest import events, states
@@ -44,7 +44,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
         yield made
 
 
-def asking(server: ChatServer, store: Path, **changes: Any) -> ChatAnnotator:
+def asking(server: ChatServer, store: Store, **changes: Any) -> ChatAnnotator:
     settings = {"kind": "openai", "model": "m", "base_url": server.url, "max_tokens": 20, **changes}
     return ChatAnnotator(AnnotatorSettings.model_validate(settings), store.folder / "replies")
 
@@ -230,6 +230,7 @@ from pathlib import Path
 from edsel_assets.annotators import ChatAnnotator, answer
 from edsel_assets.store import Store
 from edsel_assets.study.annotators import AnnotatorSettings
+from edsel_assets.store import Store
 settings = AnnotatorSettings(kind="openai", model="m", base_url=sys.argv[2], max_tokens=20, concurrency=2,
     per_thousand_prompt_tokens=1.0, per_thousand_response_tokens=2.0)
 store = Store(Path(sys.argv[1]))
@@ -237,7 +238,7 @@ answer(ChatAnnotator(settings, store.folder / "replies"), store)
 """
 
 
-def start(server: ChatServer, store: Path) -> subprocess.Popen:
+def start(server: ChatServer, store: Store) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", RUN, str(store), server.url], stderr=subprocess.PIPE)
 
 

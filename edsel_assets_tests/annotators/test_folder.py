@@ -13,6 +13,7 @@ import pytest
 from edsel_assets.annotation import AnnotationError, Ledger, export_order, order_table
 from edsel_assets.annotators import FolderAnnotator, answer
 from edsel_assets.annotators.folder import _move
+from edsel_assets.store import Store
 from edsel_assets_tests.annotators.conftest import events, states
 
 
@@ -23,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def taking(folder: Path, store: Path, settle: float = 0.0) -> FolderAnnotator:
+def taking(folder: Path, store: Store, settle: float = 0.0) -> FolderAnnotator:
     return FolderAnnotator(folder, store.folder / "answer_files", settle)
 
 
@@ -191,6 +192,7 @@ points = {
 }
 killing(*points[where])
 from edsel_assets.annotators import FolderAnnotator, answer
+from edsel_assets.store import Store
 answer(FolderAnnotator(folder, store.folder / "answer_files", 0.0), store)
 """
 

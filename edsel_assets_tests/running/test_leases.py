@@ -84,7 +84,7 @@ def test_leases_taken_before_a_refusal_are_given_back(tmp_path, holder) -> None:
     free = Cell("embeddings")
     with pytest.raises(Busy), hold_cells(Store(tmp_path), [free, CELL], wait=False):
         pass
-    assert not is_held(tmp_path.lease(free))
+    assert not is_held(Store(tmp_path).lease(free))
 
 
 def test_a_lease_that_nobody_ever_held_is_not_held(tmp_path) -> None:

@@ -35,7 +35,7 @@ def test_a_reward_model_and_deitas_scorers_choose_prompts(tmp_path: Path) -> Non
             "deita": {"quality": deita, "complexity": deita},
         },
     )
-    store = make(study, tmp_path, "selections")
+    store = make(study, tmp_path, "selections").folder
     pool = pq.read_table(store / "pool.parquet").to_pydict()
     prompts, responses = pool["prompt"], pool["response"]
 

@@ -127,7 +127,10 @@ def test_causes_agree_with_a_walk_over_every_pair_of_ledgers(tmp_path) -> None:
         if any(getattr(ledger, f) != getattr(ledgers["b"][name], f) for f in ("settings", "external", "code"))
     }
     found = causes(
-        ledgers["a"][SELECTION], ledgers["b"][SELECTION], Ledgers(tmp_path / "a"), Ledgers(tmp_path / "b")
+        ledgers["a"][SELECTION],
+        ledgers["b"][SELECTION],
+        Ledgers(Store(tmp_path / "a")),
+        Ledgers(Store(tmp_path / "b")),
     )
     assert {cause.cell for cause in found} == expected
 
@@ -161,13 +164,18 @@ def test_behind_a_ranking_is_all_that_it_goes_back_to(tmp_path) -> None:
     fill(tmp_path, **SAME)
     ledger = read_ledger(Store(tmp_path), Cell.parse(SELECTION))
     assert ledger is not None
-    assert set(behind(ledger, Ledgers(tmp_path))) == {"pool", "orders", "embeddings", "rankings[fl_rbf]"}
+    assert set(behind(ledger, Ledgers(Store(tmp_path)))) == {
+        "pool",
+        "orders",
+        "embeddings",
+        "rankings[fl_rbf]",
+    }
 
 
 def test_an_order_explains_what_the_store_has_overwritten(tmp_path) -> None:
     """All cells are made anew after the order: the order's own ledgers say what it was made from."""
     fill(tmp_path, **SAME)
-    name = placed(tmp_path, [5, 4, 3], validation=2)
+    name = placed(Store(tmp_path), [5, 4, 3], validation=2)
     fill(tmp_path, **OTHER, file="another hash", orders={name: "hash"})
     a, b = open_side(Store(tmp_path), name), open_side(Store(tmp_path), SELECTION)
     assert a.lists == {"": [f"{i:032x}" for i in (5, 4, 3)]}, "those bought to validate are left out"
@@ -177,7 +185,7 @@ def test_an_order_explains_what_the_store_has_overwritten(tmp_path) -> None:
 
 def test_a_selection_older_than_its_ranking_is_explained_by_an_orders_ledgers(tmp_path) -> None:
     fill(tmp_path, **SAME)
-    first = placed(tmp_path, [5, 4])
+    first = placed(Store(tmp_path), [5, 4])
     old = read_ledger(Store(tmp_path), Cell.parse(SELECTION))
     assert old is not None
     fill(tmp_path, **OTHER, orders={first: "hash"})
@@ -186,14 +194,14 @@ def test_a_selection_older_than_its_ranking_is_explained_by_an_orders_ledgers(tm
     from edsel_assets.planning.ledger import write_ledger
 
     write_ledger(Store(tmp_path), stale)
-    second = placed(tmp_path, [6, 2])
+    second = placed(Store(tmp_path), [6, 2])
     found = explained(open_side(Store(tmp_path), SELECTION), open_side(Store(tmp_path), second))
     assert ("orders", "order-0001 was placed") in said(found)
 
 
 def test_two_orders_of_one_ranking_have_nothing_to_explain(tmp_path) -> None:
     fill(tmp_path, **SAME)
-    first, second = placed(tmp_path, [5, 4]), placed(tmp_path, [3])
+    first, second = placed(Store(tmp_path), [5, 4]), placed(Store(tmp_path), [3])
     assert explained(open_side(Store(tmp_path), first), open_side(Store(tmp_path), second)) == []
 
 
