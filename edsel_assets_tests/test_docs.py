@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 from edsel_assets import cli, study_reference
 from edsel_assets.selection import STRATEGIES, Signals, StrategyOptions
+from edsel_assets.store import Home
 from edsel_assets.study import Study
 from edsel_assets.study.file import GONE
 from edsel_assets_tests.defs.conftest import tiny_study
@@ -220,7 +221,7 @@ def test_the_new_strategy_shows_in_the_graph(monkeypatch: pytest.MonkeyPatch, tm
     row = example(0)["ROW"]
     monkeypatch.setitem(STRATEGIES, row.name, row)
     study = tiny_study(selection={"strategies": ["random", row.name], "budgets": [6]})
-    lineage = lineage_of(study, tmp_path)
+    lineage = lineage_of(study, Home.at(tmp_path))
     parents = {str(parent) for parent in lineage.parents(Cell("rankings", row.name))}
     assert "uncertainty_scores[min_margin]" in parents
     assert "embeddings" in parents

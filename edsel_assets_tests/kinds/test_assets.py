@@ -9,6 +9,7 @@ import pytest
 from edsel_assets.defs.build import build_definitions
 from edsel_assets.kinds.assets import Cells, is_asked_for
 from edsel_assets.running.dagster_internals import OrdersOnDisk
+from edsel_assets.store import Store
 from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import tiny_study
 
@@ -43,7 +44,7 @@ def placed(tmp_path: Path) -> OrdersOnDisk:
     folder.mkdir(parents=True)
     for order in ORDERS:
         (folder / f"{order}.json").touch()
-    return OrdersOnDisk(folder.parent)
+    return OrdersOnDisk(Store(folder.parent))
 
 
 @pytest.mark.parametrize("name", STUDIES)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from edsel_assets.kinds import libraries_of, settings_of
-from edsel_assets.planning.cells import Cell, Lineage, cell_path, with_suffix
+from edsel_assets.planning.cells import Cell, Lineage
 from edsel_assets.planning.external import External
 from edsel_assets.planning.freshness import Freshness
 from edsel_assets.planning.ledger import (
@@ -14,12 +14,12 @@ from edsel_assets.planning.ledger import (
     write_ledger,
 )
 from edsel_assets.planning.lineage import lineage_of
-from edsel_assets.store import content_hash
+from edsel_assets.store import Home, content_hash
 from edsel_assets.study import Study
 
 
 def lineage_for(study: Study, home: Path) -> Lineage:
-    return lineage_of(study, home)
+    return lineage_of(study, Home.at(home))
 
 
 def freshness_of(study: Study, home: Path) -> Freshness:

@@ -10,7 +10,7 @@ from edsel_assets.demo import DEMO, local_path
 from edsel_assets.planning import estimates
 from edsel_assets.planning.cells import Cell
 from edsel_assets.planning.estimates import CORE_RATE, FromTokens
-from edsel_assets.store import write_table
+from edsel_assets.store import Home, Store, write_table
 from edsel_assets_tests.defs.conftest import tiny_study
 from edsel_assets_tests.planning.fake_store import lineage_for
 
@@ -26,8 +26,7 @@ def test_seconds_are_operations_over_the_rate(tmp_path, monkeypatch) -> None:
     lineage = lineage_for(study, tmp_path)
     cell = Cell("lora_adapters", "00006|random.s0")
     assert FromTokens(study, root, lineage).of(cell) is None, "the pool was not read yet"
-    root.mkdir(parents=True)
-    write_table(root / "pool.parquet", pa.table({"prompt": ["x" * 40] * 10, "response": ["y" * 8] * 10}))
+    write_table(root.table(Cell("pool")), pa.table({"prompt": ["x" * 40] * 10, "response": ["y" * 8] * 10}))
     rate = CORE_RATE * (os.cpu_count() or 1)
     # 6 prompts x 1 epoch x 12 tokens x 4 operations, as the base is frozen;
     # 10 prompts x (10 + 4 new) tokens x 2 operations.
@@ -45,7 +44,7 @@ def test_a_judge_takes_its_answers_and_its_limit_of_requests(tmp_path, monkeypat
 
     def seconds(asset: str, **changes) -> float | None:
         study = tiny_study(evaluation={"judge": judge | changes})
-        times = FromTokens(study, tmp_path, lineage_for(study, tmp_path))
+        times = FromTokens(study, Store(tmp_path), lineage_for(study, tmp_path))
         return times.of(Cell(asset, "00006|random.s0"))
 
     rate = CORE_RATE * (os.cpu_count() or 1)

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from edsel_assets.planning.answers import Answers
-from edsel_assets.planning.cells import Cell, Scope, cell_path, with_suffix
+from edsel_assets.planning.cells import Cell, Scope
 from edsel_assets.planning.freshness import State
-from edsel_assets.planning.ledger import ledger_file
 from edsel_assets.planning.plan import plan
 from edsel_assets.planning.reasons import Reason, What, differences
+from edsel_assets.store import Home
 from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import tiny_study
 from edsel_assets_tests.planning.fake_store import fill, freshness_of, put

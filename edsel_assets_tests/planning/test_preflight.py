@@ -10,6 +10,7 @@ import pytest
 
 from edsel_assets.planning import preflight
 from edsel_assets.planning.cells import Cell
+from edsel_assets.store import Home
 from edsel_assets_tests.defs.conftest import tiny_study
 from edsel_assets_tests.planning.fake_store import lineage_for, put
 
@@ -66,7 +67,7 @@ def test_prompts_without_a_vector_are_named_once_the_pool_is_there(tmp_path) -> 
     file = tmp_path / "vectors.parquet"
     pq.write_table(pa.table({"prompt_id": ["a"], "embedding": [[1.0, 2.0]]}), file)
     study = tiny_study(embeddings={"source": "file", "path": str(file)})
-    assert not list(preflight.problems(study, Home.at(tmp_path), {"pool", "embeddings"})), "nothing is known yet"
+    assert not list(preflight.problems(study, Home.at(tmp_path), {"pool", "embeddings"})), "unknown yet"
     lineage = lineage_for(study, tmp_path)
     put(study, tmp_path, lineage, Cell("pool"), "the pool")
     pq.write_table(pa.table({"prompt_id": ["a", "b", "c"]}), tmp_path / "store" / "tiny" / "pool.parquet")

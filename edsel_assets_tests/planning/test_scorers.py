@@ -178,7 +178,7 @@ def problems(study: Study, home: Path, *kinds: str) -> str:
 def test_what_a_scorer_lacks_is_said_before_anything_runs(tmp_path, home, monkeypatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("MY_KEY", raising=False)
-    assert problems(scored(tmp_path), Home.at(home), "quality_scores") == ""
+    assert problems(scored(tmp_path), home, "quality_scores") == ""
     gone = {"model": "./nowhere"}
     lacking = scored(
         tmp_path,
@@ -190,16 +190,16 @@ def test_what_a_scorer_lacks_is_said_before_anything_runs(tmp_path, home, monkey
         },
         rounds={"reward": {"model": str(tmp_path)}},
     )
-    said = problems(lacking, Home.at(home), "quality_scores")
+    said = problems(lacking, home, "quality_scores")
     assert "quality.reward.model: there is no folder ./nowhere" in said
     assert "quality.deita.quality.model: there is no folder ./nowhere" in said
     assert "quality.deita.complexity" not in said
     assert "quality.judge: the server needs a key in the environment: set MY_KEY" in said
     assert f"quality: there is no file {tmp_path / 'none.csv'}" in said
-    said = problems(lacking, Home.at(home), "round_weights")
+    said = problems(lacking, home, "round_weights")
     assert "rounds.judge: the server needs a key in the environment: set OPENAI_API_KEY" in said
     assert "has no config.json" in said
-    assert problems(lacking, Home.at(home), "selections") == ""
+    assert problems(lacking, home, "selections") == ""
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from edsel_assets.annotation import Ledger as Purchases
 from edsel_assets.defs.build import build_definitions
 from edsel_assets.llm.judging.ledger import Ledger as Replies
 from edsel_assets.planning.cells import Cell
-from edsel_assets.planning.ledger import ledger_file, read_ledger
+from edsel_assets.planning.ledger import read_ledger
 from edsel_assets.planning.lineage import lineage_of
 from edsel_assets.running import ordering
 from edsel_assets.running.instance import open_instance
@@ -54,7 +54,7 @@ class Whole:
     def cells(self) -> dict[str, list[Cell]]:
         """The cells that the store holds, by kind."""
         found: dict[str, list[Cell]] = {}
-        nodes = lineage_of(self.study, self.desk.home).nodes
+        nodes = lineage_of(self.study, Home.at(self.desk.home)).nodes
         for node in nodes.values():
             for cell in node.cells():
                 assert self.store.path(self.store.ledger(cell)).exists(), f"{cell} must be in this store"
@@ -62,8 +62,8 @@ class Whole:
         return found
 
     def look(self) -> list[Looked]:
-        lineage = lineage_of(self.study, self.desk.home)
-        return [one for one in look(self.study, lineage, self.desk.home) if one.wrong]
+        lineage = lineage_of(self.study, Home.at(self.desk.home))
+        return [one for one in look(self.study, lineage, Home.at(self.desk.home)) if one.wrong]
 
     def run(self) -> set[str]:
         return {str(cell) for cell in self.desk.run(self.study).made}

@@ -168,7 +168,7 @@ def test_what_is_missing_or_wrong_is_said_first(
     for name in ("OPENAI_API_KEY", "MINE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("edsel_assets.llm.scoring.backends.find_spec", lambda name: None)
-    found = problems(judged_study(tmp_path, judge, **evaluation), Home.at(tmp_path))
+    found = problems(judged_study(tmp_path, judge, **evaluation), tmp_path)
     assert message in found
     assert bool(found) == bool(message)
 

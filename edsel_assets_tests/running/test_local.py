@@ -13,7 +13,7 @@ import pytest
 from edsel_assets.defs.build import build_definitions
 from edsel_assets.planning.cells import Cell, Scope
 from edsel_assets.planning.freshness import Freshness
-from edsel_assets.planning.ledger import ledger_file, read_ledger
+from edsel_assets.planning.ledger import read_ledger
 from edsel_assets.planning.lineage import lineage_of
 from edsel_assets.running.instance import open_instance
 from edsel_assets.running.local import Outcome, RunFailed, materialize
@@ -68,7 +68,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
 
 def test_every_cell_of_every_asset_is_made(finished) -> None:
     desk, study, outcome = finished
-    nodes = lineage_of(study, desk.home).nodes
+    nodes = lineage_of(study, Home.at(desk.home)).nodes
     assert [name for name, node in nodes.items() if not node.cells()] == [
         "purchased_training_set",
         "purchased_adapter",
@@ -330,7 +330,7 @@ def test_a_parent_made_anew_while_its_child_runs_leaves_the_child_stale(desk: De
     monkeypatch.setattr(rankings, "cut", cut_while_another_run_makes_the_ranking_anew)
     assert names(desk.run(study, **wanted)) == ["selections[00006|random]"]
     monkeypatch.setattr(rankings, "cut", real)
-    lineage = lineage_of(study, desk.home)
+    lineage = lineage_of(study, Home.at(desk.home))
     verdict = Freshness(study, lineage, Home.at(desk.home)).verdict(Cell("selections", "00006|random"))
     assert verdict.why == "rankings[random] changed (cut at 6)"
 

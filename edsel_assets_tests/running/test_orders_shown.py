@@ -21,13 +21,13 @@ def place(store: Store, number: int) -> str:
 
 def test_definitions_loaded_before_an_order_have_its_cells(tmp_path: Path) -> None:
     study = tiny_study()
-    before = lineage_of(study, tmp_path)
+    before = lineage_of(study, Home.at(tmp_path))
     assert before.nodes["spend_curve"].cells() == []
     assert before.nodes["purchased_scores"].cells() == []
     with pytest.raises(ValueError, match="no order was placed"):
         cells_in(before, Scope(assets=frozenset({"spend_curve"})))
     names = [place(Home.at(tmp_path).store("tiny"), number) for number in (1, 2)]
-    after = lineage_of(study, tmp_path)
+    after = lineage_of(study, Home.at(tmp_path))
     cells = [Cell("purchased_scores", name) for name in names]
     assert after.nodes["purchased_scores"].cells() == cells
     assert set(cells) < set(after.parents(Cell("spend_curve")))

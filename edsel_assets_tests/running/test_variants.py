@@ -113,7 +113,7 @@ def test_cards_hold_the_scores_that_a_strategy_prefers_by(finished) -> None:
         assert cards["score_percentile"].tolist() == pytest.approx(below)
     without = pq.read_table(store.folder / "selection_cards" / "00006" / "fl_rbf.parquet")
     assert without["score"].null_count == 6
-    lineage = lineage_of(study, home)
+    lineage = lineage_of(study, Home.at(home))
     for name, signals in (
         ("min_margin", {"uncertainty_scores[min_margin]"}),
         ("kmq", {"quality_scores[likelihood]"}),
@@ -125,7 +125,7 @@ def test_cards_hold_the_scores_that_a_strategy_prefers_by(finished) -> None:
 
 def test_a_variant_depends_on_its_own_signals(finished) -> None:
     study, home, _ = finished
-    lineage = lineage_of(study, home)
+    lineage = lineage_of(study, Home.at(home))
     of = {name: {str(p) for p in lineage.parents(Cell("rankings", name))} for name in study.selection.names}
     assert "other_embeddings[whole]" in of["fl_rbf_whole"]
     assert "embeddings" not in of["fl_rbf_whole"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import edsel_assets
-from edsel_assets.keys import Cell, key_parts, partition_key
+from edsel_assets.keys import CellKey, key_parts, partition_key
 from edsel_assets.store import Home, Store
 
 PACKAGE = Path(edsel_assets.__file__).parent
@@ -39,13 +39,13 @@ def _writes_a_path(line: str, owner: str) -> bool:
 
 def test_a_cell_lies_where_its_key_says() -> None:
     store = Home(Path("/h")).store("s")
-    cell = Cell("selections", partition_key("00100", "k_center.v2"))
+    cell = CellKey("selections", partition_key("00100", "k_center.v2"))
     assert key_parts(cell.partition) == cell.parts == ("00100", "k_center.v2")
     assert store.table(cell) == Path("/h/store/s/selections/00100/k_center.v2.parquet")
     assert store.path(store.ledger(cell)) == Path("/h/store/s/selections/00100/k_center.v2.json")
     assert store.items(cell) == Path("/h/store/s/selections/00100/items/k_center.v2.parquet")
-    assert store.items(Cell("base_scores")) == Path("/h/store/s/items/base_scores.parquet")
-    assert store.lease(Cell("round_1/weights")) == Path("/h/store/s/.leases/round_1/weights.lease")
+    assert store.items(CellKey("base_scores")) == Path("/h/store/s/items/base_scores.parquet")
+    assert store.lease(CellKey("round_1/weights")) == Path("/h/store/s/.leases/round_1/weights.lease")
     with pytest.raises(ValueError, match="study must be a name"):
         Home(Path("/h")).store("../other")
 

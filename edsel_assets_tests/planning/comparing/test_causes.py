@@ -24,7 +24,7 @@ def said(found: list[Cause]) -> list[tuple[str, str]]:
 
 
 def why(a: Path, b: Path, name: str = SELECTION) -> list[tuple[str, str, tuple[str, ...]]]:
-    found = explained(open_side(a, name), open_side(b, name))
+    found = explained(open_side(Store(a), name), open_side(Store(b), name))
     return [(cause.cell, str(cause.what), cause.through) for cause in found]
 
 
@@ -263,5 +263,5 @@ def test_studies_are_compared_cell_by_cell(tmp_path) -> None:
     assert not change.only_a
     ((cause, cells),) = change.causes
     assert (said([cause]), cells) == ([("pool", "pool/x.jsonl changed")], 4)
-    again = compare_studies(Store(tmp_path / "a"), tmp_path / "a")
+    again = compare_studies(Store(tmp_path / "a"), Store(tmp_path / "a"))
     assert (len(again.same), again.differing, again.causes) == (5, (), ())
