@@ -165,7 +165,7 @@ def _show_against_random(run: Finished) -> None:
 
     lines = []
     for cell in sorted(cell for cell in run.cells if cell.asset == "selection_checks"):
-        for row in read_table(with_suffix(cell_path(run.store, cell), ".parquet")).to_pylist():
+        for row in read_table(run.store.table(cell)).to_pylist():
             if row["strategy"] != run.study.control:
                 worse = f" WORSE: {row['problem']}." if row["problem"] else ""
                 name = f"{row['strategy']} at {int(cell.partition or 0)}"
@@ -173,7 +173,7 @@ def _show_against_random(run: Finished) -> None:
     if not lines:
         return
     shown = [line for line, worse in lines if worse or len(lines) <= _COMPARED]
-    typer.echo(f"Against random ({len(lines)} selections; all in {run.store / 'selection_checks'}):")
+    typer.echo(f"Against random ({len(lines)} selections; all in {run.store.path('selection_checks')}):")
     for line in shown:
         typer.echo(line)
 

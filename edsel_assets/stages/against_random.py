@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from edsel_assets.keys import key_parts
 from edsel_assets.selection.geometry.chance import DRAWS, Standing, random_draws, standings
 from edsel_assets.selection.strategy import CLUSTERS, EMBEDDINGS
 from edsel_assets.stages.checks import Finding
@@ -105,7 +106,7 @@ def by_strategy(selections: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
     """
     found: dict[str, list[pa.Table]] = {}
     for key, table in selections.items():
-        strategy, _, seed = key.partition("|")[2].rpartition(".s")
+        strategy, _, seed = key_parts(key)[1].rpartition(".s")
         one = table.select(["replicate", "prompt_id"])
         if strategy:
             seeds = pa.array([int(seed)] * table.num_rows, pa.int32())
