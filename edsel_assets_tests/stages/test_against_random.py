@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from edsel_assets.stages.against_random import compare_with_random
+from edsel_assets.stages.against_random import by_strategy, compare_with_random, none_worse
 from edsel_assets.store import embeddings_table
 from edsel_assets_tests.defs.conftest import tiny_study
 
@@ -43,6 +43,18 @@ def test_who_covers_less_than_chance_is_named_and_who_looks_for_something_else_i
     assert k_center["random_coverage"] == pytest.approx(0.66, abs=0.03)
     assert kmq["words"].startswith("coverage 1.000, random 0.6")
     assert "(50 draws); 2 tasks, random 13." in kmq["words"]  # rows 0, 10, 20, ... are of two tasks
+    finding = none_worse(table)
+    assert finding.problem.startswith(f"k_center {said}: coverage 0.100, random 0.66")
+    assert finding.figures == {"selections": 3, "worse": 1}
+    assert none_worse(table.slice(1)).problem == ""
+
+
+def test_trials_of_rounds_are_replicates_of_their_strategy() -> None:
+    keys = ("00006|kmq", "00006|iterative_kmq_perplexity.s0", "00006|iterative_kmq_perplexity.s1")
+    found = by_strategy({key: selection([i]) for i, key in enumerate(keys)})
+    assert list(found) == ["kmq", "iterative_kmq_perplexity"]
+    rounds = found["iterative_kmq_perplexity"]
+    assert (rounds["replicate"].to_pylist(), rounds["prompt_id"].to_pylist()) == ([0, 1], ["p001", "p002"])
 
 
 def test_what_was_asked_before_covers_too_and_is_not_drawn() -> None:
