@@ -1,9 +1,9 @@
 """Programs that a model wrote, run where they can do no harm: no network, no files of ours, tight limits.
 
-Linux only, by namespaces: the program sees the system's folders read-only, an empty folder of its own in
-memory, no network, no process but its own, none of our environment and none of our open files. Where any of
-that cannot be had, nothing is run. A program may still say that it passed when it did not: the sandbox
-guards the machine, not the score.
+Linux only, by namespaces and a filter of system calls: the program sees the system's folders read-only, an
+empty folder of its own in memory, no network, no process but its own, none of our environment and none of our
+open files, and it can hold no memory beside its limit. Where any of that cannot be had, nothing is run. A
+program may still say that it passed when it did not: the sandbox guards the machine, not the score.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from .sandbox_filter import system_call_filter
 
 INSIDE = Path(__file__).with_name("sandbox_inside.py")
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin")
@@ -110,7 +112,15 @@ def _order(root: Path, limits: Limits, done: int, report: int) -> dict[str, Any]
         "limits": asdict(limits),
         "done": done,
         "report": report,
+        "filter": _filter().hex(),
     }
+
+
+def _filter() -> bytes:
+    try:
+        return system_call_filter()
+    except ValueError as error:
+        raise SandboxError(f"the sandbox for generated programs cannot be had: {error}.") from None
 
 
 def _watched(order: dict[str, Any], text: Any, report: int, limits: Limits) -> tuple[str, bytes]:

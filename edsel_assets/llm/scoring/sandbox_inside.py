@@ -2,8 +2,9 @@
 
 Three processes. The outermost leaves the parent's namespaces. Its child is process 1 of the new process
 namespace, where it builds a file system of read-only system folders; when it ends, the kernel kills all that
-is left inside. Its child loses every right, takes on the limits, and becomes the program. What any of them
-cannot do ends all, with the reason on the report pipe. Only the standard library is imported.
+is left inside. Its child loses every right, takes on the limits and the filter of system calls, and becomes
+the program. What any of them cannot do ends all, with the reason on the report pipe. Only the standard
+library is imported.
 """
 
 import ctypes
@@ -26,7 +27,8 @@ NEW_MOUNTS, NEW_IPC, NEW_USER, NEW_PROCESSES, NEW_NETWORK, NEW_HOST = (
 READ_ONLY, NO_SETUID, NO_DEVICES, BIND, RECURSIVE, PRIVATE = 1, 2, 4, 4096, 16384, 1 << 18
 DETACH, AT_RECURSIVE, AT_HERE = 2, 0x8000, -100
 MOUNT_SETATTR = 442  # one number on all architectures
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
+SECCOMP_MODE_FILTER, FILTER_STEP = 2, 8  # bytes of one step
 NOBODY = 65534
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
 
@@ -179,6 +181,17 @@ def limit(limits: dict) -> None:
     raise Refused("the limit on processes has no effect for this user")
 
 
+class Filter(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("steps", ctypes.c_char_p)]
+
+
+def forbid(steps: bytes) -> None:
+    """From here on, the system calls that the filter forbids fail, also after an execve."""
+    found = Filter(len(steps) // FILTER_STEP, steps)
+    done = libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(found), 0, 0)
+    call("a filter of system calls", done)
+
+
 def end_with_parent() -> None:
     """To be called again after each change of user, which undoes it."""
     call("ending with the parent", libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
@@ -191,6 +204,7 @@ def become_program(order: dict) -> None:
     os.chroot("/jail")
     os.chdir("/box")
     limit(order["limits"])
+    forbid(bytes.fromhex(order["filter"]))
     environment = {"PATH": "/usr/bin:/bin", "HOME": "/box", "TMPDIR": "/box", "LANG": "C.UTF-8"}
     arguments = [order["python"], "-I", "-B", "-c", RUNNER, str(order["done"])]
     os.execve(order["python"], arguments, environment | {"OMP_NUM_THREADS": "1"})
