@@ -185,7 +185,7 @@ def _type(value: dict[str, Any]) -> str:
     if value["type"] == "object":
         names = value.get("propertyNames", {}).get("enum")
         return "mapping from " + " or ".join(f"`{name}`" for name in names) if names else "mapping"
-    bounds = [f"{words} {value[key]:g}" for key, words in _BOUNDS.items() if key in value]
+    bounds = [f"{words} {value[key]:,.12g}" for key, words in _BOUNDS.items() if key in value]
     return _KINDS[value["type"]] + (f" ({', '.join(bounds)})" if bounds else "")
 
 

@@ -4,9 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from edsel_assets.study.base import Address, Positive, Settings
-
-Price = Annotated[float, Field(ge=0)]
+from edsel_assets.study.base import Address, Few, Money, Positive, Seconds, Settings, Tokens
 
 
 class AnnotatorSettings(Settings):
@@ -18,7 +16,7 @@ class AnnotatorSettings(Settings):
         "that are dropped in; openai: a model behind an OpenAI-compatible server.",
     )
     folder: str | None = Field(None, description="Where files of answers are dropped, of kind folder.")
-    settle_seconds: Annotated[float, Field(ge=0)] = Field(
+    settle_seconds: Annotated[float, Field(ge=0, le=86_400)] = Field(
         2.0, description="So long must nobody have written to a file before it is taken in."
     )
     model: str | None = Field(None, description="Name of the model, of kind openai.")
@@ -27,7 +25,7 @@ class AnnotatorSettings(Settings):
         None, description="Environment variable that holds the key; OPENAI_API_KEY by default."
     )
     system: str = Field("", description="A text before each prompt, as the system's.")
-    max_tokens: Positive = Field(1024, description="The longest answer; a longer one counts as rejected.")
+    max_tokens: Tokens = Field(1024, description="The longest answer; a longer one counts as rejected.")
     tokens_parameter: Literal["max_tokens", "max_completion_tokens"] = Field(
         "max_tokens", description="How the server calls the longest answer."
     )
@@ -35,18 +33,18 @@ class AnnotatorSettings(Settings):
         None, description="Of the answers' draws; the server's own by default."
     )
     requests_per_minute: Positive | None = Field(None, description="At most; no limit by default.")
-    concurrency: Positive = Field(8, description="Requests under way at a time.")
-    attempts: Positive = Field(6, description="Tries of a request where the failure may pass.")
-    timeout_seconds: Annotated[float, Field(gt=0)] = Field(
+    concurrency: Few = Field(8, description="Requests under way at a time.")
+    attempts: Few = Field(6, description="Tries of a request where the failure may pass.")
+    timeout_seconds: Seconds = Field(
         120.0, description="Longest time of one request, from connecting to the last byte."
     )
-    per_thousand_prompt_tokens: Price = Field(
+    per_thousand_prompt_tokens: Money = Field(
         0.0, description="What the server charges for 1,000 tokens read, in the study's unit."
     )
-    per_thousand_response_tokens: Price = Field(
+    per_thousand_response_tokens: Money = Field(
         0.0, description="What the server charges for 1,000 tokens written, in the study's unit."
     )
-    max_cost: Price | None = Field(
+    max_cost: Money | None = Field(
         None, description="Nothing is sent that could cost more in all; needs the prices of tokens."
     )
 

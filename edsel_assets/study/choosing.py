@@ -8,7 +8,17 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from edsel_assets.selection.strategies import STRATEGIES
 from edsel_assets.selection.strategy import CLUSTERS, EMBEDDINGS, QUALITY
 from edsel_assets.study.annotators import AnnotatorSettings
-from edsel_assets.study.base import PlainName, Positive, Settings
+from edsel_assets.study.base import (
+    SHORT_LIST,
+    Factor,
+    Few,
+    Money,
+    PlainName,
+    Positive,
+    Seed,
+    Settings,
+    Tokens,
+)
 from edsel_assets.study.scorers import JudgeModel, RewardSettings, Scorer
 
 
@@ -26,20 +36,22 @@ StrategyName = Annotated[str, AfterValidator(_known_strategy)]
 class Switches(Settings):
     """Switches of the strategies; each strategy reads those that are its own."""
 
-    seed: int = Field(0, description="Seed of replicate 0; replicate r uses seed + r.")
-    gamma: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(
+    seed: Seed = Field(0, description="Seed of replicate 0; replicate r uses seed + r.")
+    gamma: Factor | Literal["auto"] = Field(
         "auto",
         description="RBF kernel width, a squared distance. auto: the pool's own scale, which is the mean "
         "squared distance of its embeddings from their mean.",
     )
     normalise: bool = Field(True, description="L2-normalise embeddings.")
-    utility_weight: Annotated[float, Field(ge=0)] = Field(1.0, description="Weight of Eq. 4's log term.")
+    utility_weight: Annotated[float, Field(ge=0, le=10**6)] = Field(
+        1.0, description="Weight of Eq. 4's log term."
+    )
     seed_point: Literal["medoid", "random"] = Field("medoid", description="First centre of k_center.")
     deita_threshold: Annotated[float, Field(gt=-1, le=1)] = Field(
         0.9, description="Cosine at which Deita rejects."
     )
     qdit_alpha: Annotated[float, Field(ge=0, le=1)] = Field(0.7, description="Weight of quality in QDIT.")
-    quality_temperature: Annotated[float, Field(gt=0)] | None = Field(
+    quality_temperature: Factor | None = Field(
         None, description="softmax(q / temperature) instead of q / sum q."
     )
     replacement: bool = Field(False, description="Sample with replacement, as Yu et al. write.")
@@ -75,22 +87,20 @@ class SelectionSettings(Switches):
     variants: dict[PlainName, VariantSettings] = Field(
         default_factory=dict, description="Further strategies by name, each a variant of another."
     )
-    budgets: list[Positive] = Field(
+    budgets: Annotated[list[Positive], Field(max_length=SHORT_LIST)] = Field(
         description="Prompts to annotate, each a cut of the ranking; money with by_price.", min_length=1
     )
     budgets_of: dict[str, list[Positive]] = Field(
         default_factory=dict,
         description="Budgets of single strategies instead; the control's may go further than the others'.",
     )
-    gammas: list[Annotated[float, Field(gt=0)]] = Field(
+    gammas: list[Factor] = Field(
         [0.001, 0.005, 0.01, 0.1, 1.0, 10.0],
         description="Widths of the kernel_width diagnostic, beside that of the study.",
         min_length=1,
     )
     engine: Literal["auto", "dense", "sparse", "blocked", "apricot"] = "auto"
-    memory_limit_gib: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="Most memory for selection."
-    )
+    memory_limit_gib: Factor | None = Field(None, description="Most memory for selection.")
     by_price: bool = Field(
         False,
         description="Budgets are money, by the prices of the section annotation: gain or score per price, "
@@ -152,13 +162,13 @@ class RoundsSettings(Settings):
     """Iterative kMQ (Yu et al. 2024, Algorithm 1)."""
 
     rounds: Annotated[int, Field(ge=2, le=20)] = 3
-    temperature: Annotated[float, Field(gt=0)] = Field(1.0, description="tau of softmax(s / tau).")
+    temperature: Factor = Field(1.0, description="tau of softmax(s / tau).")
     literal: bool = Field(False, description="Eq. 6 to the letter: s / sum s; fails on a negative score.")
     start: Literal["base", "continue"] = Field(
         "base", description="Each round trains from the base model or goes on."
     )
-    epochs: Positive = Field(1, description="Epochs per round (one pass, Section 2.2).")
-    max_new_tokens: Positive = Field(64, description="Length of the generated answers that are scored.")
+    epochs: Few = Field(1, description="Epochs per round (one pass, Section 2.2).")
+    max_new_tokens: Tokens = Field(64, description="Length of the generated answers that are scored.")
     joint: bool = Field(
         False, description="Perplexity of prompt and answer together, as Eq. 7 writes it, not of the answer."
     )
@@ -177,17 +187,17 @@ class AnnotationSettings(Settings):
     price_by: Literal["prompt", "length", "column"] = Field(
         "prompt", description="One price for all, by characters, or the pool's column price."
     )
-    price: Annotated[float, Field(ge=0)] = Field(1.0, description="Of a prompt, in the study's own unit.")
-    per_thousand_prompt: Annotated[float, Field(ge=0)] = Field(
+    price: Money = Field(1.0, description="Of a prompt, in the study's own unit.")
+    per_thousand_prompt: Money = Field(
         0.0, description="Price of 1,000 characters of a prompt, where price_by is length."
     )
-    per_thousand_response: Annotated[float, Field(ge=0)] = Field(
+    per_thousand_response: Money = Field(
         0.0, description="Price of 1,000 characters of a response, where price_by is length."
     )
-    expected_response: Annotated[float, Field(ge=0)] = Field(
+    expected_response: Annotated[float, Field(ge=0, le=10**9)] = Field(
         200.0, description="Characters of a response before any is there."
     )
-    validation: Annotated[int, Field(ge=0)] = Field(
+    validation: Annotated[int, Field(ge=0, le=10**9)] = Field(
         0, description="Random prompts that each order buys beside its picks to validate, never to train on."
     )
     annotator: AnnotatorSettings = AnnotatorSettings()

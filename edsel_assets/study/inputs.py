@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from edsel_assets.demo import DEMO
-from edsel_assets.study.base import Address, Positive, Settings
+from edsel_assets.study.base import Address, Few, Positive, Seed, Settings, Tokens
 
 #: Suffixes of files that embeddings are read from.
 EMBEDDING_FILES = (".npy", ".parquet", ".safetensors")
@@ -25,7 +25,7 @@ class PoolSettings(Settings):
     split: str = Field("train", description="Split, where the source is a data set.")
     revision: str | None = Field(None, description="Revision of a hub data set.")
     limit: Positive | None = Field(None, description="Keep this many prompts, sampled by hash.")
-    seed: int = Field(0, description="Seed of that sample.")
+    seed: Seed = Field(0, description="Seed of that sample.")
     annotations: str | None = Field(None, description="File of prompts annotated already.")
     annotated_only: bool = Field(
         False, description="Leave out prompts without a response: for studies on data annotated already."
@@ -45,7 +45,7 @@ class ModelSettings(Settings):
     device: str = Field(
         "auto", pattern=r"^(auto|cpu|mps|(cuda|xpu)(:[0-9]+)?)$", description="auto, cpu, cuda, cuda:1, ..."
     )
-    threads: Positive | None = Field(
+    threads: Few | None = Field(
         None, description="CPU threads of the model; fixed, results do not depend on the machine's cores."
     )
     trust_remote_code: bool = Field(
@@ -66,8 +66,8 @@ class ModelSettings(Settings):
 class ForwardSettings(Settings):
     """The one forward pass over the pool."""
 
-    max_new_tokens: Positive = Field(64, description="Greedy decoding steps per prompt (L), at most.")
-    max_prompt_tokens: Positive = Field(1024, description="Longer prompts are cut from the left and counted.")
+    max_new_tokens: Tokens = Field(64, description="Greedy decoding steps per prompt (L), at most.")
+    max_prompt_tokens: Tokens = Field(1024, description="Longer prompts are cut from the left and counted.")
     batch_tokens: Positive = Field(16_384, description="Tokens read at once; halved when memory runs out.")
     pooling: Literal["last", "mean"] = Field("last", description="Which hidden state is the embedding.")
     shard_rows: Positive = Field(1_024, description="Prompts per shard: what a killed run can lose.")

@@ -4,9 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from edsel_assets.study.base import Address, Positive, Settings
-
-Price = Annotated[float, Field(ge=0)]
+from edsel_assets.study.base import Address, Factor, Few, Money, Positive, Seconds, Seed, Settings, Tokens
 
 
 class AnyJudge(Settings):
@@ -15,7 +13,7 @@ class AnyJudge(Settings):
     by: Literal["openai", "local"] = Field(
         "openai", description="A server that speaks OpenAI's protocol, or a model that is loaded here."
     )
-    reply_tokens: Positive = Field(1024, description="Longest reply.")
+    reply_tokens: Tokens = Field(1024, description="Longest reply.")
     on_error: Literal["stop", "leave_out"] = Field(
         "stop",
         description="A request that is refused: end the run, or go on without the reply. One that fails for "
@@ -29,17 +27,17 @@ class AnyJudge(Settings):
     tokens_parameter: Literal["max_tokens", "max_completion_tokens"] = Field(
         "max_tokens", description="How the server calls the longest reply."
     )
-    concurrency: Positive = Field(8, description="Requests under way at a time.")
-    requests_per_minute: Annotated[float, Field(gt=0)] | None = Field(
+    concurrency: Few = Field(8, description="Requests under way at a time.")
+    requests_per_minute: Factor | None = Field(
         None, description="Most requests to the server in a minute; no limit by default."
     )
-    attempts: Positive = Field(6, description="Tries of a request where the failure may pass.")
-    timeout: Annotated[float, Field(gt=0)] = Field(
+    attempts: Few = Field(6, description="Tries of a request where the failure may pass.")
+    timeout: Seconds = Field(
         120.0, description="Longest time of one request in seconds, from connecting to the last byte."
     )
-    price_prompt: Price = Field(0.0, description="Price of 1,000 tokens that the judge reads.")
-    price_reply: Price = Field(0.0, description="Price of 1,000 tokens that the judge writes.")
-    max_cost: Price | None = Field(
+    price_prompt: Money = Field(0.0, description="Price of 1,000 tokens that the judge reads.")
+    price_reply: Money = Field(0.0, description="Price of 1,000 tokens that the judge writes.")
+    max_cost: Money | None = Field(
         None, description="No request is sent that could bring what this home spent on judges above it."
     )
     revision: str | None = Field(None, description="Revision of a local judge of the hub.")
@@ -71,7 +69,7 @@ class JudgeSettings(AnyJudge):
         description="File of instructions: a JSON list or JSONL, each row with the text instruction."
     )
     limit: Positive | None = Field(None, description="The first so many instructions.")
-    max_new_tokens: Positive = Field(512, description="Longest answer of a trial; greedy.")
+    max_new_tokens: Tokens = Field(512, description="Longest answer of a trial; greedy.")
     kind: Literal["preference", "rating"] = Field(
         "preference",
         description="preference: weighted win rate against the reference, both orders. rating: 1 to 10.",
@@ -89,7 +87,7 @@ class JudgeSettings(AnyJudge):
     logprobs: bool = Field(
         True, description="Whether the server gives log-probabilities; without them a preference is 0 or 1."
     )
-    top_logprobs: Positive = Field(20, description="Of how many tokens; OpenAI's own server gives 20.")
+    top_logprobs: Few = Field(20, description="Of how many tokens; OpenAI's own server gives 20.")
 
     @model_validator(mode="after")
     def _rating_compares_nothing(self) -> "JudgeSettings":
@@ -105,18 +103,18 @@ class HumanEvalSettings(Settings):
         description="Folder or Parquet file of the problems, such as the data set openai/openai_humaneval."
     )
     limit: Positive | None = Field(None, description="The first so many problems.")
-    k: Positive = Field(10, description="Draws, one of which has to pass.")
-    n: Positive = Field(20, description="Programs per problem, from which pass@k is estimated without bias.")
-    temperature: Annotated[float, Field(ge=0)] = Field(0.8, description="Of the sampling.")
-    max_new_tokens: Positive = Field(512, description="Longest program.")
+    k: Annotated[int, Field(ge=1, le=10_000)] = Field(10, description="Draws, one of which has to pass.")
+    n: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        20, description="Programs per problem, from which pass@k is estimated without bias."
+    )
+    temperature: Annotated[float, Field(ge=0, le=100)] = Field(0.8, description="Of the sampling.")
+    max_new_tokens: Tokens = Field(512, description="Longest program.")
     template: str | None = Field(
         None, description="What stands around a problem, with {prompt}; the problem alone by default."
     )
-    seed: int = Field(0, description="Seed of the sampling.")
-    seconds: Annotated[float, Field(gt=0)] = Field(10.0, description="Longest time of one program.")
-    workers: Positive | None = Field(
-        None, description="Programs at a time; as many as processors by default."
-    )
+    seed: Seed = Field(0, description="Seed of the sampling.")
+    seconds: Seconds = Field(10.0, description="Longest time of one program.")
+    workers: Few | None = Field(None, description="Programs at a time; as many as processors by default.")
 
     @field_validator("template")
     @classmethod

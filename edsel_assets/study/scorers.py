@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from edsel_assets.study.base import Positive, Settings
+from edsel_assets.study.base import Settings, Tokens
 from edsel_assets.study.judges import AnyJudge, with_prompt
 
 Scorer = Literal["likelihood", "perplexity", "reward", "deita", "judge", "column"]
@@ -18,7 +18,7 @@ class ScorerModel(Settings):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Number format of its weights."
     )
-    max_tokens: Positive | None = Field(
+    max_tokens: Tokens | None = Field(
         None, description="Longest text that it reads; the model's own by default. Responses are cut first."
     )
 
@@ -75,7 +75,7 @@ class QualitySettings(Settings):
     )
     column: str = Field("quality", description="Column of that file: at least 0, higher is better.")
     complexity_column: str | None = Field(None, description="Column of that file that is the complexity.")
-    threshold: float | None = Field(
+    threshold: Annotated[float, Field(ge=-(10**9), le=10**9)] | None = Field(
         None,
         description="Mean quality under which a cluster counts as poor, on the scorer's own scale. By "
         "default 0.3 of the way up the scale: likelihood and reward 0.3, deita 2.5, judge 3.7; for "

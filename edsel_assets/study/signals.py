@@ -1,10 +1,10 @@
 """What strategies read beside the prompts: uncertainty and clusters; for quality see ``scorers``."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from edsel_assets.study.base import Positive, Settings
+from edsel_assets.study.base import SHORT_LIST, Few, Positive, Seed, Settings
 
 Measure = Literal["mean_entropy", "least_confidence", "mean_margin", "min_margin"]
 MEASURES: tuple[Measure, ...] = ("mean_entropy", "least_confidence", "mean_margin", "min_margin")
@@ -20,11 +20,13 @@ class UncertaintySettings(Settings):
 class ClusteringSettings(Settings):
     """k-means over the embeddings."""
 
-    counts: list[Positive] = Field([64, 256, 1024], description="Numbers of clusters to compute and compare.")
+    counts: Annotated[list[Positive], Field(max_length=SHORT_LIST)] = Field(
+        [64, 256, 1024], description="Numbers of clusters to compute and compare."
+    )
     count: Positive | None = Field(None, description="The one that strategies use; the first by default.")
-    seed: int = 42
-    restarts: Positive = Field(1, description="Independent starts; the best is kept.")
-    iterations: Positive = Field(100, description="Lloyd iterations at most.")
+    seed: Seed = 42
+    restarts: Few = Field(1, description="Independent starts; the best is kept.")
+    iterations: Annotated[int, Field(ge=1, le=10**6)] = Field(100, description="Lloyd iterations at most.")
 
     @model_validator(mode="after")
     def _counted(self) -> "ClusteringSettings":

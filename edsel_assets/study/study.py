@@ -25,6 +25,9 @@ from edsel_assets.study.signals import ClusteringSettings, UncertaintySettings
 from edsel_assets.study.trials import EvaluationSettings, FinetuningSettings, ReportSettings
 from edsel_assets.study.triggers import NIGHTLY, STALE, TriggerSettings
 
+#: Beyond, a plan alone takes minutes.
+MOST_TRIALS = 20_000
+
 
 class Study(Settings):
     """Every setting of one experiment."""
@@ -63,6 +66,12 @@ class Study(Settings):
             raise ValueError(
                 f"report.control {named!r} must be among selection.strategies "
                 f"{names}; add it, name another control, or set it to null"
+            )
+        trials = sum(len(self.selection.budgets_for(name)) * len(self.seeds(name)) for name in names)
+        if trials > MOST_TRIALS:
+            raise ValueError(
+                f"a study has at most {MOST_TRIALS:,} trials (strategies by budgets by seeds); this one has "
+                f"{trials:,}: name fewer, or lower finetuning.seeds"
             )
         for name in names:
             least = min(self.selection.budgets_for(name))

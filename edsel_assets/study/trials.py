@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from edsel_assets.study.base import Positive, Settings
+from edsel_assets.study.base import Factor, Few, Positive, Seed, Settings, Tokens
 from edsel_assets.study.judges import HumanEvalSettings, JudgeSettings
 
 
@@ -12,41 +12,39 @@ class FinetuningSettings(Settings):
     """One training run per trial."""
 
     method: Literal["lora", "dora", "qlora", "full"] = "lora"
-    rank: Positive = 64
-    alpha: Annotated[float, Field(gt=0)] = 16
+    rank: Annotated[int, Field(ge=1, le=65_536)] = 64
+    alpha: Factor = 16
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     target_modules: str | list[str] = Field("all-linear", description="Layers that get an adapter.")
-    learning_rate: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(
+    learning_rate: Factor | Literal["auto"] = Field(
         "auto",
         description="Largest learning rate, after the warm-up; auto: 5e-4, and 1e-4 for method full.",
     )
     schedule: Literal["linear", "cosine", "constant"] = "linear"
-    warmup: Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, lt=1)] = Field(
+    warmup: Annotated[int, Field(ge=0, le=10**9)] | Annotated[float, Field(ge=0, lt=1)] = Field(
         0.03, description="A share of the run as a fraction, or steps as a whole number."
     )
     batch_size: Positive | Literal["auto"] = Field(
         "auto",
         description="Examples per optimizer step; auto: the largest of 1, 2, 4, ... 128 with 40 steps.",
     )
-    epochs: Positive = 5
+    epochs: Few = 5
     max_length: Positive = 2048
     micro_batch_tokens: Positive | None = Field(
         None, description="Tokens per forward pass, padding included; the rest accumulates."
     )
     gradient_checkpointing: bool = False
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    max_grad_norm: Annotated[float, Field(gt=0)] | None = 1.0
+    weight_decay: Annotated[float, Field(ge=0, le=10**6)] = 0.0
+    max_grad_norm: Factor | None = 1.0
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     checkpoint_steps: Positive | None = Field(None, description="Steps between checkpoints to resume from.")
     launcher: Literal["accelerate"] | None = Field(
         None, description="accelerate: several GPUs of this machine."
     )
-    processes: Positive = Field(1, description="Processes of the launcher, one per GPU.")
+    processes: Few = Field(1, description="Processes of the launcher, one per GPU.")
     fsdp: bool = Field(False, description="Shard a full finetuning over the processes.")
-    seeds: Positive = Field(3, description="Trials per strategy.")
-    random_seeds: Positive | None = Field(
-        None, description="Trials of random; twice seeds by default (6 and 3)."
-    )
+    seeds: Few = Field(3, description="Trials per strategy.")
+    random_seeds: Few | None = Field(None, description="Trials of random; twice seeds by default (6 and 3).")
 
 
 class TaskSettings(Settings):
@@ -56,11 +54,11 @@ class TaskSettings(Settings):
     metric: str | None = Field(
         None, description="The metric that the report uses; the task's first by default."
     )
-    num_fewshot: Annotated[int, Field(ge=0)] | None = None
+    num_fewshot: Annotated[int, Field(ge=0, le=1000)] | None = None
     label: str | None = Field(
         None, description="Its name in scores and report; for a task that is scored with several shots."
     )
-    max_new_tokens: Positive | None = Field(
+    max_new_tokens: Tokens | None = Field(
         None, description="Longest answer of a task that generates; the task's own by default."
     )
     limit: Positive | None = Field(None, description="Items per (sub)task.")
@@ -92,10 +90,10 @@ class EvaluationSettings(Settings):
     )
     batch_tokens: Positive = Field(8_192, description="Tokens read at once; halved when memory runs out.")
     max_length: Positive | None = Field(None, description="Context length; the model's by default.")
-    seed: int | None = Field(
+    seed: Seed | None = Field(
         None, description="Of few-shot examples and sampled answers; lm-eval's own (1234) by default."
     )
-    share_seed: int = Field(0, description="Which items a task's share are.")
+    share_seed: Seed = Field(0, description="Which items a task's share are.")
     chat_template: bool = Field(False, description="Put tasks to the model by its tokenizer's chat template.")
     fewshot_as_multiturn: bool = Field(
         True, description="With a chat template: each few-shot example is a turn of the conversation."
@@ -106,18 +104,18 @@ class EvaluationSettings(Settings):
     backend_arguments: dict[str, str | int | float | bool] = Field(
         default_factory=dict, description="Arguments of that model of lm-eval."
     )
-    held_out: Annotated[int, Field(ge=0)] | Annotated[float, Field(gt=0, lt=1)] = Field(
+    held_out: Annotated[int, Field(ge=0, le=10**9)] | Annotated[float, Field(gt=0, lt=1)] = Field(
         0,
         description="Answered prompts that no strategy may take, to score trials on: a whole number, or a "
         "share of them as a fraction. Spread over the tasks, drawn by hash. 0: none.",
     )
-    held_out_seed: int = Field(0, description="Seed of that draw.")
+    held_out_seed: Seed = Field(0, description="Seed of that draw.")
     held_out_answers: list[Literal["exact_match", "rouge_l"]] = Field(
         default_factory=list,
         description="Also let each trial answer the held-out prompts, and compare its answers with the "
         "responses. Nothing is written by default, as it takes longer than the loss.",
     )
-    held_out_max_new_tokens: Positive = Field(128, description="Longest answer to a held-out prompt; greedy.")
+    held_out_max_new_tokens: Tokens = Field(128, description="Longest answer to a held-out prompt; greedy.")
     judge: JudgeSettings | None = Field(None, description="Answers to instructions, and who judges them.")
     humaneval: HumanEvalSettings | None = Field(
         None, description="HumanEval; off unless the study says so, as it runs programs."

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
-from edsel_assets.study.base import Positive, Settings
+from edsel_assets.study.base import Settings
 
 Watched = Literal["pool", "answers", "orders", "model", "tasks", "settings"]
 _CRON = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1, 12), ("weekday", 0, 7))
@@ -27,8 +27,10 @@ class TriggerSettings(Settings):
     watch: list[Watched] = Field(
         default_factory=list, description="What it compares by content: it runs when something of it changed."
     )
-    seconds: Positive = Field(30, description="How often it looks at what it watches.")
-    minimum_new: Annotated[int, Field(ge=0)] = Field(
+    seconds: Annotated[int, Field(ge=1, le=7 * 86_400)] = Field(
+        30, description="How often it looks at what it watches."
+    )
+    minimum_new: Annotated[int, Field(ge=0, le=10**9)] = Field(
         0, description="New prompts that it waits for where only the pool changed."
     )
     targets: str | list[str] = Field(

@@ -113,7 +113,8 @@ _KILL, _ALLOW, _ERROR = 0x80000000, 0x7FFF0000, 0x00050000
 def system_call_filter(machine: str | None = None) -> bytes:
     """The filter for a kind of machine, this one's without ``machine``: an array of ``struct sock_filter``.
 
-    A forbidden call fails with EPERM, a socket of another family with EAFNOSUPPORT, an unknown call with ENOSYS.
+    A forbidden call fails with EPERM, a socket of another family with EAFNOSUPPORT, an unknown call with
+    ENOSYS.
 
     Raises:
         ValueError: the numbers of the machine's calls are not known here.
