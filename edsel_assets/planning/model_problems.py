@@ -59,14 +59,20 @@ def answer_problems(study: Study) -> Iterator[str]:
     """Answers to held-out prompts that do not fit the base model; told where it lies in a folder."""
     if not study.evaluation.held_out_answers:
         return
-    config = _json_object(Path(external.model_path(study)) / "config.json") or {}
-    positions = config.get("max_position_embeddings")
-    longest = study.evaluation.held_out_max_new_tokens
-    if isinstance(positions, int) and longest >= positions:
+    room, longest = positions(study), study.evaluation.held_out_max_new_tokens
+    if room is not None and longest >= room:
         yield (
             f"evaluation.held_out_max_new_tokens: {longest} leaves no room for a prompt in the model's "
-            f"{positions} positions. Lower it."
+            f"{room} positions. Lower it."
         )
+
+
+def positions(study: Study) -> int | None:
+    """Tokens of prompt and answer that the base model has room for; told where it lies in a folder."""
+    config = _json_object(Path(external.model_path(study)) / "config.json") or {}
+    names = ("max_position_embeddings", "n_positions", "max_seq_len")
+    found = [part.get(name) for part in (config.get("text_config") or config, config) for name in names]
+    return next((limit for limit in found if isinstance(limit, int) and limit > 0), None)
 
 
 def _json_object(file: Path) -> dict[str, Any] | None:

@@ -23,6 +23,7 @@ from edsel_assets.planning.model_problems import (
     answer_problems,
     base_model_problems,
     model_problems,
+    positions,
     target_problems,
 )
 from edsel_assets.pools import PoolError
@@ -250,11 +251,18 @@ def task_mistakes(study: Study) -> Iterator[str]:
     """Unknown tasks, and metrics, filters and shots that a task does not have; needs no data."""
     if not study.evaluation.tasks:
         return
-    from edsel_assets.llm.scoring.tasks import check_direction, check_shots, check_tasks, metrics_of
+    from edsel_assets.llm.scoring.backends import OWN
+    from edsel_assets.llm.scoring.tasks import (
+        check_direction,
+        check_generation,
+        check_shots,
+        check_tasks,
+        metrics_of,
+    )
     from edsel_assets.report.statistics.trials import primary_metric
     from edsel_assets.stages.trials import tasks_folder
 
-    folder = tasks_folder(study)
+    folder, room = tasks_folder(study), study.evaluation.max_length or positions(study)
 
     def check_metric(task: TaskSettings) -> None:
         metrics = metrics_of(task.name, folder)
@@ -267,6 +275,8 @@ def task_mistakes(study: Study) -> Iterator[str]:
         yield from unknown
         if not unknown:
             yield from _words(check_shots, task.name, task.num_fewshot, folder)
+            if study.evaluation.backend == OWN:
+                yield from _words(check_generation, task.name, task.max_new_tokens, room, folder)
             yield from _words(check_metric, task)
 
 

@@ -115,3 +115,19 @@ def test_a_damaged_configuration_of_a_model_is_one_line(content, tmp_path) -> No
     assert found == (
         f"model.path: {folder / 'config.json'} is not a JSON object. Copy the model's own file again."
     )
+
+
+def test_answers_that_the_model_has_no_room_for_are_said(tmp_path) -> None:
+    folder = tmp_path / "tasks"
+    folder.mkdir()
+    text = "task: edsel_test_long\noutput_type: generate_until\ngeneration_kwargs: {max_gen_toks: 2048}\n"
+    (folder / "t.yaml").write_text(text)
+    tasks = {"include_path": str(folder), "tasks": ["edsel_test_long"]}
+
+    def said(**more) -> str:
+        study = tiny_study(evaluation={**tasks, **more})
+        return " ".join(preflight.problems(study, tmp_path, {"base_scores"}))
+
+    assert "edsel_test_long: the task generates up to 2048 tokens, and the model has room for 256" in said()
+    assert "room for 100" in said(max_length=100)
+    assert "room for" not in said(tasks=[{"name": "edsel_test_long", "max_new_tokens": 8}])

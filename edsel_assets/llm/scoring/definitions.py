@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 
@@ -58,7 +60,7 @@ def runs_code(manager: Any, name: str) -> bool:
 
 
 def declared_metrics(manager: Any, name: str) -> set[str] | None:
-    """The metrics of a task or group as in ``Score``; None for a task that is written in Python.
+    """The metrics of a task or group as in ``Score``; None where only running its Python would tell.
 
     Raises ``ValueError`` for a group or tag that lm-eval gives no score of its own.
     """
@@ -81,8 +83,11 @@ def declared_metrics(manager: Any, name: str) -> set[str] | None:
             for entry in ([listed] if isinstance(listed, dict) else listed)
             for filtered in _as_list(entry.get("filter_list", "none"))
         )
+    metrics = _task_metrics(config)
+    if None in metrics:
+        return None
     filters = [entry["name"] for entry in config.get("filter_list") or [{"name": "none"}]]
-    return _named((metric, filtered) for metric in _task_metrics(config) for filtered in filters)
+    return _named((metric, filtered) for metric in metrics for filtered in filters)
 
 
 def lower_metrics(manager: Any, name: str) -> set[str]:
@@ -91,21 +96,44 @@ def lower_metrics(manager: Any, name: str) -> set[str]:
 
     found = set()
     for _, config in leaves(manager, name):
-        declared = {str(e["metric"]): e.get("higher_is_better") for e in config.get("metric_list") or []}
+        listed = config.get("metric_list") or []
+        declared = {_metric_name(e["metric"]): e.get("higher_is_better") for e in listed}
         for metric in _task_metrics(config):
             higher = declared.get(metric)
-            if (is_higher_better(metric) if higher is None else higher) is False:
+            if metric is not None and (is_higher_better(metric) if higher is None else higher) is False:
                 found.add(metric)
     return found
 
 
-def _task_metrics(config: dict[str, Any]) -> list[str]:
+def _task_metrics(config: dict[str, Any]) -> list[str | None]:
+    """Names of the metrics; None for one that does not say its name."""
     from lm_eval.api.registry import DEFAULT_METRIC_REGISTRY
 
     listed = config.get("metric_list")
     if listed:
-        return [str(entry["metric"]) for entry in listed]
+        return [_metric_name(entry["metric"]) for entry in listed]
     return list(DEFAULT_METRIC_REGISTRY.get(config.get("output_type", "generate_until"), []))
+
+
+def _metric_name(metric: Any) -> str | None:
+    """How lm-eval calls a metric; one given by ``!function`` by the function's own name.
+
+    Such a one stands here as a path, ``FOLDER/MODULE.FUNCTION``, and the name is read from the module's text.
+    None where that does not tell: the function is made otherwise, or returns values under names of its own.
+    """
+    text = str(metric)
+    if "/" not in text:
+        return text
+    module, _, name = text.rpartition(".")
+    try:
+        tree = ast.parse(Path(f"{module}.py").read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return None
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            returned = [each.value for each in ast.walk(node) if isinstance(each, ast.Return)]
+            return None if any(isinstance(value, (ast.Dict, ast.DictComp)) for value in returned) else name
+    return None
 
 
 def _named(pairs: Any) -> set[str]:

@@ -22,10 +22,10 @@ from ..reading.batching import TokenBudget, in_batches
 from ..reading.decode import DecodeSettings, read_and_decode
 from ..reading.forward import DECODE_MULTIPLE
 from ..reading.sampling import sampling_draws
+from .decoding import check_decoding
 from .request_rows import Pair, request_rows, score_rows
 
 DEFAULT_LENGTH = 2048
-_PLAIN = {"do_sample", "until", "max_gen_toks", "temperature"}
 
 
 class EngineLM(TemplateLM):
@@ -196,17 +196,8 @@ class EngineLM(TemplateLM):
 
     def _generate(self, contexts: list[str], wanted: dict[str, Any]) -> Iterator[tuple[int, str]]:
         settings: dict[str, Any] = dict(normalize_gen_kwargs(wanted))
-        unknown = {
-            name: value for name, value in settings.items() if name not in _PLAIN and value is not None
-        }
-        if unknown:
-            raise ValueError(f"decoding goes by temperature alone; the task asks for {unknown}.")
+        check_decoding(settings, self.max_length)
         steps = settings["max_gen_toks"]
-        if steps >= self.max_length:
-            raise ValueError(
-                f"the task generates up to {steps} tokens, and the model has room for {self.max_length} with "
-                "the prompt. Use a model with a longer context, or leave this task out."
-            )
         stops = tuple(text for text in settings["until"] if text)
         ends = sorted({*end_tokens(self.model, self.tokenizer), *_tokens_with(self.tokenizer, stops)})
         ids = [np.asarray(row[steps - self.max_length :], dtype=np.int64) for row in self._encode(contexts)]

@@ -13,6 +13,7 @@ from typing import Any
 from unittest import mock
 
 from . import task_files
+from .decoding import LENGTHS, check_decoding
 from .definitions import declared_metrics, leaves, lower_metrics, names_below, runs_code
 
 
@@ -56,6 +57,26 @@ def check_shots(name: str, shots: int | None, include_path: str | Path | None = 
             raise ValueError(
                 f"{leaf} has {len(samples)} examples; {shots} were asked for. Lower num_fewshot."
             )
+
+
+def check_generation(
+    name: str, longest: int | None, room: int | None, include_path: str | Path | None = None
+) -> None:
+    """Raise ``ValueError`` where a task's answers cannot be decoded as it asks; it needs no data, no model.
+
+    Args:
+        longest: of its answers in tokens, in place of the task's own.
+        room: as in ``check_decoding``.
+    """
+    for leaf, config in leaves(_manager_for((name,), include_path), name):
+        if config.get("output_type", "generate_until") == "generate_until":
+            wanted = config.get("generation_kwargs") or {}
+            if longest is not None:
+                wanted = {**{k: v for k, v in wanted.items() if k not in LENGTHS}, LENGTHS[0]: longest}
+            try:
+                check_decoding(wanted, room)
+            except ValueError as error:
+                raise ValueError(f"{leaf}: {error}") from None
 
 
 def metrics_of(name: str, include_path: str | Path | None = None) -> set[str] | None:

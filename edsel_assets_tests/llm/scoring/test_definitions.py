@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from edsel_assets.llm.scoring.backends import check_backend
-from edsel_assets.llm.scoring.tasks import check_direction, check_shots, check_tasks, metrics_of
+from edsel_assets.llm.scoring.tasks import (
+    check_direction,
+    check_generation,
+    check_shots,
+    check_tasks,
+    metrics_of,
+)
 
 WRITES = """
 task: edsel_test_writes
@@ -45,6 +51,63 @@ def test_metrics_are_those_of_the_definition_with_each_filter(folder: Path) -> N
     assert metrics_of("edsel_test_sum", folder) == {strict, "exact_match"}
     with pytest.raises(ValueError, match=r"no score of its own\. Name its tasks: edsel_test_writes"):
         metrics_of("edsel_test_bare", folder)
+
+
+FUNCTIONS = """
+from elsewhere import other
+def overlap(references, predictions): return 1.0
+def several(references, predictions): return {"a": 1.0, "b": 2.0}
+made = overlap
+"""
+
+
+def test_a_metric_by_a_function_has_the_functions_name_and_nothing_is_run(folder: Path) -> None:
+    (folder / "utils.py").write_text(FUNCTIONS + "raise SystemExit('it was run')\n")
+
+    def metrics(name: str, more: str = "") -> set[str] | None:
+        entry = f"{{metric: !function utils.{name}, aggregation: mean, higher_is_better: false}}"
+        text = WRITES.replace("{extra}", f"metric_list: [{{metric: exact_match}}, {entry}]\n{more}")
+        place = folder / f"{name}{bool(more)}"
+        place.mkdir()
+        (place / "utils.py").write_bytes((folder / "utils.py").read_bytes())
+        (place / "t.yaml").write_text(text)
+        if name == "overlap":
+            with pytest.raises(ValueError, match="metric overlap a lower value is better"):
+                check_direction("edsel_test_writes", "overlap", place)
+        return metrics_of("edsel_test_writes", place)
+
+    assert metrics("overlap") == {"exact_match", "overlap"}
+    assert metrics("overlap", "filter_list: [{name: x, filter: [{function: take_first}]}]") == {
+        "exact_match,x",
+        "overlap,x",
+    }
+    # Those that only running them would tell: values under names of their own, and what is made elsewhere.
+    assert [metrics(name) for name in ("several", "made", "other", "absent")] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("wanted", "longest", "words"),
+    [
+        ("{do_sample: true, temperature: 0.7, top_p: 0.9}", None, "asks for {'top_p': 0.9}"),
+        ("{num_beams: 4}", None, "asks for {'num_beams': 4}"),
+        ("{max_gen_toks: 64}", None, "up to 64 tokens, and the model has room for 64"),
+        ("{max_new_tokens: 99}", None, "up to 99 tokens"),
+        ("{until: [x]}", 100, "up to 100 tokens"),
+        ("{max_gen_toks: 99}", 8, ""),
+        ("{max_gen_toks: 63, temperature: 0.7, do_sample: true, top_p: null}", None, ""),
+    ],
+)
+def test_decoding_that_there_is_not_is_known_before_a_model(folder, wanted, longest, words) -> None:
+    text = WRITES.replace("{extra}", f"generation_kwargs: {wanted}")
+    (folder / "asks.yaml").write_text(text.replace("edsel_test_writes", "edsel_test_asks"))
+    if not words:
+        check_generation("edsel_test_asks", longest, 64, folder)
+        return
+    with pytest.raises(ValueError, match=r"^edsel_test_asks: ") as refused:
+        check_generation("edsel_test_asks", longest, 64, folder)
+    assert words in str(refused.value)
+    if "room" not in words and "up to" in words:
+        check_generation("edsel_test_asks", longest, None, folder)  # where the model is not at hand
 
 
 def test_metrics_of_which_less_is_better_are_refused(folder: Path) -> None:
