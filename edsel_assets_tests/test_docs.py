@@ -112,10 +112,10 @@ def test_every_setting_that_a_page_names_is_one(page: Path) -> None:
 
 def test_the_reference_says_what_each_setting_is() -> None:
     settings = {s.name: s for section in study_reference.sections() for s in section.settings}
-    assert settings["selection.gamma"].type == "number (more than 0) or `auto`"
+    assert settings["selection.gamma"].type == "number (more than 0, at most 1,000,000) or `auto`"
     assert settings["selection.gamma"].default == '`"auto"`'
     assert settings["selection.budgets"].default == "**required**"
-    assert settings["evaluation.tasks.limit"].type == "whole number (at least 1)"
+    assert settings["evaluation.tasks.limit"].type == "whole number (at least 1, at most 1,000,000,000)"
     assert settings["pool.limit"].default == "none"
     assert [name for name, setting in settings.items() if not setting.description] == []
 

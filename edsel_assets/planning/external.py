@@ -6,6 +6,7 @@ when these differ.
 """
 
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
@@ -57,8 +58,12 @@ class FileHashes:
         return found
 
     def save(self) -> None:
-        """Keep what was computed since the last time; a home that is not there yet is not made for it."""
-        while self._new and self.home.exists():
+        """Keep what was computed since the last time.
+
+        A home that is not there yet is not made for it. One that cannot be written, such as a backup, can be
+        planned all the same: its files are then read each time.
+        """
+        while self._new and os.access(self.home.folder, os.W_OK):
             mark = self.home.mark(_CACHE)
             content = {**self._read(), **self._new}
             if self.home.replace(_CACHE, json.dumps(content, indent=0, sort_keys=True).encode(), mark):

@@ -1,11 +1,13 @@
 """What the planner lists, in which order, with which words and times."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from edsel_assets.planning.answers import Answers
 from edsel_assets.planning.cells import Cell, Scope
+from edsel_assets.planning.external import External
 from edsel_assets.planning.freshness import State
 from edsel_assets.planning.plan import plan
 from edsel_assets.planning.reasons import Reason, What, differences
@@ -38,6 +40,24 @@ def test_planning_writes_nothing(study, tmp_path) -> None:
     plan(freshness_of(changed(study, "selection.gamma", 0.2), tmp_path))
     after = sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*") if "external_files" not in p.name)
     assert before == after
+
+
+def test_a_home_that_cannot_be_written_is_planned_the_same(tmp_path, monkeypatch) -> None:
+    pool = tmp_path / "p.jsonl"
+    pool.write_text('{"prompt": "a"}\n{"prompt": "b"}\n')
+    os.utime(pool, (1e9, 1e9))  # long ago, so that its hash is worth keeping
+    home = tmp_path / "home"
+    home.mkdir()
+
+    def planned() -> tuple[dict[str, str], list[str]]:
+        hashes = External(tiny_study(pool={"path": str(pool)}), Home.at(home)).of("pool")
+        return hashes, sorted(path.name for path in home.glob("*.json"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.access", lambda path, mode: False)
+        found, files = planned()
+    assert (len(found), files) == (1, [])
+    assert planned() == (found, ["external_files.json"])
 
 
 def test_what_is_below_a_stale_cell_is_made_perhaps(study, tmp_path) -> None:
