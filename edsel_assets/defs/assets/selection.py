@@ -207,6 +207,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         if table.num_rows:
             shown["against_random"] = plot(against_random(table.to_pylist()))
         for row in table.to_pylist():
+            if study.strategy(row["strategy"]).iterative:
+                continue  # its picks are of another asset
             context.log_event(_beside(context.partition_key, row))
         yield versioned_output(context, table, {**shown, **time})
 
