@@ -1,4 +1,4 @@
-"""Loading the definitions is quick: none of the heavy libraries is imported."""
+"""Loading the definitions is quick: none of the heavy libraries is imported, nor the event log's storage."""
 
 import pkgutil
 import re
@@ -22,6 +22,7 @@ HEAVY = (
     "pandas",
     "matplotlib",
     "pyarrow",
+    "alembic",
 )
 
 

@@ -18,8 +18,8 @@ from edsel_assets.defs.links import made_from
 from edsel_assets.keys import key_parts
 from edsel_assets.planning.cells import Cell
 from edsel_assets.running.dagster_internals import ALLOW_MISSING, cells_of_run, cells_of_step
-from edsel_assets.running.instance import log_folder
 from edsel_assets.store import Home
+from edsel_assets.store.places import DagsterHome
 from edsel_assets.study import Study
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def study_store(study: Study, home: Home) -> dg.IOManagerDefinition:
         cells = cells_of_run(run) if run else []
         with ExitStack() as stack:
             if run and instance and instance.is_persistent:
-                lease = log_folder(instance).run_lease(run.run_id)
+                lease = DagsterHome.of(instance).run_lease(run.run_id)
                 stack.enter_context(hold(lease, f"run {run.run_id} is alive"))
             log = context.log.info if context.log else None
             stack.enter_context(hold_cells(store, cells, waiting=log))

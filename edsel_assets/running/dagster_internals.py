@@ -9,20 +9,17 @@
 - ``DEFAULT_DAEMON_INTERVAL_SECONDS``: a backfill looks every 30 s for runs that it can start next, and
   there is no setting for that. A graph of a dozen levels would wait for minutes.
 - ``asset_layer`` of a job: which assets a step makes.
-- ``DynamicPartitionsStore``: where Dagster asks for the names of orders. It exports no base class for one
-  that reads them from files.
 - ``WorkspaceProcessContext`` and ``dagster_webserver``'s application: the command that starts the web server
   takes no middleware. The code server and the daemon are started by Dagster's own commands.
 - ``SqliteEventLogStorage``: whether the log is SQLite's, and which file is a run's.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from dagster._core.instance.types import DynamicPartitionsStore
 from dagster._core.launcher.base import (
     CheckRunHealthResult,
     LaunchRunContext,
@@ -31,14 +28,12 @@ from dagster._core.launcher.base import (
 )
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.run_coordinator import QueuedRunCoordinator
-from dagster._core.storage.event_log import SqliteEventLogStorage
-from dagster._core.types.pagination import PaginatedResults
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
 from edsel_assets.planning.cells import Cell
-from edsel_assets.store import Store, fingerprint
 
 if TYPE_CHECKING:
+    from dagster._core.storage.event_log import SqliteEventLogStorage
     from starlette.types import ASGIApp
 
 __all__ = [
@@ -54,7 +49,6 @@ __all__ = [
     "LaunchRunContext",
     "QueuedRunCoordinator",
     "RunLauncher",
-    "SqliteEventLogStorage",
     "WorkerStatus",
     "asset_key",
     "carry_out",
@@ -63,6 +57,7 @@ __all__ = [
     "new_run",
     "pass_over",
     "quicken_backfills",
+    "sqlite_log",
     "unfinished_runs",
     "web_application",
 ]
@@ -88,27 +83,11 @@ ORDERS = "orders"
 STORE = "edsel/store"
 
 
-class OrdersOnDisk(DynamicPartitionsStore):
-    """The orders of a store as Dagster's dynamic partitions: an order is placed once its file is there."""
+def sqlite_log() -> type["SqliteEventLogStorage"]:
+    """The class of a log that is SQLite's; imported late, as it takes as long as half of Dagster."""
+    from dagster._core.storage.event_log import SqliteEventLogStorage
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def get_dynamic_partitions(self, partitions_def_name: str) -> Sequence[str]:
-        assert partitions_def_name == ORDERS
-        return self._store.order_names()
-
-    def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
-        return partition_key in self.get_dynamic_partitions(partitions_def_name)
-
-    def get_paginated_dynamic_partitions(
-        self, partitions_def_name: str, limit: int, ascending: bool, cursor: str | None = None
-    ) -> PaginatedResults[str]:
-        names = self.get_dynamic_partitions(partitions_def_name)
-        return PaginatedResults.create_from_sequence(names, limit, ascending, cursor)
-
-    def get_dynamic_partitions_definition_id(self, partitions_def_name: str) -> str:
-        return fingerprint(names=self.get_dynamic_partitions(partitions_def_name))
+    return SqliteEventLogStorage
 
 
 def asset_key(cell: Cell) -> dg.AssetKey:

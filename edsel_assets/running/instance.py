@@ -94,11 +94,6 @@ def dagster_home(home: Home, study: str) -> DagsterHome:
     return folder
 
 
-def log_folder(instance: dg.DagsterInstance) -> DagsterHome:
-    """Where the log of an instance lies."""
-    return DagsterHome(Path(instance.root_directory))
-
-
 def open_instance(home: Home, study: str) -> dg.DagsterInstance:
     """The instance, and DAGSTER_HOME set for whatever this process starts.
 
@@ -179,7 +174,7 @@ def fail_orphaned_runs(instance: dg.DagsterInstance) -> int:
     left its number with the run. A run without either was started by something else and is left to
     Dagster's own monitoring.
     """
-    folder = log_folder(instance)
+    folder = DagsterHome.of(instance)
     orphans = [run for run in unfinished_runs(instance) if _is_orphan(folder, run)]
     ended = 0
     for run in orphans:
@@ -212,7 +207,7 @@ def _is_alive(process: int) -> bool:
 
 def going_on(instance: dg.DagsterInstance) -> dict[str, int]:
     """Runs that the UI started and that are being carried out on this machine now, with their processes."""
-    folder, found = log_folder(instance), {}
+    folder, found = DagsterHome.of(instance), {}
     for run in unfinished_runs(instance):
         host, _, process = run.tags.get(WORKER_TAG, "").rpartition(" ")
         if host == socket.gethostname() and is_held(folder.run_lease(run.run_id)):

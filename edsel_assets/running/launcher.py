@@ -21,9 +21,10 @@ from edsel_assets.running.dagster_internals import (
     WorkerStatus,
     quicken_backfills,
 )
-from edsel_assets.running.instance import WORKER_TAG, log_folder
+from edsel_assets.running.instance import WORKER_TAG
 from edsel_assets.running.workers import Worker, WorkerDied, WorkerPool
 from edsel_assets.store.locks import is_held
+from edsel_assets.store.places import DagsterHome
 
 _BACKFILL_SECONDS = 2
 _MOST = 64  # workers; the run coordinator's limit is the one that counts
@@ -62,7 +63,7 @@ class WorkerLauncher(RunLauncher, ConfigurableClass):
     def launch_run(self, context: LaunchRunContext) -> None:
         run, instance = context.dagster_run, self._instance
         if self._pool is None:
-            self._pool = WorkerPool({"study": None, "home": str(log_folder(instance).home)}, _MOST)
+            self._pool = WorkerPool({"study": None, "home": str(DagsterHome.of(instance).home)}, _MOST)
 
         def began(worker: Worker) -> None:
             instance.add_run_tags(run.run_id, {WORKER_TAG: f"{socket.gethostname()} {worker.pid}"})
@@ -102,4 +103,4 @@ class WorkerLauncher(RunLauncher, ConfigurableClass):
             self._pool = None
 
     def _lives(self, run: dg.DagsterRun) -> bool:
-        return is_held(log_folder(self._instance).run_lease(run.run_id))
+        return is_held(DagsterHome.of(self._instance).run_lease(run.run_id))

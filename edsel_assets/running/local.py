@@ -27,10 +27,11 @@ from edsel_assets.running.dagster_internals import (
     new_run,
     pass_over,
 )
-from edsel_assets.running.instance import BY_COMMAND, REASON_TAG, log_folder
+from edsel_assets.running.instance import BY_COMMAND, REASON_TAG
 from edsel_assets.running.quick_log import begin_log
 from edsel_assets.store import Home
 from edsel_assets.store.locks import hold, hold_cells
+from edsel_assets.store.places import DagsterHome
 from edsel_assets.study import Study
 
 _TAG_LENGTH = 250  # characters that the UI still shows
@@ -262,7 +263,7 @@ class Runner:
             why = f"{cells[0]} is no part of the study: its strategy has other budgets. Nothing was made."
             pass_over(self._instance, run, why)
             return True
-        with hold(log_folder(self._instance).run_lease(run_id), f"run {run_id} is alive"):
+        with hold(DagsterHome.of(self._instance).run_lease(run_id), f"run {run_id} is alive"):
             carry_out(self._definitions, self._instance, run)
         finished = self._instance.get_run_by_id(run_id)
         return finished is not None and finished.is_success
@@ -273,7 +274,7 @@ class Runner:
             self._parts[keys] = self._job.get_subset(asset_selection=keys)
         job, run_id = self._parts[keys], str(uuid.uuid4())
         tags = {**self._tags, REASON_TAG: reason[:_TAG_LENGTH]}
-        with hold(log_folder(self._instance).run_lease(run_id), f"run {run_id} is alive"):
+        with hold(DagsterHome.of(self._instance).run_lease(run_id), f"run {run_id} is alive"):
             begin_log(self._instance, run_id)
             run = new_run(self._instance, job, run_id, cells[0].partition, tags)
             try:

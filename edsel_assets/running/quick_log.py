@@ -16,7 +16,7 @@ import dagster as dg
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from edsel_assets.running.dagster_internals import SqliteEventLogStorage
+from edsel_assets.running.dagster_internals import sqlite_log
 
 _SHARED = "index"
 #: Where the databases of runs lie.
@@ -26,7 +26,7 @@ _FOLDERS: set[Path] = set()
 def quicken_log(instance: dg.DagsterInstance) -> None:
     """Write the logs of runs so from now on in this process; does nothing for a log that is not SQLite's."""
     storage = instance.event_log_storage
-    if isinstance(storage, SqliteEventLogStorage):
+    if isinstance(storage, sqlite_log()):
         _FOLDERS.add(_file(storage, _SHARED).parent)
         if not event.contains(Engine, "connect", _wait_less):
             event.listen(Engine, "connect", _wait_less)
@@ -35,7 +35,7 @@ def quicken_log(instance: dg.DagsterInstance) -> None:
 def begin_log(instance: dg.DagsterInstance, run_id: str) -> None:
     """Make the empty log of a run that is about to be created."""
     storage = instance.event_log_storage
-    if isinstance(storage, SqliteEventLogStorage):
+    if isinstance(storage, sqlite_log()):
         with _file(storage, run_id).open("xb") as file:
             file.write(_empty_log())
 
@@ -45,14 +45,14 @@ def _empty_log() -> bytes:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
         _FOLDERS.add(folder)
-        storage = SqliteEventLogStorage(str(folder))
+        storage = sqlite_log()(str(folder))
         with storage.run_connection("empty"):
             pass
         _FOLDERS.remove(folder)
         return _file(storage, "empty").read_bytes()
 
 
-def _file(storage: SqliteEventLogStorage, shard: str) -> Path:
+def _file(storage: Any, shard: str) -> Path:
     return Path(storage.path_for_shard(shard)).resolve()
 
 

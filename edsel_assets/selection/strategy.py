@@ -7,7 +7,7 @@ Symbols: N prompts, d embedding dimension, C clusters, k budget.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
@@ -124,11 +124,24 @@ class Strategy:
 
     def __call__(self, signals: Signals, budget: int, options: StrategyOptions | None = None) -> Ranking:
         """``select``, with default options where none are given; with prices, ``budget`` is money."""
+        options = options or StrategyOptions()
         if signals.prices is None:
-            return self.select(signals, budget, options or StrategyOptions())
-        from edsel_assets.selection.money.spending import spend
+            return self.select(signals, budget, options)
+        return self._spend(signals, budget, options)
 
-        return spend(self, signals, budget, options or StrategyOptions())
+    def _spend(self, signals: Signals, money: float, options: StrategyOptions) -> Ranking:
+        """What is chosen for ``money``, at the prices of ``signals``."""
+        from edsel_assets.selection.core import checks
+        from edsel_assets.selection.money import spending
+
+        size = len(signals.prompt_ids)
+        prices, money = spending.checked(signals.prices, money, size)
+        if self.per_price:
+            return self.select(signals, money, options)  # type: ignore[arg-type]
+        free = size - len(checks.selected_rows(signals.selected, size))
+        without = replace(signals, prices=None)
+        rule = spending.in_order if self.nested else spending.by_bisection
+        return rule(lambda count: self.select(without, count, options), prices, money, free)
 
 
 Signal = TypeVar("Signal")

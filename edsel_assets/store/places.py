@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from edsel_assets.keys import CellKey
 from edsel_assets.store.atomic import atomic_path, safe_name
@@ -124,8 +125,20 @@ class Home(Folder):
         return f"pictures/{digest}.png"
 
 
+class HasRoot(Protocol):
+    """What a Dagster instance says of where it lies."""
+
+    @property
+    def root_directory(self) -> str: ...
+
+
 class DagsterHome(Folder):
     """DAGSTER_HOME of a study: settings and log."""
+
+    @classmethod
+    def of(cls, instance: HasRoot) -> DagsterHome:
+        """That of an instance which is open."""
+        return cls(Path(instance.root_directory))
 
     @property
     def settings(self) -> Path:

@@ -1,15 +1,15 @@
 """The table's own lineage against that of Dagster's graph, which is built from it."""
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.instance.types import DynamicPartitionsStore
+from dagster._core.types.pagination import PaginatedResults
 
 from edsel_assets.defs.build import build_definitions
 from edsel_assets.kinds.assets import Cells, is_asked_for
-from edsel_assets.running.dagster_internals import OrdersOnDisk
-from edsel_assets.store import Store
 from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import tiny_study
 
@@ -38,17 +38,31 @@ STUDIES = {
 ORDERS = ("order-0001", "order-0002")
 
 
+class Placed(DynamicPartitionsStore):
+    """Two orders, where Dagster asks for the names of its dynamic partitions."""
+
+    def get_dynamic_partitions(self, partitions_def_name: str) -> Sequence[str]:
+        return ORDERS
+
+    def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
+        return partition_key in ORDERS
+
+    def get_paginated_dynamic_partitions(
+        self, partitions_def_name: str, limit: int, ascending: bool, cursor: str | None = None
+    ) -> PaginatedResults[str]:
+        return PaginatedResults.create_from_sequence(ORDERS, limit, ascending, cursor)
+
+    def get_dynamic_partitions_definition_id(self, partitions_def_name: str) -> str:
+        return "two orders"
+
+
 @pytest.fixture
-def placed(tmp_path: Path) -> OrdersOnDisk:
-    folder = tmp_path / "store" / "tiny" / "orders"
-    folder.mkdir(parents=True)
-    for order in ORDERS:
-        (folder / f"{order}.json").touch()
-    return OrdersOnDisk(Store(folder.parent))
+def placed() -> Placed:
+    return Placed()
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_each_cell_reads_what_dagsters_mappings_lead_to(name: str, placed: OrdersOnDisk) -> None:
+def test_each_cell_reads_what_dagsters_mappings_lead_to(name: str, placed: Placed) -> None:
     study: Study = tiny_study(**STUDIES[name])
     graph: Any = build_definitions(study).resolve_asset_graph()
     table, exact = Cells(study, ORDERS), 0

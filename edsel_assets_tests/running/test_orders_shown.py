@@ -8,7 +8,7 @@ import pytest
 from edsel_assets.annotation import place_order
 from edsel_assets.planning.cells import Cell, Scope, cells_in
 from edsel_assets.planning.lineage import lineage_of
-from edsel_assets.running.dagster_internals import ORDERS, OrdersOnDisk
+from edsel_assets.running.dagster_internals import ORDERS
 from edsel_assets.running.instance import open_instance, show_orders
 from edsel_assets.store import Home, Store
 from edsel_assets_tests.defs.conftest import tiny_study
@@ -55,12 +55,4 @@ def test_orders_are_in_the_order_of_placing_beyond_four_digits(tmp_path: Path) -
     folder.mkdir()
     for name in ("order-10000", "order-9999", "order-0002"):
         (folder / f"{name}.json").touch()
-    on_disk = OrdersOnDisk(Store(tmp_path))
-    assert list(on_disk.get_dynamic_partitions(ORDERS)) == ["order-0002", "order-9999", "order-10000"]
-    assert on_disk.has_dynamic_partition(ORDERS, "order-9999")
-    assert not on_disk.has_dynamic_partition(ORDERS, "order-0001")
-    page = on_disk.get_paginated_dynamic_partitions(ORDERS, limit=2, ascending=True)
-    assert (list(page.results), page.has_more) == (["order-0002", "order-9999"], True)
-    assert on_disk.get_dynamic_partitions_definition_id(ORDERS) != OrdersOnDisk(
-        Store(tmp_path / "x")
-    ).get_dynamic_partitions_definition_id(ORDERS)
+    assert Store(tmp_path).order_names() == ("order-0002", "order-9999", "order-10000")

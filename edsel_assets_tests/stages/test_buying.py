@@ -1,6 +1,7 @@
 """The paid loop without a model: what is ordered next, what is trained on, what the money brought."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -49,6 +50,11 @@ def ranking(ids: list[str]) -> pa.Table:
     )
 
 
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
+
+
 def order(
     store: Store, study: Study | None = None, ids: list[str] = IDS, budget: int = 4, **more
 ) -> annotation.Order:
@@ -72,27 +78,27 @@ def answer(store: Store, prompts: dict[str, str]) -> None:
     )
 
 
-def test_an_order_is_the_next_picks_and_no_prompt_is_asked_for_twice(tmp_path) -> None:
-    first, second = order(tmp_path), order(tmp_path)
-    assert annotation.order_table(Store(tmp_path), first.name)["prompt_id"].to_pylist() == IDS[:4]
-    assert annotation.order_table(Store(tmp_path), second.name)["prompt_id"].to_pylist() == IDS[4:8]
-    assert len(annotation.asked_prompts(Store(tmp_path))) == 8
-    why = annotation.order_table(Store(tmp_path), first.name)["why"].to_pylist()
+def test_an_order_is_the_next_picks_and_no_prompt_is_asked_for_twice(store) -> None:
+    first, second = order(store), order(store)
+    assert annotation.order_table(store, first.name)["prompt_id"].to_pylist() == IDS[:4]
+    assert annotation.order_table(store, second.name)["prompt_id"].to_pylist() == IDS[4:8]
+    assert len(annotation.asked_prompts(store)) == 8
+    why = annotation.order_table(store, first.name)["why"].to_pylist()
     assert why[0] == "fl_rbf, pick 1, gain 20"
 
 
-def test_the_money_of_each_order_is_added_up(tmp_path) -> None:
-    order(tmp_path, by_column(), ids=[IDS[i] for i in (3, 5, 7)], budget=3)
-    order(tmp_path, by_column(), ids=[IDS[i] for i in (1, 2)], budget=2)
-    answer(tmp_path, {IDS[3]: "three"})
-    ledger = annotation.Ledger(tmp_path)
+def test_the_money_of_each_order_is_added_up(store) -> None:
+    order(store, by_column(), ids=[IDS[i] for i in (3, 5, 7)], budget=3)
+    order(store, by_column(), ids=[IDS[i] for i in (1, 2)], budget=2)
+    answer(store, {IDS[3]: "three"})
+    ledger = annotation.Ledger(store)
     ledger.append(
         [
             annotation.Event("paid", "order-0001", IDS[3], price=4.0),
             annotation.Event("rejected", "order-0001", IDS[5]),
         ]
     )
-    first, second = spend_by_order(orders_table(Store(tmp_path)), purchases_table(Store(tmp_path)))
+    first, second = spend_by_order(orders_table(store), purchases_table(store))
     assert first == {
         "order": "order-0001",
         "taken from": "rankings[fl_rbf]",
@@ -112,44 +118,44 @@ def by_column(**rule) -> Study:
     )
 
 
-def test_an_order_for_money_takes_each_pick_in_order_that_can_still_be_paid(tmp_path) -> None:
+def test_an_order_for_money_takes_each_pick_in_order_that_can_still_be_paid(store) -> None:
     # Prompt i costs i. In the order 6, 5, 0, 2, 1, 3 with 9: 6, not 5, 0, 2, 1; 3 is too much.
     ranked = [IDS[i] for i in (6, 5, 0, 2, 1, 3)]
-    placed = order(tmp_path, by_column(), ids=ranked, budget=9.0, unit="money")
-    table = annotation.order_table(Store(tmp_path), placed.name)
+    placed = order(store, by_column(), ids=ranked, budget=9.0, unit="money")
+    table = annotation.order_table(store, placed.name)
     assert table["prompt_id"].to_pylist() == [IDS[i] for i in (6, 0, 2, 1)]
     assert table["price"].to_pylist() == [6.0, 0.0, 2.0, 1.0]
     assert table["spend"].to_pylist() == [6.0, 6.0, 8.0, 9.0]
     assert (placed.budget, placed.unit) == (9.0, "money")
-    assert annotation.read_order(Store(tmp_path), placed.name) == placed
+    assert annotation.read_order(store, placed.name) == placed
     with pytest.raises(NothingToOrder, match="can be paid from 2"):
-        order(tmp_path, by_column(), ids=ranked, budget=2.0, unit="money")
+        order(store, by_column(), ids=ranked, budget=2.0, unit="money")
 
 
-def test_what_validates_is_paid_first(tmp_path) -> None:
-    placed = order(tmp_path, by_column(validation=2), budget=40.0, unit="money")
-    table = annotation.order_table(Store(tmp_path), placed.name)
+def test_what_validates_is_paid_first(store) -> None:
+    placed = order(store, by_column(validation=2), budget=40.0, unit="money")
+    table = annotation.order_table(store, placed.name)
     assert len(placed.validation) == 2
     assert set(placed.validation) <= set(table["prompt_id"].to_pylist())
     assert table["spend"].to_pylist()[-1] == sum(table["price"].to_pylist()) <= 40.0
     assert len(set(table["prompt_id"].to_pylist())) == table.num_rows
     with pytest.raises(NothingToOrder, match="2 prompts to validate come first"):
-        order(tmp_path, by_column(validation=2), budget=0.5, unit="money")
+        order(store, by_column(validation=2), budget=0.5, unit="money")
 
 
-def test_when_all_picks_are_asked_for_nothing_is_ordered(tmp_path) -> None:
-    order(tmp_path, ids=IDS[:3])
+def test_when_all_picks_are_asked_for_nothing_is_ordered(store) -> None:
+    order(store, ids=IDS[:3])
     with pytest.raises(NothingToOrder, match="All 3 picks of rankings"):
-        order(tmp_path, ids=IDS[:3])
+        order(store, ids=IDS[:3])
 
 
-def test_a_validation_sample_is_bought_beside_the_picks_and_never_trained_on(tmp_path) -> None:
+def test_a_validation_sample_is_bought_beside_the_picks_and_never_trained_on(store) -> None:
     study = tiny_study(annotation={"validation": 3})
-    placed = order(tmp_path, study)
+    placed = order(store, study)
     assert len(placed.validation) == 3
     assert not set(placed.validation) & set(IDS[:4])
-    answer(tmp_path, {key: f"answer {key[-2:]}" for key in [*IDS[:4], *placed.validation]})
-    orders, purchases = orders_table(Store(tmp_path)), purchases_table(Store(tmp_path))
+    answer(store, {key: f"answer {key[-2:]}" for key in [*IDS[:4], *placed.validation]})
+    orders, purchases = orders_table(store), purchases_table(store)
     answered = answered_table(ANSWERED.empty_table().drop_columns(["order"]), purchases)
     trained = bought_training_set(placed.name, pool(), answered, orders, aside())
     assert sorted(trained["prompt_id"].to_pylist()) == IDS[:4]
@@ -159,9 +165,9 @@ def test_a_validation_sample_is_bought_beside_the_picks_and_never_trained_on(tmp
     assert sorted(held["prompt_id"].to_pylist()) == sorted(placed.validation)
 
 
-def test_training_uses_the_answers_up_to_an_order_and_those_of_a_file(tmp_path) -> None:
-    first, second = order(tmp_path), order(tmp_path)
-    answer(tmp_path, {IDS[0]: "zero", IDS[5]: "five"})
+def test_training_uses_the_answers_up_to_an_order_and_those_of_a_file(store) -> None:
+    first, second = order(store), order(store)
+    answer(store, {IDS[0]: "zero", IDS[5]: "five"})
     file = pa.table(
         {
             "prompt_id": [IDS[9], IDS[0]],
@@ -170,13 +176,13 @@ def test_training_uses_the_answers_up_to_an_order_and_those_of_a_file(tmp_path) 
             "cost": [1.0, 1.0],
         }
     )
-    answered = answered_table(file, purchases_table(Store(tmp_path)))
+    answered = answered_table(file, purchases_table(store))
     assert dict(zip(answered["prompt_id"].to_pylist(), answered["response"].to_pylist(), strict=True)) == {
         IDS[0]: "zero",  # what was bought counts before the file's
         IDS[5]: "five",
         IDS[9]: "nine",
     }
-    orders = orders_table(Store(tmp_path))
+    orders = orders_table(store)
     assert bought_training_set(first.name, pool(), answered, orders, aside())["prompt_id"].to_pylist() == [
         IDS[0],
         IDS[9],
@@ -184,34 +190,32 @@ def test_training_uses_the_answers_up_to_an_order_and_those_of_a_file(tmp_path) 
     assert bought_training_set(second.name, pool(), answered, orders, aside()).num_rows == 3
 
 
-def test_what_is_rejected_is_replaced_by_the_next_best(tmp_path) -> None:
-    first = order(tmp_path)
-    ledger = annotation.Ledger(tmp_path)
+def test_what_is_rejected_is_replaced_by_the_next_best(store) -> None:
+    first = order(store)
+    ledger = annotation.Ledger(store)
     ledger.append([annotation.Event("rejected", first.name, IDS[1])])
-    second = order(tmp_path, budget=1, replaces=[IDS[1]])
+    second = order(store, budget=1, replaces=[IDS[1]])
     state = ledger.state()
     assert state[IDS[1]].status == "replaced"
-    assert annotation.order_table(Store(tmp_path), second.name)["prompt_id"].to_pylist() == [IDS[4]]
-    record_orders(Store(tmp_path))
+    assert annotation.order_table(store, second.name)["prompt_id"].to_pylist() == [IDS[4]]
+    record_orders(store)
     assert ledger.state() == state, "recording again changes nothing"
 
 
-def test_what_is_replaced_is_replaced_in_kind(tmp_path) -> None:
-    study, ledger = tiny_study(annotation={"validation": 3}), annotation.Ledger(tmp_path)
-    first = order(tmp_path, study)
+def test_what_is_replaced_is_replaced_in_kind(store) -> None:
+    study, ledger = tiny_study(annotation={"validation": 3}), annotation.Ledger(store)
+    first = order(store, study)
     rejected = [IDS[0], IDS[2], first.validation[1]]
     ledger.append(annotation.Event("rejected", first.name, key) for key in rejected)
-    second = order(tmp_path, study, budget=3, replaces=rejected)
-    table = annotation.order_table(Store(tmp_path), second.name)
+    second = order(store, study, budget=3, replaces=rejected)
+    table = annotation.order_table(store, second.name)
     assert table.num_rows == 3
     assert len(second.validation) == 1
     left = [key for key in IDS if key not in {*IDS[:4], *first.validation}]
     assert table["prompt_id"].to_pylist()[:2] == left[:2]
     ledger.append([annotation.Event("rejected", second.name, second.validation[0])])
-    third = order(tmp_path, study, budget=1, replaces=second.validation)
-    assert annotation.order_table(Store(tmp_path), third.name)["prompt_id"].to_pylist() == list(
-        third.validation
-    )
+    third = order(store, study, budget=1, replaces=second.validation)
+    assert annotation.order_table(store, third.name)["prompt_id"].to_pylist() == list(third.validation)
 
 
 ROUND = "round_1/selection[00010|iterative_kmq_perplexity.s0]"
@@ -229,19 +233,19 @@ def in_round(store: Store) -> list[str]:
     return frozen["prompt_id"].to_pylist()
 
 
-def test_what_replaces_a_pick_of_a_round_takes_its_place_in_it_whoever_picked_it(tmp_path) -> None:
+def test_what_replaces_a_pick_of_a_round_takes_its_place_in_it_whoever_picked_it(store) -> None:
     study = tiny_study(annotation={"validation": 1})
-    first = order(tmp_path, study, ids=IDS[:4], cell=ROUND, whole=True)
-    reject(tmp_path, [IDS[1], IDS[2], *first.validation])
-    assert in_round(tmp_path) == IDS[:4], "nobody was asked in their place yet"
-    second = order(tmp_path, study, budget=3, ids=IDS[5:], replaces=[*first.validation, IDS[1], IDS[2]])
-    picks = annotation.order_table(Store(tmp_path), second.name)["prompt_id"].to_pylist()[:2]
-    assert in_round(tmp_path) == [IDS[0], IDS[3], *picks]
-    reject(tmp_path, [picks[0]])
-    third = order(tmp_path, study, budget=1, ids=IDS[5:], replaces=[picks[0]], cell=ROUND)
-    last = annotation.order_table(Store(tmp_path), third.name)["prompt_id"].to_pylist()
-    assert in_round(tmp_path) == [IDS[0], IDS[3], picks[1], *last]
-    table = orders_table(Store(tmp_path))
+    first = order(store, study, ids=IDS[:4], cell=ROUND, whole=True)
+    reject(store, [IDS[1], IDS[2], *first.validation])
+    assert in_round(store) == IDS[:4], "nobody was asked in their place yet"
+    second = order(store, study, budget=3, ids=IDS[5:], replaces=[*first.validation, IDS[1], IDS[2]])
+    picks = annotation.order_table(store, second.name)["prompt_id"].to_pylist()[:2]
+    assert in_round(store) == [IDS[0], IDS[3], *picks]
+    reject(store, [picks[0]])
+    third = order(store, study, budget=1, ids=IDS[5:], replaces=[picks[0]], cell=ROUND)
+    last = annotation.order_table(store, third.name)["prompt_id"].to_pylist()
+    assert in_round(store) == [IDS[0], IDS[3], picks[1], *last]
+    table = orders_table(store)
     assert set(table.filter(table["replaced"])["prompt_id"].to_pylist()) == {
         IDS[1],
         IDS[2],
@@ -250,64 +254,60 @@ def test_what_replaces_a_pick_of_a_round_takes_its_place_in_it_whoever_picked_it
     }
 
 
-def test_a_rejected_prompt_for_which_no_pick_is_left_stays_rejected(tmp_path) -> None:
-    order(tmp_path, ids=IDS[:4])
-    reject(tmp_path, IDS[:3])
-    order(tmp_path, budget=3, ids=IDS[:6], replaces=IDS[:3])
-    state = annotation.Ledger(tmp_path).state()
+def test_a_rejected_prompt_for_which_no_pick_is_left_stays_rejected(store) -> None:
+    order(store, ids=IDS[:4])
+    reject(store, IDS[:3])
+    order(store, budget=3, ids=IDS[:6], replaces=IDS[:3])
+    state = annotation.Ledger(store).state()
     assert [state[p].status for p in IDS[:3]] == ["replaced", "replaced", "rejected"]
 
 
-def test_a_prompt_to_validate_alone_is_replaced_where_orders_are_for_money(tmp_path) -> None:
+def test_a_prompt_to_validate_alone_is_replaced_where_orders_are_for_money(store) -> None:
     study = by_column(validation=2)
-    first = order(tmp_path, study, budget=60.0, unit="money")
+    first = order(store, study, budget=60.0, unit="money")
     spoiled = first.validation[0]
-    reject(tmp_path, [spoiled], paid=0.0)
-    asked_at = annotation.Ledger(tmp_path).state()[spoiled].asked_price
+    reject(store, [spoiled], paid=0.0)
+    asked_at = annotation.Ledger(store).state()[spoiled].asked_price
     assert asked_at == IDS.index(spoiled)
-    second = order(tmp_path, study, budget=asked_at, unit="money", replaces=[spoiled])
-    assert annotation.order_table(Store(tmp_path), second.name)["prompt_id"].to_pylist() == list(
-        second.validation
-    )
+    second = order(store, study, budget=asked_at, unit="money", replaces=[spoiled])
+    assert annotation.order_table(store, second.name)["prompt_id"].to_pylist() == list(second.validation)
     assert len(second.validation) == 1
-    assert annotation.Ledger(tmp_path).state()[spoiled].status == "replaced"
+    assert annotation.Ledger(store).state()[spoiled].status == "replaced"
 
 
-def test_a_pick_and_a_prompt_to_validate_are_replaced_each_from_its_own_money(tmp_path) -> None:
+def test_a_pick_and_a_prompt_to_validate_are_replaced_each_from_its_own_money(store) -> None:
     study = by_column(validation=1)
-    first = order(tmp_path, study, ids=[IDS[i] for i in (6, 1, 5, 4)], budget=60.0, unit="money")
-    asked = set(annotation.order_table(Store(tmp_path), first.name)["prompt_id"].to_pylist())
-    reject(tmp_path, [IDS[5], *first.validation], paid=0.001)
+    first = order(store, study, ids=[IDS[i] for i in (6, 1, 5, 4)], budget=60.0, unit="money")
+    asked = set(annotation.order_table(store, first.name)["prompt_id"].to_pylist())
+    reject(store, [IDS[5], *first.validation], paid=0.001)
     money = 5.0 + IDS.index(first.validation[0])
     left = [key for key in IDS if key not in asked]
-    second = order(
-        tmp_path, study, ids=left, budget=money, unit="money", replaces=[IDS[5], *first.validation]
-    )
-    table = annotation.order_table(Store(tmp_path), second.name)
+    second = order(store, study, ids=left, budget=money, unit="money", replaces=[IDS[5], *first.validation])
+    table = annotation.order_table(store, second.name)
     picks = [row for row in table.to_pylist() if row["prompt_id"] not in second.validation]
     assert len(second.validation) == 1
     assert 0 < sum(row["price"] for row in picks) <= 5.0
 
 
-def test_no_prompt_that_has_an_answer_is_drawn_to_validate(tmp_path) -> None:
+def test_no_prompt_that_has_an_answer_is_drawn_to_validate(store) -> None:
     study = tiny_study(annotation={"validation": 16})
-    placed = order(tmp_path, study, answered=IDS[10:])
+    placed = order(store, study, answered=IDS[10:])
     assert set(placed.validation) == set(IDS[4:10])
 
 
-def test_a_round_is_ordered_whole(tmp_path) -> None:
-    placed = order(tmp_path, by_column(validation=2), ids=IDS[:6], budget=3.0, unit="money", whole=True)
-    table = annotation.order_table(Store(tmp_path), placed.name)
+def test_a_round_is_ordered_whole(store) -> None:
+    placed = order(store, by_column(validation=2), ids=IDS[:6], budget=3.0, unit="money", whole=True)
+    table = annotation.order_table(store, placed.name)
     assert [p for p in table["prompt_id"].to_pylist() if p not in placed.validation] == IDS[:6]
 
 
-def test_an_order_that_the_ledger_missed_is_entered_later(tmp_path) -> None:
-    placed = order(tmp_path)
-    path = annotation.Ledger(tmp_path).path
+def test_an_order_that_the_ledger_missed_is_entered_later(store) -> None:
+    placed = order(store)
+    path = annotation.Ledger(store).path
     path.unlink()
     path.with_name(f"{path.name}.lines").unlink()  # as if the process had ended before the first entry
-    record_orders(Store(tmp_path))
-    assert [p.order for p in annotation.Ledger(tmp_path).state().values()] == [placed.name] * 4
+    record_orders(store)
+    assert [p.order for p in annotation.Ledger(store).state().values()] == [placed.name] * 4
 
 
 @pytest.mark.parametrize(
@@ -334,18 +334,18 @@ def scores(value: float, error: float = 0.01) -> pa.Table:
     return pa.table({"task": ["t"], "metric": ["acc"], "value": [value], "stderr": [error], "n": [10]})
 
 
-def test_spend_adds_up_what_was_answered_by_each_order(tmp_path) -> None:
+def test_spend_adds_up_what_was_answered_by_each_order(store) -> None:
     study = tiny_study(annotation={"price": 2.0})
-    first, second = order(tmp_path, study), order(tmp_path, study)
-    answer(tmp_path, {IDS[0]: "a", IDS[1]: "b", IDS[4]: "c"})
+    first, second = order(store, study), order(store, study)
+    answer(store, {IDS[0]: "a", IDS[1]: "b", IDS[4]: "c"})
     refused = [annotation.Event("rejected", second.name, key) for key in IDS[5:7]]
     paid = annotation.Event("paid", second.name, IDS[5], price=0.5)  # what a refusal did cost
-    annotation.Ledger(tmp_path).append([*refused, paid])
+    annotation.Ledger(store).append([*refused, paid])
     given = pa.table({"prompt_id": [IDS[9]], "response": ["f"], "source": ["f"], "cost": [0.0]})
     table = spend_table(
-        answered_table(given, purchases_table(Store(tmp_path))),
-        orders_table(Store(tmp_path)),
-        purchases_table(Store(tmp_path)),
+        answered_table(given, purchases_table(store)),
+        orders_table(store),
+        purchases_table(store),
         scores(0.1),
         {second.name: scores(0.3), first.name: scores(0.2)},
     )

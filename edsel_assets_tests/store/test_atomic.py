@@ -115,7 +115,7 @@ def test_an_absent_input_of_the_block_is_not_taken_for_the_disk(tmp_path):
 def test_the_home_comes_from_the_argument_then_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("EDSEL_HOME", str(tmp_path / "env"))
     assert Home.at().store("demo").folder == tmp_path / "env" / "store" / "demo"
-    assert Home.at(tmp_path).store("demo").folder == Home.at(tmp_path).store("demo")
+    assert Home.at(tmp_path).store("demo").folder == tmp_path / "store" / "demo"
     monkeypatch.delenv("EDSEL_HOME")
     monkeypatch.chdir(tmp_path)
     assert Home.at().folder == tmp_path / ".edsel"

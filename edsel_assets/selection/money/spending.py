@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from edsel_assets.selection.core import checks
 from edsel_assets.selection.core.ranking import Ranking
-
-if TYPE_CHECKING:
-    from edsel_assets.selection.strategy import Signals, Strategy, StrategyOptions
 
 ROUNDING = 1e-9  # of the money: sums of prices are not exact
 FREE = 1e-9  # of the mean price: what a prompt that costs nothing, or less than this, is divided by
@@ -174,15 +170,3 @@ def by_bisection(choose: Choose, prices: np.ndarray, money: float, free: int) ->
 def _part(ranking: Ranking, taken: np.ndarray, prices: np.ndarray) -> Ranking:
     rows = ranking.indices[taken]
     return Ranking(rows, ranking.gains[taken], details={"spent": math.fsum(prices[rows])})
-
-
-def spend(strategy: Strategy, signals: Signals, money: float, options: StrategyOptions) -> Ranking:
-    """What ``strategy`` chooses for ``money``, at the prices of ``signals``."""
-    size = len(signals.prompt_ids)
-    prices, money = checked(signals.prices, money, size)
-    if strategy.per_price:
-        return strategy.select(signals, money, options)  # type: ignore[arg-type]
-    free = size - len(checks.selected_rows(signals.selected, size))
-    without = replace(signals, prices=None)
-    rule = in_order if strategy.nested else by_bisection
-    return rule(lambda count: strategy.select(without, count, options), prices, money, free)
