@@ -59,6 +59,16 @@ class BaseModel(dg.ConfigurableResource):
             trust_remote_code=settings.trust_remote_code,
         )
 
+    def reading(self) -> dict[str, str]:
+        """Metadata of a cell: what is not as usual about reading this model, if anything is."""
+        loaded = _LOADED.get(self.model_dump_json())
+        if loaded is None:
+            return {}
+        from edsel_assets.llm.reading.comparison import said_of
+
+        said = said_of(loaded[0])
+        return {} if said is None else {"reading": said}
+
     def open(self) -> tuple[Any, Any]:
         """(model, tokenizer). The same objects for every asset of a process: leave them as they are."""
         import torch

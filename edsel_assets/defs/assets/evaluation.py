@@ -35,7 +35,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         table = held_out_table(found.every, found.held_out, validation_answers(orders, purchases))
         return versioned_output(context, table, {"preview": preview(table), **time})
 
-    def scores(context: dg.AssetExecutionContext, scored: Scored, seconds: dict[str, float]) -> dg.Output:
+    def scores(context: dg.AssetExecutionContext, scored: Scored, seconds: dict[str, Any]) -> dg.Output:
         table = scored.table
         return versioned_output(
             context,
@@ -58,7 +58,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             scored = evaluate_study(*base_model.open(), study, held_out)
         shared = benchmark_items(stored_prompts(graph.store), benchmark_texts(study))
         yield from checked(context, {FINITE: finite(scored.table), NO_BENCHMARK_ITEM: shared})
-        yield scores(context, scored, time)
+        yield scores(context, scored, {**time, **base_model.reading()})
 
     @graph.asset("benchmark_scores")
     def benchmark_scores(
@@ -72,7 +72,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         with timed() as time, finetuned(model, lora_adapters, whole=wants_whole(study)) as trial:
             scored = evaluate_study(trial, tokenizer, study, held_out)
         yield from checked(context, {FINITE: finite(scored.table)})
-        yield scores(context, scored, time)
+        yield scores(context, scored, {**time, **base_model.reading()})
 
     return [held_out, base_scores, benchmark_scores]
 

@@ -76,6 +76,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             **training_figures(result, len(examples)),
             "tokens_per_second": result.tokens_per_second,
             "bytes": directory_size(path),
+            **base_model.reading(),
         }
         yield from checked(context, {ADAPTER_LOADS: adapter_loads(path), LOSS_FELL: loss_fell(result)})
         yield versioned_output(context, path, figures, seed=seed)

@@ -56,7 +56,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             yield versioned_output(
                 context,
                 table,
-                {**counts, **shown, **time},
+                {**counts, **shown, **time, **base_model.reading()},
                 asset_key=dg.AssetKey(name),
                 output_name=name,
             )

@@ -13,6 +13,7 @@ from ..models.split import SplitModel
 from ..models.templates import DEFAULT_TEMPLATE, check_template, format_prompt
 from ..models.tokens import cut_left, encode, max_positions
 from ..reading.batching import TokenBudget, in_batches
+from ..reading.comparison import way_of
 from ..reading.decode import right_padded
 from ..reading.generation import generate
 from .judges import Tally, rating
@@ -55,7 +56,8 @@ def next_token_logprobs(
 
     found = np.zeros((len(texts), len(groups)))
     done = 0
-    for rows, values in in_batches(np.array([len(row) for row in ids]), budget, 1, split.workers, process):
+    lengths = np.array([len(row) for row in ids])
+    for rows, values in in_batches(lengths, budget, 1, split.workers, process, way_of(split).longest):
         found[rows] = values
         done += len(rows)
         if progress is not None:

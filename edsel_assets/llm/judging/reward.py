@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..models.dtypes import dtype_here
-from ..models.loading import ModelError
+from ..models.loading import chosen_device, open_model
 from ..models.templates import check_template, format_prompt
 from ..reading.batching import TokenBudget, in_batches
 from .texts import fitted, longest
@@ -31,37 +30,16 @@ def load_reward_model(
 
     Args are those of :func:`~edsel_assets.llm.load_model`. Weights are read from safetensors files only.
 
-    Raises ``ModelError``, in one line, for anything missing, and for a model whose classification head is
-    not among its weights: its scores would be random.
+    Raises ``ModelError``, in one line, for anything missing, such as the classification head of a model that
+    has none: its scores would be random.
     """
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoModelForSequenceClassification
 
     name = os.fspath(name_or_path)
-    source = {"revision": revision, "trust_remote_code": trust_remote_code}
-    place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    chosen = dtype_here(dtype, place, name, revision)
-    try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(name, **source)
-        model, report = AutoModelForSequenceClassification.from_pretrained(
-            name,
-            dtype=chosen if chosen == "auto" else getattr(torch, chosen),
-            use_safetensors=True,
-            output_loading_info=True,
-            **source,
-        )
-        model = model.to(place).eval()
-    except (OSError, ValueError, ImportError, KeyError, AttributeError, RuntimeError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"the reward model {name} cannot be loaded: {reason}") from error
-    if report["missing_keys"]:
-        missing = sorted(report["missing_keys"])[0]
-        raise ModelError(f"{name} is no reward model: its weights have no {missing}, which would be random.")
-    if tokenizer.pad_token_id is None and model.config.pad_token_id is not None:
-        tokenizer.pad_token_id = model.config.pad_token_id
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    kind, place = AutoModelForSequenceClassification, chosen_device(device)
+    model, tokenizer = open_model(kind, name, revision, dtype, place, trust_remote_code)
     model.config.pad_token_id = tokenizer.pad_token_id  # by it the model finds each text's last token
-    return model, tokenizer
+    return model.to(place).eval(), tokenizer
 
 
 def reward_scores(

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .weights import check_keys, whole_model
+
 ADAPTER_CONFIG = "adapter_config.json"
 
 
@@ -35,21 +37,51 @@ def adapted(model: Any, path: str | Path | None, *, merge: bool = False) -> Iter
     if not (folder / ADAPTER_CONFIG).is_file():
         from transformers import AutoModelForCausalLM
 
-        loaded = AutoModelForCausalLM.from_pretrained(folder, dtype=model.dtype, local_files_only=True)
+        loaded = whole_model(AutoModelForCausalLM, folder, dtype=model.dtype, local_files_only=True)
         yield loaded.to(model.device).eval()
         return
-    from peft import PeftModel
-
     if merge:
-        copied = copy.deepcopy(model).float()
-        yield PeftModel.from_pretrained(copied, folder).merge_and_unload().eval()
+        yield merge_adapter(attach_adapter(copy.deepcopy(model).float(), folder)).eval()
         return
     with restore_state(model):
-        wrapper = PeftModel.from_pretrained(model, folder)
+        wrapper = attach_adapter(model, folder)
         try:
             yield wrapper.eval()
         finally:
             wrapper.unload()
+
+
+def attach_adapter(model: Any, folder: Path) -> Any:
+    """``model`` with the adapter at ``folder`` beside its weights, as a peft model.
+
+    Raises ``ModelError`` for an adapter that lacks weights, or holds some that ``model`` has no place for.
+    """
+    from peft import PeftModel, get_peft_model_state_dict
+    from safetensors import safe_open
+
+    wrapper = PeftModel.from_pretrained(model, folder)
+    with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
+        held = set(file.keys())
+    wanted = set(get_peft_model_state_dict(wrapper, save_embedding_layers=False))
+    check_keys(f"the adapter in {folder}", wanted - held, held - wanted - set(wrapper.state_dict()))
+    return wrapper
+
+
+def merge_adapter(wrapper: Any) -> Any:
+    """The model of ``wrapper`` with the adapter added to its weights.
+
+    Where embedding and head share one weight and the adapter is on either, the head gets a copy first: in
+    training the adapter changes the one, and never the other.
+    """
+    import torch
+
+    model = wrapper.get_base_model()
+    ends = [model.get_input_embeddings(), model.get_output_embeddings()]
+    first, last = (getattr(end, "base_layer", end) for end in ends)
+    if [first, last] != ends and first.weight is last.weight:
+        last.weight = torch.nn.Parameter(first.weight.detach().clone())
+        model.config.tie_word_embeddings = False
+    return wrapper.merge_and_unload(safe_merge=True)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,14 +17,17 @@ from huggingface_hub.errors import (
 )
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from .adapters import attach_adapter, merge_adapter
 from .dtypes import dtype_here
+from .weights import ModelError, whole_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-class ModelError(ValueError):
-    """A model or tokenizer cannot be loaded or used; the message is one line."""
+__all__ = ["ModelError", "chosen_device", "load_model", "open_model"]
+
+logger = logging.getLogger(__name__)
 
 
 def load_model(
@@ -56,23 +60,52 @@ def load_model(
         ModelError: anything missing or unusable, named in one line with the remedy.
     """
     name = os.fspath(name_or_path)
+    place = chosen_device(device)
+    model, tokenizer = open_model(AutoModelForCausalLM, name, revision, dtype, place, trust_remote_code)
+    if adapter is not None:
+        model = _apply_adapter(model, os.fspath(adapter))
+    return model.to(place).eval(), tokenizer
+
+
+def open_model(
+    kind: Any, name: str, revision: str | None, dtype: str, place: torch.device, trust_remote_code: bool
+) -> tuple[Any, PreTrainedTokenizerBase]:
+    """A model of ``kind``, an auto class of transformers, for the device ``place`` but not there yet, and its tokenizer.
+
+    Raises ``ModelError`` for all that is wrong with either.
+    """
     _check_source(name, revision)
-    place = _device(device)
     chosen = dtype_here(dtype, place.type, name, revision)
     source = {"revision": revision, "trust_remote_code": trust_remote_code}
     try:
         config = AutoConfig.from_pretrained(name, **source)
-        tokenizer = _load_tokenizer(name, source)
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            name, config=config, dtype=_torch_dtype(chosen), use_safetensors=True, **source
-        )
+        tokenizer = _load_tokenizer(name, config, source)
+        model = whole_model(kind, name, config=config, dtype=_torch_dtype(chosen), **source)
     except ModelError:
         raise
     except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
         raise ModelError(_explain(error, name, revision)) from error
-    if adapter is not None:
-        model = _apply_adapter(model, os.fspath(adapter))
-    return model.to(place).eval(), tokenizer
+    _check_tokens(name, tokenizer, model.get_input_embeddings().weight.shape[0])
+    return model, tokenizer
+
+
+def _check_tokens(name: str, tokenizer: PreTrainedTokenizerBase, rows: int) -> None:
+    """Refuses a tokenizer whose end or template is beyond the embedding; warns of other tokens there.
+
+    Some models have such tokens for what they never read, as Gemma 3 has one for images.
+    """
+    beyond = {token: number for token, number in tokenizer.get_vocab().items() if number >= rows}
+    if not beyond:
+        return
+    needed = {tokenizer.bos_token, tokenizer.eos_token, tokenizer.unk_token, tokenizer.pad_token}
+    template = str(tokenizer.chat_template or "")
+    used = sorted(token for token in beyond if token in needed or token in template)
+    if used:
+        raise ModelError(
+            f"the tokenizer of {name} uses {used[0]!r} as token {beyond[used[0]]}, and the model has "
+            f"{rows} rows. Use the model's own tokenizer, or resize_token_embeddings and train."
+        )
+    logger.warning("%s has no row for %s; a text that holds one is refused.", name, ", ".join(sorted(beyond)))
 
 
 def _check_source(name: str, revision: str | None) -> None:
@@ -90,7 +123,7 @@ def _check_source(name: str, revision: str | None) -> None:
         raise ModelError(f"there is no model directory {name}.")
 
 
-def _load_tokenizer(name: str, source: dict[str, Any]) -> PreTrainedTokenizerBase:
+def _load_tokenizer(name: str, config: Any, source: dict[str, Any]) -> PreTrainedTokenizerBase:
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, **source)
     except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
@@ -102,6 +135,9 @@ def _load_tokenizer(name: str, source: dict[str, Any]) -> PreTrainedTokenizerBas
         ) from error
     if not len(tokenizer):
         raise ModelError(f"{name} has a tokenizer without a vocabulary. Save one beside the weights.")
+    chosen = getattr(config.get_text_config(), "pad_token_id", None)
+    if tokenizer.pad_token_id is None and chosen is not None and 0 <= chosen < len(tokenizer):
+        tokenizer.pad_token_id = chosen
     if tokenizer.pad_token_id is None:
         # Padding is masked everywhere, so that any token serves; a new one would need an embedding row.
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
@@ -113,8 +149,6 @@ def _load_tokenizer(name: str, source: dict[str, Any]) -> PreTrainedTokenizerBas
 
 
 def _apply_adapter(model: PreTrainedModel, adapter: str) -> Any:
-    from peft import PeftModel
-
     if not (Path(adapter) / "adapter_config.json").is_file():
         raise ModelError(f"there is no peft adapter in {adapter}: adapter_config.json is missing.")
     if not (Path(adapter) / "adapter_model.safetensors").is_file():
@@ -122,11 +156,13 @@ def _apply_adapter(model: PreTrainedModel, adapter: str) -> Any:
             f"the adapter in {adapter} has no adapter_model.safetensors; other formats are not read."
         )
     try:
-        adapted = PeftModel.from_pretrained(model, adapter)
+        adapted = attach_adapter(model, Path(adapter))
+    except ModelError:
+        raise
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"the adapter in {adapter} does not fit the model: {_first_line(error)}") from error
     if next(model.parameters()).dtype == torch.float32 and not adapted.active_peft_config.is_prompt_learning:
-        return adapted.merge_and_unload(safe_merge=True)
+        return merge_adapter(adapted)
     return adapted
 
 
@@ -139,7 +175,8 @@ def _torch_dtype(dtype: str) -> torch.dtype | str:
     return found
 
 
-def _device(device: str) -> torch.device:
+def chosen_device(device: str) -> torch.device:
+    """``auto`` or a torch device by name; ``ModelError`` where there is none."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

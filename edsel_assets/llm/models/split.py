@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from .loading import ModelError
+from .tokens import check_rows
+from .weights import ModelError
 
 
 class SplitModel:
@@ -27,27 +28,20 @@ class SplitModel:
 
     def __init__(self, model: Any):
         model = model.get_base_model() if hasattr(model, "peft_config") else model
-        if getattr(model, "_is_stateful", False):
-            raise ModelError(
-                f"{type(model).__name__} keeps a recurrent state, which padding would disturb. "
-                "Use a model whose only memory is an attention cache."
-            )
         head = model.get_output_embeddings()
-        if head is None or model.base_model is model:
+        layers = model.base_model if model.base_model is not model else getattr(model, "model", None)
+        if head is None or layers is None:
             raise ModelError(f"{type(model).__name__} is no causal language model with an output head.")
         self.model = model
-        self.layers = model.base_model
+        self.layers = layers
         self.device: torch.device = head.weight.device
         self.vocabulary: int = head.weight.shape[0]
+        self.rows: int = model.get_input_embeddings().weight.shape[0]
         self._head = head if head.weight.dtype == torch.float32 else copy.deepcopy(head).float()
         config = model.config.get_text_config(decoder=True)
         self._multiplier = float(getattr(config, "logit_scale", None) or 1.0)
         self._multiplier /= float(getattr(config, "logits_scaling", None) or 1.0)
         self._softcap: float | None = getattr(config, "final_logit_softcapping", None)
-        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        #: Keys and values of one token in all layers, in bytes.
-        self.cache_bytes: int = 2 * config.num_hidden_layers * heads * width * head.weight.element_size()
         self._check(head.weight.dtype)
 
     @property
@@ -63,7 +57,11 @@ class SplitModel:
         return 1 if "dynamic" in kinds or "longrope" in kinds else torch.get_num_threads()
 
     def hidden(self, **inputs: Any) -> torch.Tensor:
-        """(B, T, d) hidden states after the last norm; the arguments are those of transformers' models."""
+        """(B, T, d) hidden states after the last norm; the arguments are those of transformers' models.
+
+        Raises ``ValueError`` for a token that the model has no row for.
+        """
+        check_rows(int(inputs["input_ids"].max()), self.rows)
         return self.layers(**inputs).last_hidden_state
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -75,11 +73,20 @@ class SplitModel:
             logits = torch.tanh(logits / self._softcap) * self._softcap
         return logits
 
+    def own_logits(self, ids: torch.Tensor) -> torch.Tensor:
+        """(B, T, V) float32 logits of ``ids`` (B, T) as the model itself gives them."""
+        try:
+            return self.model(input_ids=ids, use_cache=False).logits.float()
+        except Exception as error:  # foreign code, which may raise anything
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            name = type(self.model).__name__
+            raise ModelError(f"{name} reads no text by itself ({reason}); it is not supported.") from error
+
     @torch.inference_mode()
     def _check(self, dtype: torch.dtype) -> None:
         """Compare with the model's own logits on three tokens, so that a head of another form is refused."""
         ids = torch.arange(3, device=self.device)[None] % self.vocabulary
-        own = self.model(input_ids=ids, use_cache=False).logits.float()
+        own = self.own_logits(ids)
         ours = self.logits(self.hidden(input_ids=ids, use_cache=False))
         scale = float(own.abs().max())
         tolerance = 1e-4 if dtype == torch.float32 else 2e-2

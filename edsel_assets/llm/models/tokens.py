@@ -48,6 +48,15 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[np.
     return encoded
 
 
+def check_rows(token: int, rows: int) -> None:
+    """``ValueError`` where ``token``, the largest of some texts, is beyond the ``rows`` of an embedding."""
+    if token >= rows:
+        raise ValueError(
+            f"a text holds token {token}, and the model has rows for {rows} tokens. "
+            "Use the model's own tokenizer, or leave that token out of texts and template."
+        )
+
+
 def cut_left(ids: np.ndarray, limit: int, bos: int | None) -> np.ndarray:
     """The last ``limit`` tokens; a start token stays in front, since models were trained with it there."""
     if len(ids) <= limit:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -38,8 +39,13 @@ def longest_first(lengths: np.ndarray) -> np.ndarray:
     return np.argsort(-lengths, kind="stable")
 
 
-def batch_end(lengths: np.ndarray, start: int, tokens: int) -> int:
-    """Where the batch from ``start`` on ends: ``lengths`` never increase, rows are padded to the first."""
+def batch_end(lengths: np.ndarray, start: int, tokens: int, longest: int = sys.maxsize) -> int:
+    """Where the batch from ``start`` on ends: ``lengths`` never increase, rows are padded to the first.
+
+    A row above ``longest`` stands alone.
+    """
+    if lengths[start] > longest:
+        return start + 1
     return start + max(1, min(len(lengths) - start, tokens // max(1, int(lengths[start]))))
 
 
@@ -49,21 +55,22 @@ def in_batches(
     multiple: int,
     workers: int,
     process: Callable[[np.ndarray, int], Result],
+    longest: int = sys.maxsize,
 ) -> Iterator[tuple[np.ndarray, Result]]:
     """Call ``process(rows, tokens)`` with the row numbers of each batch; yield rows and result.
 
     ``workers`` threads share the budget: each has ``tokens`` of it, a batch holds up to ``multiple`` times
     as many, and products within a thread run on one core. Where ``process`` runs out of memory the budget is
     halved for all later batches, and the remaining rows are cut into batches again; a single row that does
-    not fit raises ``MemoryError``.
+    not fit raises ``MemoryError``. A row above ``longest`` has a batch of its own.
     """
     order = longest_first(lengths)
     if workers == 1 or len(order) < workers:
-        yield from _one_by_one(lengths, order, budget, multiple, process)
+        yield from _one_by_one(lengths, order, budget, multiple, process, longest)
         return
     with one_core_each(workers) as pool:
-        order = yield from _side_by_side(lengths, order, budget, multiple, workers, process, pool)
-    yield from _one_by_one(lengths, order, budget, multiple, process)
+        order = yield from _side_by_side(lengths, order, budget, multiple, workers, process, pool, longest)
+    yield from _one_by_one(lengths, order, budget, multiple, process, longest)
 
 
 def _side_by_side(
@@ -74,6 +81,7 @@ def _side_by_side(
     workers: int,
     process: Callable[[np.ndarray, int], Result],
     pool: ThreadPoolExecutor,
+    longest: int,
 ) -> Generator[tuple[np.ndarray, Result], None, np.ndarray]:
     """Batches in as many threads; returns the rows from the first batch on that found no memory."""
     tokens = max(1, budget.tokens // workers)
@@ -84,7 +92,8 @@ def _side_by_side(
     while running or start < len(order):
         # Two batches per thread at a time, so that no thread waits while an earlier batch is running.
         while start < len(order) and len(running) < 2 * workers:
-            stop = min(batch_end(ordered, start, multiple * tokens), int(cuts[cuts > start][0]))
+            end = batch_end(ordered, start, multiple * tokens, longest)
+            stop = min(end, int(cuts[cuts > start][0]))
             running.append(
                 (start, order[start:stop], pool.submit(_attempt, process, order[start:stop], tokens))
             )
@@ -112,11 +121,12 @@ def _one_by_one(
     budget: TokenBudget,
     multiple: int,
     process: Callable[[np.ndarray, int], Result],
+    longest: int,
 ) -> Iterator[tuple[np.ndarray, Result]]:
     ordered = lengths[order]
     start = 0
     while start < len(order):
-        stop = batch_end(ordered, start, multiple * budget.tokens)
+        stop = batch_end(ordered, start, multiple * budget.tokens, longest)
         rows = order[start:stop]
         done, result = _attempt(process, rows, budget.tokens)
         if done:

@@ -52,6 +52,14 @@ class AlignedCache(Cache):
         """Free the memory now: cache and layers refer to each other, and a collector may come late."""
         self.layers.clear()
 
+    def token_bytes(self) -> int:
+        """Bytes that one token of one row takes in all layers."""
+        held = 0
+        for layer in self.layers:
+            assert isinstance(layer, _AlignedLayer)
+            held += layer.keys.nbytes + layer.values.nbytes
+        return held // (len(self.lengths) * self.capacity)
+
     def advance(self) -> None:
         """Count the column that a decoding step appended to every row."""
         self.columns += 1

@@ -7,7 +7,7 @@ and wants many rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +18,7 @@ from ..models.split import SplitModel
 from .batching import batch_end
 from .cache import AlignedCache
 from .statistics import span_log_likelihood, step_statistics
+from .way import Way
 
 Pooling = Literal["last", "mean"]
 NAMES = ("token_id", "logprob", "top1", "top2", "entropy")
@@ -54,26 +55,29 @@ class DecodeBatch:
 
 @torch.inference_mode()
 def read_and_decode(
-    split: SplitModel, ids: list[np.ndarray], rows: np.ndarray, batch_tokens: int, settings: DecodeSettings
+    split: SplitModel,
+    way: Way,
+    ids: list[np.ndarray],
+    rows: np.ndarray,
+    batch_tokens: int,
+    settings: DecodeSettings,
 ) -> DecodeBatch:
     """Read and decode the prompts ``ids[row]`` for each of ``rows``, which come longest first."""
-    lengths = np.array([len(ids[row]) for row in rows])
-    cache = AlignedCache(lengths.tolist(), settings.max_new_tokens) if settings.max_new_tokens else None
+    texts = [ids[row] for row in rows]
+    cache = None
+    if settings.max_new_tokens and way.keeps(len(texts[0]), settings.max_new_tokens):
+        cache = AlignedCache([len(text) for text in texts], settings.max_new_tokens)
     last, embeddings, likelihoods = [], [], []
-    start = 0
-    while start < len(rows):
-        stop = batch_end(lengths, start, batch_tokens)
-        tokens = right_padded([ids[row] for row in rows[start:stop]], split.device)
-        hidden = _read(split, tokens, cache, slice(start, stop))
-        ends = torch.as_tensor(lengths[start:stop], device=split.device)
-        last.append(hidden[torch.arange(stop - start, device=split.device), ends - 1])
+    for tokens, lengths, hidden in _in_pieces(split, texts, batch_tokens, cache):
+        ends = torch.as_tensor(lengths, device=split.device)
+        last.append(hidden[torch.arange(len(ends), device=split.device), ends - 1])
         if settings.pooling is not None:
             embeddings.append(_pool(hidden, last[-1], ends, settings.pooling))
         if settings.prompt_likelihood:
-            spans = [(1, int(length)) for length in lengths[start:stop]]
+            spans = [(1, length) for length in lengths]
             likelihoods.append(span_log_likelihood(split, hidden, tokens, spans))
-        start = stop
-    steps, counts = _decode(split, torch.cat(last), cache, rows, settings)
+    memory = _Reread(split, texts, batch_tokens) if cache is None else _Kept(split, cache)
+    steps, counts = _decode(split, torch.cat(last), memory, rows, settings)
     if cache is not None:
         cache.release()
     return DecodeBatch(
@@ -84,6 +88,19 @@ def read_and_decode(
     )
 
 
+def _in_pieces(
+    split: SplitModel, texts: list[np.ndarray], batch_tokens: int, cache: AlignedCache | None
+) -> Iterator[tuple[torch.Tensor, list[int], torch.Tensor]]:
+    """(tokens (B, T), lengths of the rows, hidden states (B, T, d)) of some texts after the other."""
+    lengths = np.array([len(text) for text in texts])
+    start = 0
+    while start < len(texts):
+        stop = batch_end(lengths, start, batch_tokens)
+        tokens = right_padded(texts[start:stop], split.device)
+        yield tokens, lengths[start:stop].tolist(), read(split, tokens, cache, slice(start, stop))
+        start = stop
+
+
 def right_padded(ids: list[np.ndarray], device: torch.device) -> torch.Tensor:
     """(B, T) int64. Padding follows every token that matters, so that causality hides it, whatever its id."""
     padded = np.zeros((len(ids), max(len(row) for row in ids)), dtype=np.int64)
@@ -92,7 +109,7 @@ def right_padded(ids: list[np.ndarray], device: torch.device) -> torch.Tensor:
     return torch.as_tensor(padded).to(device, non_blocking=True)
 
 
-def _read(split: SplitModel, tokens: torch.Tensor, cache: AlignedCache | None, rows: slice) -> torch.Tensor:
+def read(split: SplitModel, tokens: torch.Tensor, cache: AlignedCache | None, rows: slice) -> torch.Tensor:
     """(B, T, d) hidden states; keys and values go to ``rows`` of the cache."""
     if cache is None:
         return split.hidden(input_ids=tokens, use_cache=False)
@@ -114,7 +131,7 @@ def _pool(hidden: torch.Tensor, last: torch.Tensor, ends: torch.Tensor, pooling:
 def _decode(
     split: SplitModel,
     hidden: torch.Tensor,
-    cache: AlignedCache | None,
+    memory: _Kept | _Reread,
     rows: np.ndarray,
     settings: DecodeSettings,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -128,10 +145,7 @@ def _decode(
     if settings.sampler is not None:
         draws = torch.as_tensor(np.stack([settings.sampler(int(row)) for row in rows]), device=device)
     alive = torch.arange(count, device=device)  # original row of each row still in the batch
-    mask = None if cache is None else cache.mask(device)
     for step in range(steps):
-        assert cache is not None
-        assert mask is not None
         drawn = None if draws is None else draws[alive, step]
         statistics = step_statistics(split, hidden, drawn, settings.temperature)
         for name, values in zip(NAMES, statistics, strict=True):
@@ -146,15 +160,49 @@ def _decode(
         if remaining <= 0.75 * len(alive):  # A copy of the cache, so not for a row or two.
             kept = going.nonzero()[:, 0]
             alive, tokens = alive[kept], tokens[kept]
-            cache.keep(kept, kept.tolist())
-            mask = cache.mask(device)
-        hidden = _step(split, tokens, cache, mask)
+            memory.keep(kept)
+        hidden = memory.step(tokens)
     numbers = {name: values.cpu().numpy() for name, values in out.items()}
     numbers["token_id"] = numbers["token_id"].astype(np.int32)
     return numbers, counts.cpu().numpy()
 
 
-def _step(split: SplitModel, tokens: torch.Tensor, cache: AlignedCache, mask: torch.Tensor) -> torch.Tensor:
+class _Kept:
+    """What was read so far, as keys and values."""
+
+    def __init__(self, split: SplitModel, cache: AlignedCache):
+        self._split, self._cache = split, cache
+        self._mask = cache.mask(split.device)
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """Drop all rows but these."""
+        self._cache.keep(rows, rows.tolist())
+        self._mask = self._cache.mask(self._split.device)
+
+    def step(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(R, d) hidden states of one more token (R,) per row."""
+        return next_hidden(self._split, tokens, self._cache, self._mask)
+
+
+class _Reread:
+    """What was read so far, as texts that are read again at each step."""
+
+    def __init__(self, split: SplitModel, texts: list[np.ndarray], batch_tokens: int):
+        self._split, self._texts, self._batch_tokens = split, texts, batch_tokens
+
+    def keep(self, rows: torch.Tensor) -> None:
+        self._texts = [self._texts[row] for row in rows.tolist()]
+
+    def step(self, tokens: torch.Tensor) -> torch.Tensor:
+        more = tokens.tolist()
+        self._texts = [np.append(text, token) for text, token in zip(self._texts, more, strict=True)]
+        pieces = _in_pieces(self._split, self._texts, self._batch_tokens, None)
+        return torch.cat([hidden[range(len(ends)), [end - 1 for end in ends]] for _, ends, hidden in pieces])
+
+
+def next_hidden(
+    split: SplitModel, tokens: torch.Tensor, cache: AlignedCache, mask: torch.Tensor
+) -> torch.Tensor:
     """(R, d) hidden states of one more token (R,) per row."""
     equal = min(cache.lengths) == cache.columns
     hidden = split.hidden(

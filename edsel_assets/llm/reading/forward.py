@@ -11,6 +11,7 @@ import numpy as np
 from ..models.split import SplitModel
 from ..models.tokens import Encoded, encode_prompts, end_tokens, prompt_limit
 from .batching import TokenBudget, in_batches
+from .comparison import way_of
 from .decode import DecodeBatch, DecodeSettings, Pooling, read_and_decode
 
 if TYPE_CHECKING:
@@ -133,17 +134,18 @@ def _windows(
     window: int,
     progress: Progress | None,
 ) -> Iterator[tuple[Encoded, list[tuple[np.ndarray, DecodeBatch]]]]:
-    multiple = max(DECODE_MULTIPLE, SMALL_CACHE // (split.cache_bytes * budget.tokens))
+    way = way_of(split)
+    multiple = max(DECODE_MULTIPLE, SMALL_CACHE // (way.cache_bytes * budget.tokens) if way.cached else 1)
     for first in range(0, len(prompts), window):
         encoded = encode_prompts(tokenizer, prompts[first : first + window], limit, first)
         results = []
         done = first
 
         def process(rows: np.ndarray, tokens: int, encoded: Encoded = encoded) -> DecodeBatch:
-            return read_and_decode(split, encoded.ids, rows, tokens, settings)
+            return read_and_decode(split, way, encoded.ids, rows, tokens, settings)
 
         lengths = encoded.lengths + settings.max_new_tokens
-        for rows, decoded in in_batches(lengths, budget, multiple, split.workers, process):
+        for rows, decoded in in_batches(lengths, budget, multiple, split.workers, process, way.longest):
             results.append((rows, decoded))
             done += len(rows)
             if progress is not None:

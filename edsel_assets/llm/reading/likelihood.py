@@ -12,6 +12,7 @@ import torch
 from ..models.split import SplitModel
 from ..models.tokens import encode, max_positions
 from .batching import TokenBudget, in_batches
+from .comparison import way_of
 from .decode import right_padded
 from .statistics import span_log_likelihood
 
@@ -89,6 +90,7 @@ def log_likelihoods(
         )
     budget = TokenBudget(batch_tokens)
     split = SplitModel(model)
+    way = way_of(split)
     total = np.zeros(len(prompts))
     tokens = np.zeros(len(prompts), dtype=np.int64)
     truncated = np.zeros(len(prompts), dtype=bool)
@@ -102,7 +104,7 @@ def log_likelihoods(
             return _read_pairs(split, [pairs[row] for row in rows])
 
         lengths = np.array([len(pair.ids) for pair in pairs])
-        for rows, sums in in_batches(lengths, budget, 1, split.workers, process):
+        for rows, sums in in_batches(lengths, budget, 1, split.workers, process, way.longest):
             total[first + rows] = sums
             done += len(rows)
             if progress is not None:

@@ -19,6 +19,7 @@ from lm_eval.models.utils import normalize_gen_kwargs, postprocess_generated_tex
 from ..models.split import SplitModel
 from ..models.tokens import end_tokens, max_positions
 from ..reading.batching import TokenBudget, in_batches
+from ..reading.comparison import way_of
 from ..reading.decode import DecodeSettings, read_and_decode
 from ..reading.forward import DECODE_MULTIPLE
 from ..reading.sampling import sampling_draws
@@ -52,6 +53,7 @@ class EngineLM(TemplateLM):
         self.tokenizer = tokenizer
         self.max_length = max_length or max_positions(model) or DEFAULT_LENGTH
         self._split = SplitModel(model)
+        self._way = way_of(self._split)
         self._budget = TokenBudget(batch_tokens)
         self._seed = seed
         self._progress = progress or (lambda done, total: None)
@@ -163,7 +165,9 @@ class EngineLM(TemplateLM):
             return score_rows(self._split, [rows[number] for number in numbers])
 
         lengths = np.array([len(row.tokens) for row in rows], dtype=np.int64)
-        for _, results in in_batches(lengths, self._budget, 1, self._split.workers, process):
+        for _, results in in_batches(
+            lengths, self._budget, 1, self._split.workers, process, self._way.longest
+        ):
             for request, value, greedy in results:
                 answers[request] = (value, greedy)
             done += len(results)
@@ -177,7 +181,7 @@ class EngineLM(TemplateLM):
         window = getattr(config, "sliding_window", None) if kinds != {"full_attention"} else None
         if kinds == {"full_attention"} and getattr(config, "layer_types", None) is None:
             window = getattr(config, "sliding_window", None)
-        return config._attn_implementation == "sdpa" and (window is None or window >= self.max_length)
+        return self._way.branched and (window is None or window >= self.max_length)
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
         """The answer to each context, up to the first of its stop strings."""
@@ -206,11 +210,11 @@ class EngineLM(TemplateLM):
         plan = DecodeSettings(steps, ends, None, False, temperature, sampler)
 
         def process(numbers: np.ndarray, tokens: int) -> Any:
-            return read_and_decode(self._split, ids, numbers, tokens, plan)
+            return read_and_decode(self._split, self._way, ids, numbers, tokens, plan)
 
         lengths = np.array([len(row) for row in ids], dtype=np.int64) + steps
         for numbers, batch in in_batches(
-            lengths, self._budget, DECODE_MULTIPLE, self._split.workers, process
+            lengths, self._budget, DECODE_MULTIPLE, self._split.workers, process, self._way.longest
         ):
             for place, number in enumerate(numbers):
                 tokens = batch.steps["token_id"][place, : batch.counts[place]]

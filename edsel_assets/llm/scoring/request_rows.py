@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..models.split import SplitModel
+from ..reading.comparison import branch_mask
 from ..reading.decode import right_padded
 from ..reading.statistics import CHUNK_ELEMENTS
 
@@ -89,7 +90,7 @@ def score_rows(split: SplitModel, rows: list[RequestRow]) -> list[tuple[int, flo
     if any(row.branch[-1] for row in rows):
         inputs["position_ids"] = right_padded([row.positions for row in rows], split.device)
         inputs["attention_mask"] = branch_mask(right_padded([row.branch for row in rows], split.device))
-    hidden = split.layers(**inputs).last_hidden_state
+    hidden = split.hidden(**inputs)
     scored = [(place, *item) for place, row in enumerate(rows) for item in row.scored]
     lines = np.concatenate([np.full(len(columns), place) for place, _, columns, _ in scored])
     columns = np.concatenate([columns for _, _, columns, _ in scored])
@@ -110,9 +111,3 @@ def score_rows(split: SplitModel, rows: list[RequestRow]) -> list[tuple[int, flo
             scored, np.split(values, ends), np.split(right, ends), strict=True
         )
     ]
-
-
-def branch_mask(branch: torch.Tensor) -> torch.Tensor:
-    """(B, 1, L, L) bool: a token sees what is before it in the prefix and in its own branch."""
-    same = (branch[:, None, :] == 0) | (branch[:, None, :] == branch[:, :, None])
-    return same.tril()[:, None]

@@ -54,10 +54,44 @@ def _attach_new(model: Any, settings: FinetuneSettings, seed: int) -> Any:
         lora_dropout=settings.dropout,
         use_dora=settings.method == "dora",
         target_modules=target if isinstance(target, str) else list(target),
+        exclude_modules=_unfit(model) if isinstance(target, str) else None,
         task_type="CAUSAL_LM",
     )
     torch.manual_seed(seed)
-    return get_peft_model(model, config)
+    try:
+        return get_peft_model(model, config)
+    except Exception:
+        _take_off(model)
+        raise
+
+
+def _unfit(model: Any) -> list[str] | None:
+    """Linear layers that take no adapter: routers with a call of their own, and what Mamba's kernels read."""
+    code = type(model).__module__
+    found = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and type(module).__module__ == code and not _is_plain(module)
+    ]
+    if "mamba" in code or "falcon_h1" in code:
+        found += ["out_proj", "conv1d"]  # peft refuses these
+    return sorted(found) or None
+
+
+@torch.no_grad()
+def _is_plain(layer: torch.nn.Linear) -> bool:
+    """Whether a layer of the model's own class gives one tensor, as a linear layer does."""
+    return isinstance(layer(layer.weight.new_zeros(1, layer.in_features)), torch.Tensor)
+
+
+def _take_off(model: Any) -> None:
+    """Undo an attachment that ended halfway."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for name, module in list(model.named_modules()):
+        if isinstance(module, BaseTunerLayer):
+            parent, _, last = name.rpartition(".")
+            setattr(model.get_submodule(parent), last, module.get_base_layer())
 
 
 def save_adapter(wrapper: Any, folder: Path) -> None:
@@ -71,8 +105,9 @@ def save_adapter(wrapper: Any, folder: Path) -> None:
     wrapper.peft_config["default"].save_pretrained(folder)
     path = folder / ADAPTER_CONFIG
     values = json.loads(path.read_text(encoding="utf-8"))
-    if isinstance(values.get("target_modules"), list):
-        values["target_modules"].sort()  # a set in peft, so written in no fixed order
+    for name in ("target_modules", "exclude_modules"):
+        if isinstance(values.get(name), list):
+            values[name].sort()  # a set in peft, so written in no fixed order
     values["inference_mode"] = True
     path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 

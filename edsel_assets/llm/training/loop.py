@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -60,8 +61,11 @@ def train(
     seed: int,
     checkpoint: Path,
     progress: Callable[[int, int], None] | None,
+    longest: int = sys.maxsize,
 ) -> Trained:
     """Trains the parameters of ``model`` that require a gradient. Assumes checked input.
+
+    A sequence above ``longest`` tokens has a micro-batch of its own.
 
     Order, dropout and adapter come from ``seed`` and the step's number alone, so a resumed run needs no
     random state from before.
@@ -87,7 +91,7 @@ def train(
             rate = settings.peak_rate * rate_factor(settings.schedule, step, steps, warmup)
             rows = [sequences[row] for row in batch]
             try:
-                entry = _step(model, named, optimizer, rows, settings, rate, (seed, step), pool)
+                entry = _step(model, named, optimizer, rows, settings, rate, (seed, step), pool, longest)
             except torch.OutOfMemoryError as error:
                 tokens = _micro_batch_tokens(model, settings, pool)
                 raise MemoryError(
@@ -123,13 +127,14 @@ def _step(
     rate: float,
     draw: tuple[int, int],
     pool: ThreadPoolExecutor | None,
+    longest: int,
 ) -> dict[str, float]:
     """One optimizer step over ``batch``; its share of the log."""
     for group in optimizer.param_groups:
         group["lr"] = rate
     _seed_dropout(*draw)
     lengths = [len(sequence) for sequence in batch]
-    micro_batches = split_batch(lengths, _micro_batch_tokens(model, settings, pool))
+    micro_batches = split_batch(lengths, _micro_batch_tokens(model, settings, pool), longest)
     targets = sum(len(s) - s.prompt_length for s in batch)
     loss = torch.zeros((), device=model.device)
     optimizer.zero_grad(set_to_none=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,15 +15,18 @@ from torch.nn import functional
 from .examples import TokenSequence
 
 
-def split_batch(lengths: Sequence[int], micro_batch_tokens: int) -> list[list[int]]:
+def split_batch(
+    lengths: Sequence[int], micro_batch_tokens: int, longest: int = sys.maxsize
+) -> list[list[int]]:
     """Rows of one optimizer batch as micro-batches of at most ``micro_batch_tokens`` tokens each.
 
     Padding counts. Rows are sorted by length (ties by position), so that little is padding. A single longer
-    row stands alone.
+    row stands alone, and so does each above ``longest`` tokens.
     """
     batches: list[list[int]] = []
     for row in sorted(range(len(lengths)), key=lambda row: (lengths[row], row)):
-        if not batches or (len(batches[-1]) + 1) * lengths[row] > micro_batch_tokens:
+        full = not batches or (len(batches[-1]) + 1) * lengths[row] > micro_batch_tokens
+        if full or lengths[row] > longest:
             batches.append([])
         batches[-1].append(row)
     return batches

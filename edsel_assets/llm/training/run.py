@@ -10,7 +10,9 @@ from typing import Any
 
 from edsel_assets.store.atomic import atomic_path, sweep_temporaries
 
-from ..models.tokens import max_positions
+from ..models.split import SplitModel
+from ..models.tokens import check_rows, max_positions
+from ..reading.comparison import way_of
 from . import processes
 from .examples import encode_examples
 from .learner import keep_random_state, model_to_train, save_adapter
@@ -39,13 +41,16 @@ def run_finetuning(
             "Raise max_length (within the model's context), or shorten the prompts."
         )
     settings = settings.for_examples(len(encoded.sequences))
+    check_rows(
+        max(int(s.tokens.max()) for s in encoded.sequences), model.get_input_embeddings().weight.shape[0]
+    )
     checkpoint = folder.parent / f".{folder.name}.checkpoint"
-    dtype = model.dtype
+    dtype, way = model.dtype, way_of(SplitModel(model))
     with (
         keep_random_state(model),
         model_to_train(model, settings, seed, keep_base=keep_base) as (learner, wrapper),
     ):
-        trained = train(learner, encoded.sequences, settings, seed, checkpoint, progress)
+        trained = train(learner, encoded.sequences, settings, seed, checkpoint, progress, way.longest)
         state = processes.full_state(learner) if wrapper is None else None
         if processes.rank() == 0:
             sweep_temporaries(folder.parent)  # of a run that was killed while it wrote

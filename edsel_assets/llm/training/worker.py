@@ -13,6 +13,7 @@ import torch
 from torch import distributed
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from ..models.weights import whole_model
 from .launching import STEP
 from .run import run_finetuning
 from .settings import Example, FinetuneSettings
@@ -28,7 +29,7 @@ def main(job: Path) -> None:
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         base = job / "base"
-        model: Any = AutoModelForCausalLM.from_pretrained(base, dtype="auto", local_files_only=True)
+        model: Any = whole_model(AutoModelForCausalLM, base, dtype="auto", local_files_only=True)
         first = distributed.get_rank() == 0
         result = run_finetuning(
             model.to(device),

@@ -68,3 +68,25 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         adapted(tiny.model("llama"), tmp_path / "nowhere"),
     ):
         pass
+
+
+@pytest.mark.parametrize("target", ["lm_head", "embed_tokens"])
+def test_an_adapter_on_one_of_two_tied_weights_leaves_the_other(target: str, tmp_path: Path) -> None:
+    model = tiny.model("llama", tie_word_embeddings=True)
+    torch.manual_seed(0)
+    config = LoraConfig(r=4, lora_alpha=4, target_modules=["q_proj", target], init_lora_weights=False)
+    get_peft_model(model, config).save_pretrained(tmp_path / "adapter")
+    model = tiny.model("llama", tie_word_embeddings=True)
+    ids = torch.arange(3, 20)[None]
+    with torch.no_grad():
+        plain = model(ids).logits
+        with adapted(model, tmp_path / "adapter") as beside:
+            expected = beside(input_ids=ids).logits
+        with adapted(model, tmp_path / "adapter", merge=True) as merged:
+            torch.testing.assert_close(merged(ids).logits, expected, atol=1e-3, rtol=1e-4)
+            merged.save_pretrained(tmp_path / "merged")  # as a backend reads it
+        stored = type(model).from_pretrained(tmp_path / "merged")
+        torch.testing.assert_close(stored(ids).logits, expected, atol=1e-3, rtol=1e-4)
+    assert (expected - plain).abs().max() > 0.1
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+    assert model.config.tie_word_embeddings

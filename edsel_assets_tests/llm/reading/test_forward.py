@@ -174,7 +174,7 @@ def test_out_of_memory_halves_the_budget_and_goes_on(monkeypatch, caplog, error)
     model = tiny.model("llama")
     texts = prompts(20)
     expected = run(model, texts)
-    real, sizes = decode._read, []
+    real, sizes = decode.read, []
 
     def limited(split, tokens, cache, rows):
         sizes.append(tokens.numel())
@@ -182,7 +182,7 @@ def test_out_of_memory_halves_the_budget_and_goes_on(monkeypatch, caplog, error)
             raise error
         return real(split, tokens, cache, rows)
 
-    monkeypatch.setattr(decode, "_read", limited)
+    monkeypatch.setattr(decode, "read", limited)
     found = run(model, texts, batch_tokens=1000)
     assert sizes[0] > 150
     assert "125 tokens" in caplog.text
@@ -197,14 +197,14 @@ def test_a_prompt_that_can_never_fit_is_named_and_other_errors_pass(monkeypatch)
     def fails(*arguments):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr(decode, "_read", fails)
+    monkeypatch.setattr(decode, "read", fails)
     with pytest.raises(MemoryError, match="max_prompt_tokens"):
         run(model, ["abc"])
 
     def breaks(*arguments):
         raise RuntimeError("something else")
 
-    monkeypatch.setattr(decode, "_read", breaks)
+    monkeypatch.setattr(decode, "read", breaks)
     with pytest.raises(RuntimeError, match="something else"):
         run(model, ["abc"])
 
@@ -244,11 +244,7 @@ def test_a_prompt_without_tokens_is_refused() -> None:
     assert run(tiny.model("llama"), []) == []
 
 
-def test_recurrent_models_and_unknown_heads_are_refused() -> None:
-    model = tiny.model("llama")
-    model._is_stateful = True
-    with pytest.raises(ModelError, match="recurrent"):
-        run(model, ["a"])
+def test_unknown_heads_are_refused() -> None:
     model = tiny.model("cohere")
     head = model.lm_head
     model.lm_head = torch.nn.Sequential(head, torch.nn.Tanh())

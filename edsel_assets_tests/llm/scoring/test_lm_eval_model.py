@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from edsel_assets.llm.reading.comparison import branch_mask
 from edsel_assets.llm.scoring.lm_eval_model import EngineLM
-from edsel_assets.llm.scoring.request_rows import branch_mask, request_rows
+from edsel_assets.llm.scoring.request_rows import request_rows
 from edsel_assets_tests.llm.tiny import BYTE_FAMILIES, byte_model, byte_tokenizer
 
 CHOICES = [
