@@ -70,7 +70,9 @@ def load_model(
 def open_model(
     kind: Any, name: str, revision: str | None, dtype: str, place: torch.device, trust_remote_code: bool
 ) -> tuple[Any, PreTrainedTokenizerBase]:
-    """A model of ``kind``, an auto class of transformers, for the device ``place`` but not there yet, and its tokenizer.
+    """A model of ``kind``, an auto class of transformers, still on the CPU, and its tokenizer.
+
+    ``place`` is where it will run, by which ``dtype`` auto goes.
 
     Raises ``ModelError`` for all that is wrong with either.
     """
