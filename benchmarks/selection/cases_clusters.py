@@ -1,4 +1,4 @@
-"""k-center against plain NumPy; k-means and the silhouette against scikit-learn and faiss."""
+"""k-center against plain NumPy; k-means against scikit-learn and faiss."""
 
 from __future__ import annotations
 
@@ -98,25 +98,6 @@ def faiss_kmeans(points: np.ndarray) -> Outcome:
     return {"objective": float(squares.sum()), "details": {"iterations": 25}}
 
 
-def labelled(rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings with the labels of their nearest of ``CLUSTERS`` points: any clustering will do."""
-    points = t0_embeddings(rows)
-    return points, (points @ points[:CLUSTERS].T).argmax(1)
-
-
-def our_silhouette(data: tuple[np.ndarray, np.ndarray], sample: int | None) -> Outcome:
-    from edsel_assets.selection import silhouette_sampled
-
-    value, error = silhouette_sampled(*data, sample=sample)
-    return {"objective": value, "details": {"standard_error": error}}
-
-
-def sklearn_silhouette(data: tuple[np.ndarray, np.ndarray]) -> Outcome:
-    from sklearn.metrics import silhouette_score
-
-    return {"objective": float(silhouette_score(*data))}
-
-
 def warm_k_center() -> None:
     our_k_center(_small(), 8)
 
@@ -125,10 +106,6 @@ def warm_kmeans() -> None:
     from edsel_assets.selection import kmeans
 
     kmeans(_small(), 8)
-
-
-def warm_silhouette() -> None:
-    our_silhouette((_small(), np.arange(64) % 4), None)
 
 
 def _small() -> np.ndarray:
@@ -159,16 +136,5 @@ CASES = {
         },
         higher_is_better=False,
         warm={"edsel": warm_kmeans},
-    ),
-    "silhouette": Case(
-        title="Silhouette, 20,000 of T0, 512 clusters",
-        load=functools.partial(labelled, 20_000),
-        floor=lambda data: product(data[0], len(data[0])),
-        contenders={
-            "edsel": functools.partial(our_silhouette, sample=None),
-            "edsel, 2,000 sampled": functools.partial(our_silhouette, sample=2_000),
-            "scikit-learn": sklearn_silhouette,
-        },
-        warm={"edsel": warm_silhouette, "edsel, 2,000 sampled": warm_silhouette},
     ),
 }

@@ -192,7 +192,6 @@ points = {
 }
 killing(*points[where])
 from edsel_assets.annotators import FolderAnnotator, answer
-from edsel_assets.store import Store
 answer(FolderAnnotator(folder, store.folder / "answer_files", 0.0), store)
 """
 

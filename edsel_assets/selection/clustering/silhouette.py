@@ -5,7 +5,7 @@ Symbols: N prompts, d dimensions, C clusters, k chosen prompts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,9 +15,6 @@ from edsel_assets.selection.core.embeddings import Embeddings, as_embeddings
 
 if TYPE_CHECKING:
     import torch
-
-ROWS, COLUMNS = 1024, 4096  # of a block of distances
-SUM_ROWS, BLOCKS_AT_ONCE = 256, 16  # rows whose sums a thread holds, and blocks handed out together
 
 
 class SampledSilhouette(NamedTuple):
@@ -40,7 +37,6 @@ def silhouette(
     seed: int = 0,
     tie_break: Sequence[object] | np.ndarray | None = None,
     normalise: bool = True,
-    device: str | torch.device = "auto",
 ) -> float:
     """Mean silhouette (b - a) / max(a, b) in [-1, 1] over Euclidean distances, higher is better separated.
 
@@ -58,10 +54,11 @@ def silhouette(
     Raises:
         ValueError: on bad embeddings, labels or sample.
 
-    Time O(n N d) for n prompts measured, memory O(N d + n C) and never N x N.
+    Distances are scikit-learn's, in chunks of its ``working_memory`` (1 GiB) and in float64.
+    Time O(n N d) for n prompts measured, memory O(N d) and never N x N.
     """
     return silhouette_sampled(
-        embeddings, labels, sample=sample, seed=seed, tie_break=tie_break, normalise=normalise, device=device
+        embeddings, labels, sample=sample, seed=seed, tie_break=tie_break, normalise=normalise
     ).value
 
 
@@ -73,10 +70,9 @@ def silhouette_sampled(
     seed: int = 0,
     tie_break: Sequence[object] | np.ndarray | None = None,
     normalise: bool = True,
-    device: str | torch.device = "auto",
 ) -> SampledSilhouette:
     """:func:`silhouette` with its standard error; same arguments."""
-    pool = as_embeddings(embeddings, normalise=normalise, device=device)
+    pool = as_embeddings(embeddings, normalise=normalise, device="cpu")
     codes, count = _label_codes(labels, pool.size)
     rows = np.arange(pool.size)
     if sample is not None:
@@ -105,75 +101,26 @@ def _label_codes(labels: np.ndarray, pool_size: int) -> tuple[np.ndarray, int]:
 
 
 def _silhouettes(pool: Embeddings, codes: np.ndarray, count: int, rows: np.ndarray) -> np.ndarray:
-    """(n,) float64 silhouettes of the prompts at ``rows``."""
-    import torch
+    """(n,) float64 silhouettes of the prompts at ``rows``, each against the whole pool."""
+    from sklearn.metrics import pairwise_distances_chunked
 
-    # Clusters lie side by side, so that sums per cluster are sums of stretches.
-    order = np.argsort(codes, kind="stable")
-    points = pool.rows(order)
-    places = np.argsort(order)[rows]
-    sorted_codes = codes[order]
-    sizes = torch.from_numpy(np.bincount(codes)).to(points.device)
-    sums = _distance_sums_compiled if points.device.type == "cpu" else _distance_sums
-    measured = []
-    for part, totals in sums(points, places, sorted_codes, count):
-        own = torch.from_numpy(sorted_codes[part]).to(points.device)
-        inside = totals.gather(1, own[:, None])[:, 0] / (sizes[own] - 1).clamp(min=1)
-        outside = (totals / sizes).scatter(1, own[:, None], torch.inf).amin(1)
-        larger = torch.maximum(inside, outside)
-        value = torch.where((sizes[own] > 1) & (larger > 0), (outside - inside) / larger, 0.0)
-        measured.append(value.cpu().numpy())
-    return np.concatenate(measured)
+    points = pool.rows(np.arange(pool.size)).numpy().astype(np.float64)
+    order = np.argsort(codes, kind="stable")  # clusters side by side: sums per cluster are those of stretches
+    sizes = np.bincount(codes)
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
 
+    def measured(distances: np.ndarray, start: int) -> np.ndarray:
+        part = rows[start : start + len(distances)]
+        here = np.arange(len(part))
+        distances[here, part] = 0.0  # to itself
+        totals = np.add.reduceat(distances[:, order], starts, axis=1)
+        own = codes[part]
+        inside = totals[here, own] / np.maximum(sizes[own] - 1, 1)
+        means = totals / sizes
+        means[here, own] = np.inf
+        outside = means.min(1)
+        larger = np.maximum(inside, outside)
+        apart = (sizes[own] > 1) & (larger > 0)
+        return np.where(apart, (outside - inside) / np.where(apart, larger, 1.0), 0.0)
 
-def _distance_sums_compiled(
-    points: torch.Tensor, places: np.ndarray, codes: np.ndarray, count: int
-) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-    """Block by block of ``places``: the block and its (rows, C) float64 sums of distances to each cluster."""
-    import torch
-
-    from edsel_assets.selection.core import distance_kernels
-    from edsel_assets.selection.core.threads import BLOCK_COLUMNS, Scratch, in_threads
-
-    scratch = Scratch()
-    matrix, norms = points.numpy(), points.square().sum(1).numpy()
-    # Under a tenth of the longest row, float32 products leave a distance off by over 1e-6 of that row.
-    near = np.float32(0.01 * norms.max())
-
-    def block(part: np.ndarray) -> torch.Tensor:
-        rows = points[torch.from_numpy(part)]
-        totals = torch.zeros((len(part), count), dtype=torch.float64)
-        for left in range(0, len(points), BLOCK_COLUMNS):
-            products = scratch.product(rows, points[left : left + BLOCK_COLUMNS])
-            distance_kernels.distance_sums(products, part, left, matrix, norms, codes, near, totals.numpy())
-        return totals
-
-    # A few blocks at a time: the sums of all rows may not fit.
-    blocks = [places[start : start + SUM_ROWS] for start in range(0, len(places), SUM_ROWS)]
-    for start in range(0, len(blocks), BLOCKS_AT_ONCE):
-        some = blocks[start : start + BLOCKS_AT_ONCE]
-        yield from zip(some, in_threads(block, some), strict=True)
-
-
-def _distance_sums(
-    points: torch.Tensor, places: np.ndarray, codes: np.ndarray, count: int
-) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-    """As :func:`_distance_sums_compiled` on any device, in float64 products."""
-    import torch
-
-    for top in range(0, len(places), ROWS):
-        rows = torch.from_numpy(places[top : top + ROWS]).to(points.device)
-        block = points[rows].double()
-        totals = torch.zeros((len(rows), count), dtype=torch.float64, device=points.device)
-        norms = block.square().sum(1)
-        for start in range(0, len(points), COLUMNS):
-            part = points[start : start + COLUMNS].double()
-            squares = torch.addmm(norms, part, block.T, alpha=-2.0).add_(part.square().sum(1)[:, None])
-            distances = squares.clamp_(min=0).sqrt_()  # (columns, rows)
-            here = (rows >= start) & (rows < start + len(part))
-            distances[rows[here] - start, torch.nonzero(here).flatten()] = 0.0  # to itself
-            present = codes[start : start + COLUMNS]
-            lengths = torch.from_numpy(np.bincount(present - present[0])).to(points.device)
-            sums = torch.segment_reduce(distances, "sum", lengths=lengths, initial=0)
-            totals[:, present[0] : present[-1] + 1] += sums.T
-        yield places[top : top + ROWS], totals
+    return np.concatenate(list(pairwise_distances_chunked(points[rows], points, reduce_func=measured)))

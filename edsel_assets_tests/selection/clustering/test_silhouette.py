@@ -33,17 +33,6 @@ def test_silhouette_with_duplicates_and_singletons():
     )
 
 
-def test_silhouette_tensor_path_is_the_same(monkeypatch):
-    """The path that a GPU takes, run on the CPU."""
-    from edsel_assets.selection.clustering import silhouette as module
-
-    points, labels = labelled(5000, 7, 30, seed=9)
-    compiled = silhouette_sampled(points, labels, sample=3000)
-    monkeypatch.setattr(module, "_distance_sums_compiled", module._distance_sums)
-    tensors = silhouette_sampled(points, labels, sample=3000)
-    assert compiled == pytest.approx(tensors, abs=1e-7)
-
-
 def test_silhouette_of_real_clusters_is_sklearns():
     points = t0_embeddings(1500).astype(np.float32)
     points /= np.linalg.norm(points, axis=1, keepdims=True)
@@ -86,10 +75,3 @@ def test_the_sample_is_drawn_by_prompt():
 def test_bad_silhouette_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         silhouette(**{"embeddings": np.eye(4), "labels": np.array([0, 0, 1, 1]), **arguments})
-
-
-@pytest.mark.gpu
-def test_silhouette_on_gpu_is_the_same():
-    points, labels = labelled(5000, 7, 30, seed=10)
-    on_gpu = silhouette(points, labels, device="cuda")
-    assert on_gpu == pytest.approx(silhouette(points, labels, device="cpu"), abs=1e-6)
