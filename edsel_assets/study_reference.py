@@ -111,7 +111,7 @@ def strategy_facts() -> str:
         (f"`{s.name}`", _reads(s), ", ".join(f"`{name}`" for name in s.settings) or "none", *_nature(s))
         for s in STRATEGIES.values()
     ]
-    return "\n".join(_table(("strategy", "reads", "settings of its own", "nested", "drawn"), rows))
+    return "\n".join(_table(("strategy", "reads", "settings of its own", "nested", "drawn", "aims"), rows))
 
 
 #: File, name of the part of it (None: all of it), and what makes that part.
@@ -194,8 +194,9 @@ def _reads(strategy: Strategy) -> str:
     return (", ".join(sorted(strategy.needs)) or "nothing") + measure
 
 
-def _nature(strategy: Strategy) -> tuple[str, str]:
-    return "yes" if strategy.nested else "no", "at random" if strategy.stochastic else "no"
+def _nature(strategy: Strategy) -> tuple[str, str, str]:
+    drawn, aims = "at random" if strategy.stochastic else "no", "yes" if strategy.aims else "no"
+    return "yes" if strategy.nested else "no", drawn, aims
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:

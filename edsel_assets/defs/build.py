@@ -32,6 +32,7 @@ def build_definitions(study: Study, *, home: Home | Path | None = None) -> dg.De
         rounds,
         selection,
         signals,
+        targets,
     )
     from edsel_assets.defs.graph import Graph
     from edsel_assets.defs.io_managers import study_store
@@ -39,7 +40,18 @@ def build_definitions(study: Study, *, home: Home | Path | None = None) -> dg.De
     from edsel_assets.running.dagster_internals import STORE
 
     graph = Graph(study, Home.at(home))
-    modules = (pool, annotation, signals, diagnostics, selection, rounds, finetuning, evaluation, judging)
+    modules = (
+        pool,
+        annotation,
+        signals,
+        targets,
+        diagnostics,
+        selection,
+        rounds,
+        finetuning,
+        evaluation,
+        judging,
+    )
     every_job = jobs.build(graph)
     assets = [asset for module in (*modules, report) for asset in module.build(graph)]
     schedules, sensors = triggers.build(graph, every_job[-1], assets)

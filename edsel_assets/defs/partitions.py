@@ -48,10 +48,10 @@ class Partitions:
         shared = {d.name for d in own} & {d.name for d in of}
         if len(own) == len(of) == 2:
             return self._by_dimension(asset, each, of)
-        if shared and each.parent.follows:
-            return dg.MultiToSingleDimensionPartitionMapping(shared.pop())
         if len(own) == len(of) == 1:
             return dg.StaticPartitionMapping(self._users(asset, each, 0))
+        if shared and each.parent.follows:
+            return dg.MultiToSingleDimensionPartitionMapping(shared.pop())
         return dg.SpecificPartitionsPartitionMapping(self._read_by_any(asset, each))
 
     def _static(self, dimension: Dimension) -> dg.StaticPartitionsDefinition:

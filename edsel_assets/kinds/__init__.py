@@ -22,10 +22,11 @@ from edsel_assets.kinds.rows import (
     rounds,
     selection,
     signals,
+    targets,
 )
 from edsel_assets.study import Study
 
-_GROUPS = (pool, annotation, signals, diagnostics, selection, rounds, finetuning, evaluation, report)
+_GROUPS = (pool, annotation, signals, targets, diagnostics, selection, rounds, finetuning, evaluation, report)
 
 KINDS: dict[str, Kind] = {row.name: row for group in _GROUPS for row in group.ROWS}
 

@@ -11,6 +11,9 @@ NO_BENCHMARK_ITEM = "no_benchmark_item_in_pool"
 SPREAD = "weights_spread"
 NOT_WORSE = "none_worse_than_random"
 LOSS_FELL = "loss_fell"
+ENOUGH_QUERIES = "enough_queries"
+QUERIES_NOT_KEPT_BACK = "queries_are_not_held_out"
+TOLD_APART = "target_differs_from_pool"
 
 #: What each check says, in the UI.
 TEXTS = {
@@ -24,8 +27,11 @@ TEXTS = {
     NO_BENCHMARK_ITEM: "No prompt of the pool shares 13 words in a row with a benchmark item.",
     LOSS_FELL: "Training lowered the loss by at least 2 %, from the first epoch to the last.",
     NOT_WORSE: "No selection that means to cover the pool covers less, or has more twins, than random draws.",
+    ENOUGH_QUERIES: "A target has at least 20 queries, none of them twice.",
+    QUERIES_NOT_KEPT_BACK: "No query is a held-out prompt, which scores are taken on.",
+    TOLD_APART: "The target can be told from the pool, so that aiming can buy something.",
     SPREAD: "The weights' entropy is at least rounds.collapse of that of equal weights.",
 }
 
 #: Those that only warn: the numbers may mislead, yet no money goes the wrong way.
-WARNINGS = frozenset({NO_BENCHMARK_ITEM, SPREAD, LOSS_FELL, NOT_WORSE})
+WARNINGS = frozenset({NO_BENCHMARK_ITEM, SPREAD, LOSS_FELL, NOT_WORSE, ENOUGH_QUERIES, TOLD_APART})

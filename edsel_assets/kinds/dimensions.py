@@ -47,15 +47,27 @@ def _all(names: list[str], study: Study) -> list[str]:
     return [trial for name in names for trial in trials_of(study, name)]
 
 
+def _measures(study: Study) -> list[str]:
+    read = [study.strategy(name).measure for name in study.selection.names]
+    return list(dict.fromkeys([*MEASURES, *(measure for measure in read if measure)]))
+
+
+def with_queries(study: Study) -> list[str]:
+    """The targets that are given by prompts."""
+    return sorted(name for name, target in study.targets.items() if target.prompts is not None)
+
+
 BUDGET = Dimension("budget", _budgets)
 STRATEGY = Dimension("strategy", ranked_once)
 ANY_STRATEGY = Dimension("strategy", lambda study: study.selection.names)
 TRIAL = Dimension("trial", lambda study: _all(study.selection.names, study))
 #: Each seed of a strategy that chooses in rounds has rounds of its own.
 ROUND_TRIAL = Dimension("trial", lambda study: _all(in_rounds(study), study))
-MEASURE = Dimension("measure", lambda study: list(MEASURES))
+MEASURE = Dimension("measure", _measures)
 CLUSTERING = Dimension("cluster_count", _clusterings)
 SCORER = Dimension("scorer", scorers)
+TARGET = Dimension("target", lambda study: sorted(study.targets))
+TARGET_WITH_QUERIES = Dimension("target", with_queries)
 EMBEDDER = Dimension("name", lambda study: sorted(study.other_embeddings))
 #: The orders there are, which the store tells: a new one is a new cell.
 ORDER = Dimension("order")

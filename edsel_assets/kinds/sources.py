@@ -19,6 +19,7 @@ QUALITY_MODELS = {
 }
 ROUND_MODELS = {"reward": ("rounds.reward",), "judge": ("rounds.judge",)}
 _OTHERS = "other_embeddings."
+_TARGETS = "targets."
 
 
 def setting(study: Study, dotted: str) -> Any:
@@ -63,3 +64,13 @@ def embedder_at(study: Study, place: str) -> EmbeddingSettings:
     """The embedding settings at a place of ``embeddings`` or ``other_embedders``."""
     other = place.startswith(_OTHERS)
     return study.other_embeddings[place.removeprefix(_OTHERS)] if other else study.embeddings
+
+
+def target_place(name: str) -> str:
+    """The source of files that is a target's prompts."""
+    return f"{_TARGETS}{name}"
+
+
+def target_at(place: str) -> str | None:
+    """The name of the target whose prompts a source of files is; None for another source."""
+    return place.removeprefix(_TARGETS) if place.startswith(_TARGETS) else None

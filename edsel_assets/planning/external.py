@@ -104,6 +104,7 @@ class External:
         """
         if name not in self._known:
             other = _embedder_files if sources.is_embedder(name) else _scorer_files
+            other = _query_files if sources.target_at(name) else other
             made = _SOURCES.get(name, partial(other, name))
             self._known[name] = made(self._study, self._hashes)
             self._hashes.save()
@@ -147,6 +148,17 @@ def _pool_files(study: Study, hashes: FileHashes) -> dict[str, str]:
     from edsel_assets.stages.pools import pool_source
 
     return _listed("pool", pool_source(study.pool), hashes)
+
+
+def _query_files(place: str, study: Study, hashes: FileHashes) -> dict[str, str]:
+    """The files of a target's prompts."""
+    from edsel_assets.stages.pools import pool_source
+
+    target = study.targets[sources.target_at(place) or ""]
+    found = _listed(place, pool_source(target.source), hashes)
+    if target.embeddings is not None:
+        found |= _vector_file(f"{place}.embeddings", target.embeddings, hashes)
+    return found
 
 
 def _annotation_files(study: Study, hashes: FileHashes) -> dict[str, str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edsel_assets.kinds import KINDS, external_of
+from edsel_assets.kinds.dimensions import with_queries
 from edsel_assets.kinds.sources import (
     MODEL_FILES,
     is_local,
@@ -146,6 +147,42 @@ def _vectors(place: str, settings: EmbeddingSettings) -> Iterator[str]:
 
 def _own_embedder(study: Study) -> dict[str, EmbeddingSettings]:
     return {"embeddings": study.embeddings}
+
+
+def _targets(study: Study) -> Iterator[str]:
+    """Targets whose prompts cannot be read, or are too few."""
+    from edsel_assets.pools import PoolError, read_pool
+    from edsel_assets.selection.targets.demand import FEWEST_QUERIES
+    from edsel_assets.stages.pools import pool_source
+
+    for name in with_queries(study):
+        try:
+            found = read_pool(pool_source(study.targets[name].source)).table.num_rows
+        except (PoolError, ValueError, OSError) as error:
+            yield f"targets.{name}.prompts: {' '.join(str(error).split())}"
+            continue
+        if found < FEWEST_QUERIES:
+            yield (
+                f"targets.{name}.prompts: a target needs at least {FEWEST_QUERIES} different queries, better "
+                f"20 to 200; got {found}. Add some."
+            )
+
+
+def _target_tasks(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
+    """Tasks that a target names and the pool, made by now, has not."""
+    from edsel_assets.store import read_table
+
+    named = {name: target.tasks for name, target in study.targets.items() if isinstance(target.tasks, dict)}
+    if not named or _prompts(home, study, kinds) is None:
+        return
+    tasks = read_table(home / "store" / study.name / "pool.parquet", ["task"])["task"]
+    known = set(tasks.unique().to_pylist()) - {None}
+    for name, shares in named.items():
+        if missing := sorted(set(shares) - known):
+            yield (
+                f"targets.{name}.tasks: the pool has no task {', '.join(missing)}. It has "
+                f"{', '.join(sorted(known)[:20]) or 'none'}."
+            )
 
 
 def _embedders(embedders: Callable[[Study], Mapping[str, EmbeddingSettings]]) -> Check:
@@ -357,6 +394,8 @@ CHECKS: Mapping[str, Check] = {
     "cluster counts": _cluster_counts,
     "base model": _of_study(base_model_problems),
     "embedder": _embedders(_own_embedder),
+    "targets": _of_study(_targets),
+    "target tasks": _target_tasks,
     "other embedders": _embedders(other_embedders),
     "prices": _of_study(_price_column),
     "scorers of quality": _of_study(_quality),
@@ -367,4 +406,4 @@ CHECKS: Mapping[str, Check] = {
     "instructions": _of_study(_instructions),
     "judge": _of_study(_judge),
 }
-_OF_POOL = ("budgets", "given embeddings", "other given embeddings", "cluster counts")
+_OF_POOL = ("budgets", "given embeddings", "other given embeddings", "cluster counts", "target tasks")

@@ -137,6 +137,13 @@ def _humaneval(humaneval: Any, numbers: Numbers) -> dict[str, Any]:
     }
 
 
+def _target(target: Any, numbers: Numbers) -> dict[str, Any]:
+    """Queries are prompts of the stand-in pool; tasks of the full pool are not all there."""
+    if target.prompts is None:
+        return {"tasks": "equal"}
+    return {"prompts": numbers.stand_ins.queries, "format": "auto", "columns": {}, "embeddings": None}
+
+
 def _rounds(rounds: Any, numbers: Numbers) -> dict[str, Any]:
     return {"epochs": 1, "max_new_tokens": min(rounds.max_new_tokens, numbers.size.new_tokens)}
 
@@ -174,4 +181,5 @@ CHANGES: dict[str, Callable[[Any, Numbers], dict[str, Any]]] = {
     "RewardSettings": _reward,
     "RoundsSettings": _rounds,
     "ScorerModel": _scorer,
+    "TargetSettings": _target,
 }

@@ -47,6 +47,7 @@ class StandIns:
         data: folder of data sets, for the tasks that are run on their own.
         instructions: file of instructions for a judge. ``problems``: file of problems for programs.
         scores: file of a quality for each prompt. ``reward_model``: folder of a tiny model that scores texts.
+        queries: file of a target's prompts.
         judge: address of a judge of this machine.
         whole_pool: prompts of the study's own pool; None where it was not there to be read.
     """
@@ -63,6 +64,7 @@ class StandIns:
     problems: str | None = None
     scores: str | None = None
     reward_model: str | None = None
+    queries: str | None = None
     judge: str | None = None
     whole_pool: int | None = None
 

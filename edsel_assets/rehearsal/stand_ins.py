@@ -25,6 +25,7 @@ from edsel_assets.study import Study
 #: The rehearsal's study; a folder that holds it is one that a rehearsal may empty.
 STUDY_FILE = "rehearsal.yaml"
 _ANNOTATED = 4
+_QUERIES = 24
 
 
 class CannotWork(ValueError):
@@ -87,6 +88,7 @@ def set_up(study: Study, folder: Path, size: Size, data: Path | None, judge: str
         instructions=_at_hand(study, "instructions") or _instructions(size, folder),
         problems=_at_hand(study, "problems") or _problems(folder) if runs_programs(kinds) else None,
         scores=_scores(study, ids, folder),
+        queries=_queries(study, folder),
         reward_model=_reward_model(folder) if "RewardSettings" in kinds else None,
         judge=judge,
         whole_pool=None if facts is None else facts.prompts,
@@ -134,6 +136,16 @@ def _annotations(study: Study, table: Any, folder: Path) -> str | None:
 def _instructions(size: Size, folder: Path) -> str:
     path = folder / "instructions.json"
     rows = [{"instruction": item.question} for item in sums(size.items)]
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    return str(path)
+
+
+def _queries(study: Study, folder: Path) -> str | None:
+    """A target's prompts, all of them made up and none in the pool."""
+    if not study.targets:
+        return None
+    path = folder / "queries.json"
+    rows = [{"prompt": f"As a user: {item.question}"} for item in sums(_QUERIES)]
     path.write_text(json.dumps(rows), encoding="utf-8")
     return str(path)
 

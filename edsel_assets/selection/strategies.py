@@ -14,8 +14,12 @@ from typing import TYPE_CHECKING, Literal
 
 from edsel_assets.selection.strategy import (
     CLUSTERS,
+    DEMAND,
     EMBEDDINGS,
+    LENGTHS,
     QUALITY,
+    QUERIES,
+    TASKS,
     UNCERTAINTY,
     Signals,
     Strategy,
@@ -35,6 +39,73 @@ def _random(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
 
     ids = signals.prompt_ids
     return random_subset(len(ids), budget, seed=options.seed, exclude=signals.selected, tie_break=ids)
+
+
+def _random_target(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
+    from edsel_assets.selection.scores import random_subset
+
+    ids, demand = signals.prompt_ids, need(signals.demand, "demand")
+    seed, taken = options.seed, signals.selected
+    return random_subset(len(ids), budget, seed=seed, exclude=taken, tie_break=ids, demand=demand)
+
+
+def _longest(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
+    from edsel_assets.selection.scores import top_scores
+
+    lengths = need(signals.lengths, "lengths")
+    return top_scores(lengths, budget, exclude=signals.selected, tie_break=signals.prompt_ids)
+
+
+def _nearest(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
+    from edsel_assets.selection.targets.nearest import nearest
+
+    return nearest(
+        need(signals.embeddings, "embeddings"),
+        need(signals.queries, "queries"),
+        budget,
+        selected=signals.selected,
+        tie_break=signals.prompt_ids,
+        device=options.device,
+    )
+
+
+def _variance_reduction(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
+    from edsel_assets.selection.targets.variance_reduction import variance_reduction
+
+    return variance_reduction(
+        need(signals.embeddings, "embeddings"),
+        budget,
+        queries=signals.queries,
+        demand=None if signals.queries is not None else signals.demand,
+        noise=options.noise,
+        selected=signals.selected,
+        tie_break=signals.prompt_ids,
+        device=options.device,
+        progress=options.progress,
+    )
+
+
+def _task_diversity(
+    signals: Signals, budget: int, options: StrategyOptions, confidence: np.ndarray | None = None
+) -> Ranking:
+    from edsel_assets.selection.targets.quotas import task_diversity
+
+    groups = signals.tasks
+    if groups is None and signals.clusters is not None:
+        groups = signals.clusters.labels
+    return task_diversity(
+        need(groups, "tasks"),
+        budget,
+        confidence=confidence,
+        seed=options.seed,
+        selected=signals.selected,
+        tie_break=signals.prompt_ids,
+    )
+
+
+def _weighted_task_diversity(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
+    # The score is minus the mean probability of the greedy tokens.
+    return _task_diversity(signals, budget, options, -need(signals.uncertainty, "uncertainty"))
 
 
 def _uncertain(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
@@ -79,6 +150,7 @@ def _facility_location(
         gamma=options.gamma,
         utility=utility,
         utility_weight=options.utility_weight,
+        demand=signals.demand,
         selected=signals.selected,
         tie_break=signals.prompt_ids,
         normalise=options.normalise,
@@ -119,6 +191,7 @@ def _sample(
         rule,
         quality=signals.quality if rule == "quality" else None,
         weights=weights,
+        demand=signals.demand if weights is None else None,
         selected=signals.selected,
         replacement=options.replacement and rule == "quality",
         temperature=options.temperature if rule == "quality" else None,
@@ -189,6 +262,7 @@ def _qdit(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
         prices=signals.prices,
         progress=options.progress,
         begun=options.begun,
+        demand=signals.demand,
     )
 
 
@@ -244,6 +318,7 @@ _ROWS = (
         summary="Facility location, cosine similarity.",
         needs=frozenset({EMBEDDINGS}),
         per_price=True,
+        aims=True,
     ),
     Strategy(
         name="fl_rbf",
@@ -253,6 +328,7 @@ _ROWS = (
         needs=frozenset({EMBEDDINGS}),
         settings=("selection.normalise", "selection.gamma"),
         per_price=True,
+        aims=True,
     ),
     Strategy(
         name="fl_rbf_min_margin",
@@ -263,6 +339,7 @@ _ROWS = (
         settings=("selection.normalise", "selection.gamma", "selection.utility_weight"),
         measure="min_margin",
         per_price=True,
+        aims=True,
     ),
     Strategy(
         name="km_random",
@@ -273,6 +350,7 @@ _ROWS = (
         settings=("selection.seed",),
         nested=False,
         stochastic=True,
+        aims=True,
     ),
     Strategy(
         name="km_closest",
@@ -281,6 +359,7 @@ _ROWS = (
         summary="k-means, then the members closest to each centroid.",
         needs=frozenset({CLUSTERS}),
         nested=False,
+        aims=True,
     ),
     Strategy(
         name="kmq",
@@ -291,6 +370,7 @@ _ROWS = (
         settings=_DRAWS_BY_QUALITY,
         nested=False,
         stochastic=True,
+        aims=True,
     ),
     Strategy(
         name="deita",
@@ -309,6 +389,63 @@ _ROWS = (
         needs=frozenset({EMBEDDINGS, QUALITY}),
         settings=("selection.qdit_alpha",),
         per_price=True,
+        aims=True,
+    ),
+    Strategy(
+        name="random_target",
+        select=_random_target,
+        paper="Efraimidis & Spirakis 2006",
+        summary="Random draws by demand weight: what an aimed strategy must beat.",
+        needs=frozenset({DEMAND}),
+        settings=("selection.seed",),
+        stochastic=True,
+        aims=True,
+    ),
+    Strategy(
+        name="nearest",
+        select=_nearest,
+        paper="Ivison et al. 2025 (RDS+)",
+        summary="Nearest to the target's prompts, which take turns.",
+        needs=frozenset({EMBEDDINGS, QUERIES}),
+        aims=True,
+        by_queries=True,
+    ),
+    Strategy(
+        name="variance_reduction",
+        select=_variance_reduction,
+        paper="Hübotter et al. 2024 (VTL)",
+        summary="What leaves the least posterior variance at the target's prompts, or in the pool.",
+        needs=frozenset({EMBEDDINGS}),
+        settings=("selection.noise",),
+        aims=True,
+        by_queries=True,
+    ),
+    Strategy(
+        name="task_diversity",
+        select=_task_diversity,
+        paper="Arabelly et al. 2025",
+        summary="The same number of prompts of every task.",
+        needs=frozenset({TASKS}),
+        settings=("selection.seed", "selection.quotas_by"),
+        stochastic=True,
+    ),
+    Strategy(
+        name="weighted_task_diversity",
+        select=_weighted_task_diversity,
+        paper="Arabelly et al. 2025",
+        summary="More prompts of the tasks that the model is less confident in.",
+        needs=frozenset({TASKS, UNCERTAINTY}),
+        settings=("selection.seed", "selection.quotas_by"),
+        measure="mean_probability",
+        nested=False,
+        stochastic=True,
+    ),
+    Strategy(
+        name="longest",
+        select=_longest,
+        paper="Xia et al. 2024",
+        summary="Longest answers first, or prompts where no answers are known: what length alone does.",
+        needs=frozenset({LENGTHS}),
     ),
     *(
         Strategy(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edsel_assets.selection.core.ranking import Ranking
 
 EMBEDDINGS, UNCERTAINTY, CLUSTERS, QUALITY = "embeddings", "uncertainty", "clusters", "quality"
+DEMAND, QUERIES, TASKS, LENGTHS = "demand", "queries", "tasks", "lengths"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,10 @@ class Signals:
         cluster_weights: (C,) non-negative shares of a round's budget; iterative strategies only.
         selected: rows annotated already; never returned, and new picks are conditioned on them.
         prices: (N,) at least 0; with them, a strategy's budget is money.
+        demand: (N,) demand weights of the strategy's target, at least 0, mean 1; None where it does not aim.
+        queries: (m, d) embeddings of the target's own prompts.
+        tasks: (N,) task of each prompt.
+        lengths: (N,) of each prompt's text, or its answer's.
     """
 
     prompt_ids: np.ndarray
@@ -44,6 +49,10 @@ class Signals:
     cluster_weights: np.ndarray | None = None
     selected: tuple[int, ...] | np.ndarray = ()
     prices: np.ndarray | None = None
+    demand: np.ndarray | None = None
+    queries: Any = None
+    tasks: np.ndarray | None = None
+    lengths: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,7 @@ class StrategyOptions:
         deita_threshold: cosine similarity from which ``deita`` calls two prompts the same.
         qdit_alpha: weight of quality against diversity in ``qdit``, in [0, 1].
         replacement: ``kmq`` draws with replacement, as the paper says.
+        noise: variance of an answer given the model, in ``variance_reduction``.
         temperature: ``kmq`` draws by softmax(quality / temperature); None: by quality / sum.
         engine, memory_limit (bytes): of facility location, see there. ``qdit`` runs on all but
             "apricot", for which it takes "auto".
@@ -76,6 +86,7 @@ class StrategyOptions:
     deita_threshold: float = 0.9
     qdit_alpha: float = 0.7
     replacement: bool = False
+    noise: float = 0.01
     temperature: float | None = None
     engine: Literal["auto", "dense", "sparse", "blocked", "apricot"] = "auto"
     memory_limit: int | None = None
@@ -93,7 +104,8 @@ class Strategy:
         select: (signals, budget, options) -> ranking.
         paper: where it comes from.
         summary: one line for people.
-        needs: the signals it reads, of {"embeddings", "uncertainty", "clusters", "quality"}.
+        needs: the signals it reads, of {"embeddings", "uncertainty", "clusters", "quality", "demand",
+            "queries", "tasks", "lengths"}.
         settings: the settings of a study, by dotted name, that can change its ranking by more than
             rounding. Budgets, seeds of replicates and what its signals depend on are not among them.
         measure: the one uncertainty measure it reads, or None.
@@ -101,6 +113,8 @@ class Strategy:
         stochastic: the seed changes the choice.
         per_price: ``select`` reads ``signals.prices`` and prefers what is worth more for its price. The
             picks of others are taken until the money is spent (``spending``).
+        aims: it can aim at a target: it reads ``signals.demand`` where there is one.
+        by_queries: of a target by prompts it reads ``signals.queries`` in the place of ``signals.demand``.
         scorer: where it runs in rounds, what scores the answers of a round; ``select`` chooses one round by
             ``signals.cluster_weights``.
     """
@@ -115,6 +129,8 @@ class Strategy:
     nested: bool = True
     stochastic: bool = False
     per_price: bool = False
+    aims: bool = False
+    by_queries: bool = False
     scorer: str | None = None
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from edsel_assets.selection import Clusters
-from edsel_assets.selection.strategy import EMBEDDINGS, Signals, Strategy, StrategyOptions
+from edsel_assets.selection.strategy import EMBEDDINGS, LENGTHS, TASKS, Signals, Strategy, StrategyOptions
+from edsel_assets.store import table_embeddings
 from edsel_assets.study import Study
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a strategy reads of its target: ``demand`` (prompt_id, weight), or ``queries`` with embeddings."""
+
+    demand: pa.Table | None = None
+    queries: pa.Table | None = None
 
 
 class MisalignedTable(ValueError):
@@ -34,8 +44,6 @@ def check_rows(found: pa.ChunkedArray, prompt_ids: pa.ChunkedArray, what: str) -
 
 def embedding_matrix(table: pa.Table, prompt_ids: pa.ChunkedArray) -> np.ndarray:
     """(N, d) embeddings in the pool's order."""
-    from edsel_assets.store import table_embeddings
-
     check_rows(table["prompt_id"], prompt_ids, "embeddings")
     return table_embeddings(table)[1]
 
@@ -64,10 +72,17 @@ def signals_of(
     quality: pa.Table | None,
     cluster_weights: np.ndarray | None = None,
     prices: np.ndarray | None = None,
+    aim: Aim | None = None,
+    read_pool: Callable[[list[str]], pa.Table] | None = None,
 ) -> Signals:
-    """The signals that ``strategy`` needs, and no others: embeddings are read only for those."""
+    """The signals that ``strategy`` needs, and no others: embeddings are read only for those.
+
+    Args:
+        read_pool: columns -> the pool's table, for the signals that are its columns.
+    """
     ids = pool["prompt_id"]
     needs_embeddings = EMBEDDINGS in strategy.needs
+    aim = aim or Aim()
     return Signals(
         prompt_ids=ids.to_numpy().astype(str),
         embeddings=embedding_matrix(read_embeddings(), ids) if needs_embeddings else None,
@@ -78,7 +93,29 @@ def signals_of(
         cluster_weights=cluster_weights,
         selected=annotated_rows(annotations, ids),
         prices=prices,
+        demand=None if aim.demand is None else column(aim.demand, "weight", ids, "demand"),
+        queries=None if aim.queries is None else table_embeddings(aim.queries)[1],
+        tasks=_tasks(read_pool) if TASKS in strategy.needs and read_pool else None,
+        lengths=_lengths(read_pool) if LENGTHS in strategy.needs and read_pool else None,
     )
+
+
+def _tasks(read_pool: Callable[[list[str]], pa.Table]) -> np.ndarray:
+    """(N,) task of each prompt; those without one are a task of their own."""
+    tasks = read_pool(["task"])["task"]
+    if tasks.null_count == len(tasks):
+        raise ValueError(
+            "The pool has no tasks to share the budget out over. Set selection.quotas_by to clusters, or "
+            "name the column of tasks in pool.columns."
+        )
+    return tasks.fill_null("").to_numpy()
+
+
+def _lengths(read_pool: Callable[[list[str]], pa.Table]) -> np.ndarray:
+    """(N,) characters of the answers where every prompt has one, else of the prompts."""
+    texts = read_pool(["prompt", "response"])
+    name = "prompt" if texts["response"].null_count else "response"
+    return pc.utf8_length(texts[name]).to_numpy().astype(np.float64)
 
 
 def money_prices(study: Study, read: Callable[[list[str]], pa.Table]) -> np.ndarray | None:
@@ -109,6 +146,7 @@ def strategy_options(
         deita_threshold=chosen.deita_threshold,
         qdit_alpha=chosen.qdit_alpha,
         replacement=chosen.replacement,
+        noise=chosen.noise,
         temperature=chosen.quality_temperature,
         engine=shared.engine,
         memory_limit=None if limit is None else int(limit * 2**30),

@@ -55,6 +55,18 @@ class Switches(Settings):
         None, description="softmax(q / temperature) instead of q / sum q."
     )
     replacement: bool = Field(False, description="Sample with replacement, as Yu et al. write.")
+    target: str | None = Field(
+        None,
+        description="One of targets: whom the picks must serve. A variant that can aim inherits it; null: it "
+        "does not aim.",
+    )
+    noise: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        0.01, description="Noise variance of variance_reduction, on unit vectors."
+    )
+    quotas_by: Literal["task", "clusters"] = Field(
+        "task",
+        description="What task_diversity shares the budget out over; clusters for a pool without tasks.",
+    )
 
 
 class VariantSettings(Switches):
@@ -70,6 +82,8 @@ class VariantSettings(Switches):
         row = STRATEGIES[self.strategy]
         read = {"strategy"} | {name.removeprefix("selection.") for name in row.settings}
         read |= {name for name, signal in _SIGNALS.items() if row.needs & signal}
+        read |= {"target"} if row.aims else set()
+        read |= {"clusters"} if self.quotas_by == "clusters" else set()
         unread = sorted(self.model_fields_set - read)
         if unread:
             raise ValueError(f"{self.strategy} does not read {', '.join(unread)}; leave it out")

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from edsel_assets.study.base import SHORT_LIST, Few, Positive, Seed, Settings
 
 Measure = Literal["mean_entropy", "least_confidence", "mean_margin", "min_margin"]
+#: Those of Bhatt et al. 2024, which every study compares; others are made where a strategy reads them.
 MEASURES: tuple[Measure, ...] = ("mean_entropy", "least_confidence", "mean_margin", "min_margin")
 
 

@@ -15,13 +15,14 @@ from pydantic import Field, field_validator, model_validator
 
 from edsel_assets.keys import budget_key, parse_budget_trial, partition_key, trial_key
 from edsel_assets.selection.strategies import STRATEGIES
-from edsel_assets.selection.strategy import QUALITY, Strategy
+from edsel_assets.selection.strategy import CLUSTERS, DEMAND, QUALITY, QUERIES, TASKS, Strategy
 from edsel_assets.study.base import Name, PlainName, Settings
 from edsel_assets.study.choosing import AnnotationSettings, RoundsSettings, SelectionSettings, VariantSettings
 from edsel_assets.study.file import load_study, unset_variables
 from edsel_assets.study.inputs import EmbeddingSettings, ForwardSettings, ModelSettings, PoolSettings
 from edsel_assets.study.scorers import QualitySettings
 from edsel_assets.study.signals import ClusteringSettings, UncertaintySettings
+from edsel_assets.study.targets import TargetSettings
 from edsel_assets.study.trials import EvaluationSettings, FinetuningSettings, ReportSettings
 from edsel_assets.study.triggers import NIGHTLY, STALE, TriggerSettings
 
@@ -43,6 +44,9 @@ class Study(Settings):
     uncertainty: UncertaintySettings = UncertaintySettings()
     clustering: ClusteringSettings = ClusteringSettings()
     quality: QualitySettings = QualitySettings()
+    targets: dict[PlainName, TargetSettings] = Field(
+        default_factory=dict, description="Whom the model must serve, by name."
+    )
     selection: SelectionSettings
     finetuning: FinetuningSettings = FinetuningSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
@@ -82,11 +86,13 @@ class Study(Settings):
                 )
         for name, variant in self.selection.variants.items():
             self._check_variant(name, variant)
+        self._check_targets()
         self._check_reference()
         self._check_held_out()
         self._check_quality(self.quality.scorer)  # the diagnostics read it
         for name in names:
             self._check_scorers(name)
+            self._check_target(name)
         return self
 
     def _check_quality(self, scorer: str) -> None:
@@ -107,6 +113,48 @@ class Study(Settings):
             raise ValueError(
                 "rounds.start: continue adds the rounds' adapters up, which dora's cannot be; "
                 "set finetuning.method to lora or full"
+            )
+
+    def _check_targets(self) -> None:
+        for name, target in self.targets.items():
+            if target.prompts is None:
+                continue
+            if self.embeddings.input == "prompt_response":
+                raise ValueError(
+                    f"targets.{name}: queries have no answers, so they cannot be embedded with them; set "
+                    "embeddings.input to prompt"
+                )
+            if (self.embeddings.source == "file") != (target.embeddings is not None):
+                raise ValueError(
+                    f"targets.{name}.embeddings is a file of vectors for its prompts; it is needed where "
+                    "embeddings.source is file, and there alone"
+                )
+
+    def _check_target(self, name: str) -> None:
+        row, target = self.strategy(name), self.selection.of(name).target
+        if target is not None and target not in self.targets:
+            raise ValueError(
+                f"{name} aims at {target!r}, which is not among targets {sorted(self.targets)}; add it there"
+            )
+        variant = self.selection.variants.get(name)
+        inherited = variant is not None and "target" not in variant.model_fields_set
+        if target is not None and not row.aims and name != self.control and not inherited:
+            raise ValueError(
+                f"{name} cannot aim at a target; make it a variant of itself, or set target in variants "
+                f"alone. Those that can: {', '.join(k for k, v in STRATEGIES.items() if v.aims)}"
+            )
+        if target is None and row.needs & {DEMAND, QUERIES}:
+            raise ValueError(
+                f"{name} needs a target; set selection.target to one of targets {sorted(self.targets)}"
+            )
+        if target is not None and QUERIES in row.needs and self.targets[target].prompts is None:
+            raise ValueError(
+                f"{name} needs a target by prompts, and {target} is one by tasks; take another strategy"
+            )
+        if self.queries_of(name) is not None and self.embeddings_of(name) is not None:
+            raise ValueError(
+                f"{name} compares prompts with queries, which are embedded by the study's own embeddings; "
+                "leave its embeddings out"
             )
 
     def _check_variant(self, name: str, variant: VariantSettings) -> None:
@@ -199,7 +247,27 @@ class Study(Settings):
     def strategy(self, name: str) -> Strategy:
         """The row of a strategy, or that of the one that a variant is of, under the variant's name."""
         variant = self.selection.variants.get(name)
-        return STRATEGIES[name] if variant is None else replace(STRATEGIES[variant.strategy], name=name)
+        row = STRATEGIES[name] if variant is None else replace(STRATEGIES[variant.strategy], name=name)
+        if TASKS in row.needs and self.selection.of(name).quotas_by == "clusters":
+            return replace(row, needs=row.needs - {TASKS} | {CLUSTERS})
+        return row
+
+    def target_of(self, strategy: str) -> str | None:
+        """The target that a strategy or a variant aims at; None where it does not aim."""
+        return self.selection.of(strategy).target if self.strategy(strategy).aims else None
+
+    def embeddings_of_queries(self, target: str) -> EmbeddingSettings:
+        """What a target's own prompts are embedded by: as the pool's, or their own file of vectors."""
+        if self.embeddings.source != "file":
+            return self.embeddings
+        return self.embeddings.model_copy(update={"path": self.targets[target].embeddings})
+
+    def queries_of(self, strategy: str) -> str | None:
+        """The target whose prompts themselves a strategy compares the pool with; None for one by tasks."""
+        target = self.target_of(strategy)
+        if target is None or not self.strategy(strategy).by_queries or target not in self.targets:
+            return None
+        return target if self.targets[target].prompts is not None else None
 
     def seeds(self, strategy: str) -> range:
         """Seeds of a strategy's trials (Bhatt et al. 2024: 6 for random, 3 for the rest)."""

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edsel_assets.selection import STRATEGIES, Signals, Strategy, StrategyOptions, kmeans
+from edsel_assets.selection import STRATEGIES, Ranking, Signals, Strategy, StrategyOptions, kmeans
+from edsel_assets.selection.strategy import DEMAND, QUERIES
 
 NAMES = sorted(STRATEGIES)
 EXAMPLES = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -20,6 +21,7 @@ class Case:
     signals: Signals
     budget: int
     order: np.ndarray  # a permutation of the rows
+    aimed: bool
 
 
 @st.composite
@@ -45,8 +47,21 @@ def cases(draw: st.DrawFn) -> Case:
         quality=rng.integers(1, levels + 1, size) / levels,
         complexity=rng.integers(1, levels + 1, size) / levels,
         selected=np.sort(selected),
+        demand=rng.lognormal(size=size) * (rng.random(size) < 0.8) + 1e-3,
+        queries=rng.normal(size=(3, points.shape[1])),
+        tasks=rng.choice(["a", "b", "c"], size),
+        lengths=rng.integers(1, levels + 1, size).astype(float),
     )
-    return Case(signals, draw(st.integers(1, size - len(selected))), rng.permutation(size))
+    return Case(
+        signals, draw(st.integers(1, size - len(selected))), rng.permutation(size), draw(st.booleans())
+    )
+
+
+def rank(name: str, case: Case, signals: Signals, budget: int, options: StrategyOptions = OPTIONS) -> Ranking:
+    """By the strategy; where the case does not aim, without a target if the strategy can do without."""
+    if not case.aimed and not STRATEGIES[name].needs & {DEMAND, QUERIES}:
+        signals = replace(signals, demand=None, queries=None)
+    return STRATEGIES[name](signals, budget, options)
 
 
 def shuffled(case: Case) -> Signals:
@@ -64,6 +79,10 @@ def shuffled(case: Case) -> Signals:
         quality=signals.quality[order],
         complexity=signals.complexity[order],
         selected=place[signals.selected],
+        demand=None if signals.demand is None else signals.demand[order],
+        queries=signals.queries,
+        tasks=signals.tasks[order],
+        lengths=signals.lengths[order],
     )
 
 
@@ -71,7 +90,7 @@ def shuffled(case: Case) -> Signals:
 @given(case=cases())
 @EXAMPLES
 def test_unique_free_prompts_in_exact_number(name, case):
-    ranking = STRATEGIES[name](case.signals, case.budget, OPTIONS)
+    ranking = rank(name, case, case.signals, case.budget, OPTIONS)
     assert len(ranking) == case.budget == len(ranking.gains)
     assert ranking.indices.dtype == np.int64
     assert ranking.gains.dtype == np.float64
@@ -88,10 +107,10 @@ def test_unique_free_prompts_in_exact_number(name, case):
 @given(case=cases())
 @EXAMPLES
 def test_repeatable_and_independent_of_row_order(name, case):
-    chosen = STRATEGIES[name](case.signals, case.budget, OPTIONS).indices
-    again = STRATEGIES[name](case.signals, case.budget, OPTIONS).indices
+    chosen = rank(name, case, case.signals, case.budget, OPTIONS).indices
+    again = rank(name, case, case.signals, case.budget, OPTIONS).indices
     assert chosen.tolist() == again.tolist()
-    other = STRATEGIES[name](shuffled(case), case.budget, OPTIONS).indices
+    other = rank(name, case, shuffled(case), case.budget, OPTIONS).indices
     assert case.order[other].tolist() == chosen.tolist()
 
 
@@ -101,9 +120,9 @@ def test_repeatable_and_independent_of_row_order(name, case):
 @EXAMPLES
 def test_a_nested_ranking_that_goes_on_is_the_one_made_anew(name, engine, case, share):
     options = replace(OPTIONS, engine=engine)
-    begun = STRATEGIES[name](case.signals, int(case.budget * share), options)
-    anew = STRATEGIES[name](case.signals, case.budget, options)
-    grown = STRATEGIES[name](case.signals, case.budget, replace(options, begun=begun))
+    begun = rank(name, case, case.signals, int(case.budget * share), options)
+    anew = rank(name, case, case.signals, case.budget, options)
+    grown = rank(name, case, case.signals, case.budget, replace(options, begun=begun))
     assert grown.indices.tolist() == anew.indices.tolist()
     assert grown.gains.tolist() == anew.gains.tolist()
     assert grown.objective == anew.objective
@@ -113,9 +132,9 @@ def test_a_nested_ranking_that_goes_on_is_the_one_made_anew(name, engine, case, 
 @given(case=cases())
 @EXAMPLES
 def test_nested_rankings_hold_smaller_ones_as_prefix(name, case):
-    whole = STRATEGIES[name](case.signals, case.budget, OPTIONS).indices
+    whole = rank(name, case, case.signals, case.budget, OPTIONS).indices
     for budget in {0, 1, case.budget // 2}:
-        assert STRATEGIES[name](case.signals, budget, OPTIONS).indices.tolist() == whole[:budget].tolist()
+        assert rank(name, case, case.signals, budget, OPTIONS).indices.tolist() == whole[:budget].tolist()
 
 
 SUBMODULAR = ["fl_cosine", "fl_rbf", "fl_rbf_min_margin", "qdit", "k_center"]
@@ -125,7 +144,7 @@ SUBMODULAR = ["fl_cosine", "fl_rbf", "fl_rbf_min_margin", "qdit", "k_center"]
 @given(case=cases())
 @EXAMPLES
 def test_gains_never_rise(name, case):
-    gains = STRATEGIES[name](case.signals, case.budget, OPTIONS).gains
+    gains = rank(name, case, case.signals, case.budget, OPTIONS).gains
     assert (np.diff(gains) <= 1e-6).all()
 
 
@@ -134,8 +153,9 @@ def test_seed_matters_only_where_stochastic(name):
     rng = np.random.default_rng(0)
     points = rng.normal(size=(80, 5))
     signals = Signals(
-        np.arange(80).astype(str), points, -rng.random(80), kmeans(points, 5), rng.random(80), rng.random(80)
-    )
+        np.arange(80).astype(str), points, -rng.random(80), kmeans(points, 5), rng.random(80), rng.random(80),
+        demand=rng.random(80), queries=points[:3], tasks=np.arange(80) % 4, lengths=rng.random(80),
+    )  # fmt: skip
     choices = {
         tuple(STRATEGIES[name](signals, 30, replace(OPTIONS, seed=seed)).indices.tolist())
         for seed in range(4)
@@ -164,6 +184,10 @@ def pool(size: int = 12) -> Signals:
         kmeans(points, 3),
         rng.random(size),
         rng.random(size),
+        demand=rng.random(size),
+        queries=rng.normal(size=(9, 4)),
+        tasks=np.arange(size) % 3,
+        lengths=rng.random(size),
     )
 
 
@@ -190,28 +214,29 @@ def test_repeated_ids_are_refused(name):
     ("name", "signal"), [(name, signal) for name in NAMES for signal in sorted(STRATEGIES[name].needs)]
 )
 def test_every_needed_signal_is_asked_for_and_checked(name, signal):
-    signals = pool()
+    signals = only(pool(), STRATEGIES[name].needs)
     with pytest.raises(ValueError, match=f"needs the signal '{signal}'|needs {signal}"):
         STRATEGIES[name](replace(signals, **{signal: None}), 2, OPTIONS)
-    if signal != "clusters":
+    if signal not in ("clusters", "tasks"):
         broken = np.array(getattr(signals, signal), dtype=np.float64)
         broken[7] = np.nan
         with pytest.raises(ValueError, match=r"\[7\]"):
             STRATEGIES[name](replace(signals, **{signal: broken}), 2, OPTIONS)
 
 
+def only(signals: Signals, needs: frozenset[str]) -> Signals:
+    """The signals that a strategy names, and complexity where it names quality."""
+    every = ("embeddings", "uncertainty", "clusters", "quality", "demand", "queries", "tasks", "lengths")
+    complexity = signals.complexity if "quality" in needs else None
+    return replace(signals, **{name: None for name in every if name not in needs}, complexity=complexity)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_signals_a_strategy_does_not_name_are_not_read(name):
     signals, needs = pool(), STRATEGIES[name].needs
-    bare = replace(
-        signals,
-        **{
-            signal: None
-            for signal in ("embeddings", "uncertainty", "clusters", "quality")
-            if signal not in needs
-        },
-        complexity=signals.complexity if "quality" in needs else None,
-    )
+    if STRATEGIES[name].aims and not needs & {DEMAND, QUERIES}:  # it reads a target where there is one
+        signals = replace(signals, demand=None, queries=None)
+    bare = only(signals, needs)
     expected = STRATEGIES[name](signals, 5, OPTIONS).indices.tolist()
     assert STRATEGIES[name](bare, 5, OPTIONS).indices.tolist() == expected
 
@@ -226,6 +251,7 @@ SWITCHES = {
     "qdit_alpha": [0.1, 0.9],
     "quality_temperature": [None, 0.05],
     "replacement": [False, True],
+    "noise": [0.01, 30.0],
     "engine": ["dense", "sparse"],
     "memory_limit_gib": [None, 1],
 }
@@ -244,28 +270,30 @@ def with_settings(settings_: dict) -> StrategyOptions:
 def test_a_row_names_exactly_the_settings_that_change_its_ranking(name):
     from edsel_assets.study import SelectionSettings
 
-    # by_price changes what a budget is: see test_spending.
-    others = {"strategies", "variants", "budgets", "budgets_of", "by_price"}
+    # by_price changes what a budget is: see test_spending. Targets and quotas_by change the signals.
+    others = {"strategies", "variants", "budgets", "budgets_of", "by_price", "target", "quotas_by"}
     others.add("gammas")  # of a diagnostic
     assert set(SWITCHES) == set(SelectionSettings.model_fields) - others
     rng = np.random.default_rng(4)
     points = rng.normal(size=(90, 5)) * rng.uniform(0.3, 3, size=(90, 1))
     signals = Signals(
-        np.arange(90).astype(str), points, -rng.random(90), kmeans(points, 5), rng.random(90), rng.random(90)
-    )
+        np.arange(90).astype(str), points, -rng.random(90), kmeans(points, 5), rng.random(90), rng.random(90),
+        demand=rng.random(90), queries=points[:9], tasks=np.arange(90) % 4, lengths=rng.random(90),
+    )  # fmt: skip
     # Some settings matter only beside another.
     beside = {"seed": {"seed_point": "random"}}
     matter = set()
     for setting, values in SWITCHES.items():
         rankings = set()
         if setting == "engine" and name in ("fl_cosine", "fl_rbf"):
+            signals = replace(signals, demand=None)
             values = [*values, "apricot"]  # which takes no second term
         for value in values:
             options = with_settings({**beside.get(setting, {}), setting: value})
             rankings.add(tuple(STRATEGIES[name](signals, 45, options).indices.tolist()))
         if len(rankings) > 1:
             matter.add(f"selection.{setting}")
-    assert matter == set(STRATEGIES[name].settings)
+    assert matter == set(STRATEGIES[name].settings) - {"selection.quotas_by"}
 
 
 def test_a_strategy_is_one_row(monkeypatch):
@@ -287,14 +315,17 @@ def test_the_table():
         "mean_margin": "mean_margin",
         "min_margin": "min_margin",
         "fl_rbf_min_margin": "min_margin",
+        "weighted_task_diversity": "mean_probability",
     }
     assert {name for name, row in STRATEGIES.items() if not row.nested} == {
-        "km_random", "km_closest", "kmq",
+        "km_random", "km_closest", "kmq", "weighted_task_diversity",
         "iterative_kmq_perplexity", "iterative_kmq_reward", "iterative_kmq_judge",
     }  # fmt: skip
     for name, row in STRATEGIES.items():
         assert row.name == name
-        assert row.needs <= {"embeddings", "uncertainty", "clusters", "quality"}
+        assert row.needs <= {
+            "embeddings", "uncertainty", "clusters", "quality", "demand", "queries", "tasks", "lengths"
+        }  # fmt: skip
         assert (row.measure is not None) == ("uncertainty" in row.needs)
 
 

@@ -21,8 +21,12 @@ def test_shipped_studies_load(name, monkeypatch) -> None:
 
 def test_every_strategy_can_be_named() -> None:
     rounds = {"reward": {"model": "a/b"}, "judge": {"model": "judge"}}
-    every = tiny_study(selection={"strategies": list(STRATEGIES)}, rounds=rounds)
-    assert every.selection.strategies == list(STRATEGIES)
+    aiming = [name for name, row in STRATEGIES.items() if row.aims]
+    others = [name for name in STRATEGIES if name not in aiming]
+    targets = {"users": {"prompts": "questions.jsonl"}}
+    for names, more in ((aiming, {"target": "users"}), (others, {})):
+        every = tiny_study(selection={"strategies": names, **more}, targets=targets, rounds=rounds)
+        assert every.selection.strategies == names
 
 
 def test_a_study_without_the_control_has_none_unless_it_names_one() -> None:
@@ -32,7 +36,7 @@ def test_a_study_without_the_control_has_none_unless_it_names_one() -> None:
 
 
 def test_the_tables_measures_are_the_studys() -> None:
-    assert {row.measure for row in STRATEGIES.values() if row.measure} == set(MEASURES)
+    assert {row.measure for row in STRATEGIES.values() if row.measure} == {*MEASURES, "mean_probability"}
 
 
 def test_the_study_comes_from_the_environment(monkeypatch, tmp_path) -> None:

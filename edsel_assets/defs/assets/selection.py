@@ -28,6 +28,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         uncertainty_scores: Table | None,
         clusters: TableWithFiles | None,
         quality_scores: Table | None,
+        demand: Table | None,
+        target_queries: StoredTable | None,
         **other: StoredTable | None,
     ) -> Iterator[Any]:
         """The order in which a strategy would annotate, to the largest budget: the expensive part."""
@@ -39,7 +41,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         from edsel_assets.stages.checks.tables import gains_do_not_rise, none_bought_before
         from edsel_assets.stages.describe import map_of, with_prompts
         from edsel_assets.stages.held_out import known_ids
-        from edsel_assets.stages.inputs import money_prices, signals_of, strategy_options
+        from edsel_assets.stages.inputs import Aim, money_prices, signals_of, strategy_options
         from edsel_assets.stages.rankings import cuts, rank, ranking_summaries
 
         strategy = study.strategy(context.partition_key)
@@ -55,6 +57,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             clusters,
             quality_scores,
             prices=money_prices(study, pool.read),
+            aim=Aim(demand, None if target_queries is None else target_queries.read()),
+            read_pool=pool.read,
         )
         # Asked for once all inputs are read: what it compares is then what was read, or newer.
         now = Freshness(study, graph.lineage, graph.home)

@@ -46,6 +46,19 @@ def scorer(study: Study, at: At) -> _Keys:
     return {"scorer": [study.quality_of(at.strategy)] if _needs(study, at, QUALITY) else []}
 
 
+def target(study: Study, at: At) -> _Keys:
+    """The target whose demand the strategy of a cell reads."""
+    by_queries = study.queries_of(at.strategy) is not None
+    named = None if by_queries else study.target_of(at.strategy)
+    return {"target": [named] if named else []}
+
+
+def queries(study: Study, at: At) -> _Keys:
+    """The target whose queries the strategy of a cell reads."""
+    named = study.queries_of(at.strategy)
+    return {"target": [named] if named else []}
+
+
 def all_seeds(study: Study, at: At) -> _Keys:
     """The trials of a strategy: each seed of one that chooses in rounds has a selection of its own."""
     return {"trial": trials_of(study, at.strategy)}
@@ -88,6 +101,8 @@ ROWS = (
             Parent("uncertainty_scores", keys=measure),
             Parent("clusters", keys=_clustering_read),
             Parent("quality_scores", keys=scorer),
+            Parent("demand", keys=target),
+            Parent("target_queries", keys=queries, lazy=True),
         ),
         settings=(_ranking_settings,),
         libraries=(_ranking_libraries,),

@@ -71,7 +71,8 @@ def _files_of(embedders: Mapping[str, EmbeddingSettings]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _embedding_files(study: Study, partition: str | None) -> list[str]:
+def embedding_files(study: Study, partition: str | None) -> list[str]:
+    """The files of what makes the study's own embeddings."""
     return _files_of({"embeddings": study.embeddings})
 
 
@@ -177,7 +178,7 @@ ROWS = (
         parents=(Parent("pool", lazy=True),),
         settings=(embedding_settings,),
         libraries=(embedding_libraries,),
-        external=(_embedding_files,),
+        external=(embedding_files,),
         code="2",  # 2: a transform of the pool is applied
         device=device,
         before=("embedder", "given embeddings"),

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-Measure = Literal["mean_entropy", "least_confidence", "mean_margin", "min_margin"]
+Measure = Literal["mean_entropy", "least_confidence", "mean_margin", "min_margin", "mean_probability"]
 
 
 def uncertainty(
@@ -30,12 +30,13 @@ def uncertainty(
       so that long answers do not count as unsure for their length alone.
     - ``mean_margin``: -mean over steps of (beta1 - beta2).
     - ``min_margin``: -min over steps of (beta1 - beta2).
+    - ``mean_probability``: -mean over steps of p(chosen token), in [-1, 0].
 
     Args:
         records: N prompts in pool order, either objects with the attributes of
             :class:`~edsel_assets.llm.PromptRecord`, or their columns (a mapping, a data frame or
             an Arrow table whose ``logprob``, ``top1``, ``top2``, ``entropy`` hold T values per prompt).
-        measure: which of the four.
+        measure: which of the five.
         entropy_sign: changes ``mean_entropy`` alone; the other measures are the same under both.
         length_normalised: changes ``least_confidence`` alone.
 
@@ -58,6 +59,9 @@ def uncertainty(
     if measure == "least_confidence":
         reduce = _mean if length_normalised else _sum
         return -reduce(*_steps(records, "logprob"))
+    if measure == "mean_probability":
+        logprobs, starts = _steps(records, "logprob")
+        return -_mean(np.exp(logprobs), starts)
     return -_MEASURES[measure](*_margins(records))
 
 
@@ -114,4 +118,5 @@ _MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "least_confidence": _sum,
     "mean_margin": _mean,
     "min_margin": _least,
+    "mean_probability": _mean,
 }

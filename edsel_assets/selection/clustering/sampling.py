@@ -161,7 +161,7 @@ def sample_clusters(
     sizes = np.bincount(clusters.labels, minlength=count)
     available = np.bincount(clusters.labels[free], minlength=count)
     if demand is not None:
-        weights = np.bincount(clusters.labels, demand, minlength=count)
+        weights = checks.exact_sums(clusters.labels, demand, count)
     budgets = cluster_budgets(sizes, budget, weights=weights, available=available)
     prompt_keys = draws.keys_of(tie_break, pool_size)
     if replacement:

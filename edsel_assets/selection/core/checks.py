@@ -6,6 +6,7 @@ valid input. Each error names the rule, the value received and the remedy.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -92,6 +93,13 @@ def finite_vector(name: str, values: object, length: int) -> np.ndarray:
             "Drop or repair those prompts."
         )
     return vector
+
+
+def exact_sums(labels: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
+    """(count,) float64 sum of ``values`` by label, rounded once, so that the order of rows changes no bit."""
+    order = np.argsort(labels, kind="stable")
+    ends = np.cumsum(np.bincount(labels, minlength=count))[:-1]
+    return np.array([math.fsum(part) for part in np.split(values[order], ends)])
 
 
 def at_least_zero(name: str, values: object, length: int) -> np.ndarray:

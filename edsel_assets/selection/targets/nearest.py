@@ -10,6 +10,7 @@ import numpy as np
 from edsel_assets.selection.core import checks
 from edsel_assets.selection.core.embeddings import as_embeddings
 from edsel_assets.selection.core.ranking import Ranking
+from edsel_assets.selection.facility.similarity import UNIT
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +36,7 @@ def nearest(
         queries: (m, d) array or tensor by the same embedding, in the order of their turns.
         budget: prompts to choose, at most N less the selected.
         selected: rows chosen already; never returned. They use up no turn.
-        tie_break: (N,) unique keys; equal similarities go by the lower key. Row order without it.
+        tie_break: (N,) unique keys; similarities equal to 2^-20 go by the lower key. Row order without it.
         device: "auto", "cpu", "cuda" or another torch device.
 
     Returns:
@@ -55,10 +56,14 @@ def nearest(
     chosen = checks.selected_rows(selected, pool.size)
     budget = checks.budget_within(budget, pool.size, len(chosen))
     priority = checks.tie_order(tie_break, pool.size)
+    order = np.argsort(priority, kind="stable")
     points = asked.matrix().T
     similarity = np.empty((asked.size, pool.size), dtype=np.float32)
-    for start, stop, block in pool.blocks(_ROWS):
-        similarity[:, start:stop] = torch.mm(block, points).T.cpu().numpy()
+    for start in range(0, pool.size, _ROWS):
+        # In priority order, so that rounding does not depend on the order of rows.
+        rows = order[start : start + _ROWS]
+        similarity[:, rows] = torch.mm(pool.rows(rows), points).T.cpu().numpy()
+    similarity = np.rint(similarity * UNIT) / UNIT  # what float32 products cannot tell apart is equal
     orders = [iter(np.lexsort((priority, -row)).tolist()) for row in similarity]
     taken = np.zeros(pool.size, dtype=bool)
     taken[chosen] = True

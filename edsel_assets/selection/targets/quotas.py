@@ -54,7 +54,7 @@ def task_diversity(
     budget = checks.budget_within(budget, size, len(chosen))
     shares = np.ones(len(names))
     if confidence is not None:
-        shares = 1 / (np.bincount(labels, _probabilities(confidence, size)) / sizes)
+        shares = sizes / checks.exact_sums(labels, _probabilities(confidence, size), len(names))
     free = np.setdiff1d(np.arange(size), chosen)
     room = np.bincount(labels[free], minlength=len(names))
     quotas = _quotas(budget, shares, room)

@@ -7,13 +7,14 @@ whose variance counts, w_a their weights, k budget.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edsel_assets.selection.core import checks
-from edsel_assets.selection.core.embeddings import Embeddings, as_embeddings
+from edsel_assets.selection.core.embeddings import as_embeddings
 from edsel_assets.selection.core.ranking import Ranking
 
 if TYPE_CHECKING:
@@ -72,18 +73,20 @@ def variance_reduction(
     chosen = checks.selected_rows(selected, pool.size)
     budget = checks.budget_within(budget, pool.size, len(chosen))
     priority = checks.tie_order(tie_break, pool.size)
-    order = np.argsort(priority, kind="stable")  # work in priority order, so that argmax takes the lower key
+    # In priority order: argmax takes the lower key, and rounding does not depend on the order of rows.
+    order = np.argsort(priority, kind="stable")
+    points = pool.rows(order).double()
     if queries is not None:
         asked = as_embeddings(queries, device=pool.device, name="queries")
         if asked.dim != pool.dim:
             raise ValueError(f"queries must have the pool's {pool.dim} dimensions; got {asked.dim}.")
-        moment = _moment(asked, np.ones(asked.size))
+        moment = _moment(asked.matrix().double(), np.ones(asked.size))
     else:
         weights = np.ones(pool.size) if demand is None else checks.at_least_zero("demand", demand, pool.size)
         if not weights.any():
             raise ValueError("demand must be over 0 for some prompt; all weights are 0. Leave demand out.")
-        moment = _moment(pool, weights)
-    state = _Posterior(pool.rows(order).double(), moment, noise, priority[chosen])
+        moment = _moment(points, weights[order])
+    state = _Posterior(points, moment, noise, priority[chosen])
     before = state.variance
     picks, gains = [], []
     for _ in range(budget):
@@ -98,15 +101,15 @@ def variance_reduction(
     return Ranking(indices, np.asarray(gains, dtype=np.float64), before - left, details=details)
 
 
-def _moment(points: Embeddings, weights: np.ndarray) -> torch.Tensor:
-    """(d, d) float64 M = sum_a w_a a a^T, weights scaled to sum 1."""
+def _moment(points: torch.Tensor, weights: np.ndarray) -> torch.Tensor:
+    """(d, d) float64 M = sum_a w_a a a^T over the (A, d) ``points``, weights scaled to sum 1."""
     import torch
 
-    shares = torch.from_numpy(weights / weights.sum()).to(points.device)
-    total = torch.zeros((points.dim, points.dim), dtype=torch.float64, device=points.device)
-    for start, stop, block in points.blocks(_ROWS):
-        rows = block.double()
-        total += rows.T @ (rows * shares[start:stop, None])
+    shares = torch.from_numpy(weights / math.fsum(weights)).to(points.device)
+    total = torch.zeros((points.shape[1], points.shape[1]), dtype=torch.float64, device=points.device)
+    for start in range(0, len(points), _ROWS):
+        rows = points[start : start + _ROWS]
+        total += rows.T @ (rows * shares[start : start + _ROWS, None])
     return total
 
 

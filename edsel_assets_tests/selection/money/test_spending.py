@@ -29,6 +29,10 @@ def signals(size: int = 60, seed: int = 0, **more) -> Signals:
         "quality": rng.random(size),
         "complexity": rng.random(size),
         "prices": np.exp(rng.normal(size=size)),
+        "demand": rng.lognormal(size=size),
+        "queries": rng.normal(size=(5, 4)),
+        "tasks": rng.integers(0, 3, size),
+        "lengths": rng.random(size),
     }
     return Signals(np.arange(size).astype(str), **(parts | more))
 
@@ -68,6 +72,10 @@ def test_row_order_does_not_matter(name) -> None:
         given.quality[order],
         given.complexity[order],
         prices=given.prices[order],
+        demand=given.demand[order],
+        queries=given.queries,
+        tasks=given.tasks[order],
+        lengths=given.lengths[order],
     )
     one = STRATEGIES[name](given, 12.0, OPTIONS).indices
     two = STRATEGIES[name](shuffled, 12.0, OPTIONS).indices

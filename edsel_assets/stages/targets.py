@@ -1,0 +1,163 @@
+"""Targets: their own prompts with embeddings, and the weight that a target gives each prompt of the pool."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from edsel_assets.pools import read_pool
+from edsel_assets.selection.geometry.transform import fit_transform
+from edsel_assets.selection.targets.demand import Demand, demand_from_queries, demand_from_tasks
+from edsel_assets.stages.checks import Finding
+from edsel_assets.stages.inputs import embedding_matrix
+from edsel_assets.stages.pools import pool_source
+from edsel_assets.stages.signals import OpenModel, Progress, raw_embeddings
+from edsel_assets.store import embeddings_table, table_embeddings
+from edsel_assets.study import Study
+
+FEWEST = 20  # queries with which a target is known well enough
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Queries:
+    """A target's own prompts.
+
+    Attributes:
+        table: ``prompt_id, embedding``, embedded and transformed as the pool is.
+        prompts: ``prompt_id, prompt``.
+        repeated: rows of its files that repeat a query.
+        counts: rows of embeddings new and reused.
+    """
+
+    table: pa.Table
+    prompts: pa.Table
+    repeated: int
+    counts: dict[str, Any]
+
+
+def target_queries(
+    study: Study,
+    home: Path,
+    name: str,
+    pool: pa.Table,
+    model_path: str,
+    open_model: OpenModel,
+    progress: Progress | None = None,
+) -> Queries:
+    """The prompts of the target ``name``.
+
+    Args:
+        pool: with the columns that its embeddings are made from: by their kept rows queries are transformed.
+
+    Raises:
+        PoolError, ValueError: where the target's files cannot be read or hold no prompt.
+    """
+    target = study.targets[name]
+    report = read_pool(pool_source(target.source))
+    prompts = report.table.select(["prompt_id", "prompt"])
+    embedder = study.embeddings_of_queries(name)
+    one = study.model_copy(update={"pool": target.source, "embeddings": embedder})
+    raw, counts = raw_embeddings(one, home, prompts, model_path, open_model, progress)
+    whole, _ = raw_embeddings(study, home, pool, model_path, open_model, None)
+    if raw.shape[1] != whole.shape[1]:
+        raise ValueError(
+            f"targets.{name}: its embeddings have {raw.shape[1]} dimensions and the pool's {whole.shape[1]}. "
+            "Embed both by the same model."
+        )
+    fitted = fit_transform(whole, study.embeddings.transform, dimensions=study.embeddings.dimensions)
+    table = embeddings_table(prompts["prompt_id"], fitted.apply(raw))
+    return Queries(table, prompts, report.duplicates, counts)
+
+
+def enough_queries(name: str, queries: Queries) -> Finding:
+    """Warns of a target of few queries, or with repeated ones."""
+    count, figures = queries.table.num_rows, {"queries": queries.table.num_rows, "repeated": queries.repeated}
+    if count < FEWEST:
+        return Finding(
+            f"targets.{name} has {count} queries; with fewer than {FEWEST} its demand is rough. Add some.",
+            figures,
+        )
+    return Finding(figures=figures)
+
+
+def none_held_out(name: str, queries: Queries, held_out: pa.Table) -> Finding:
+    """A query that scores are taken on would be aimed at, and scores would flatter."""
+    kept = held_out["prompt_id"].cast(pa.string())
+    both = pc.filter(queries.table["prompt_id"], pc.is_in(queries.table["prompt_id"].cast(pa.string()), kept))
+    if not len(both):
+        return Finding(figures={"held_out_queries": 0})
+    return Finding(
+        f"{len(both)} queries of targets.{name} are held-out prompts, which scores are taken on (first: "
+        f"{both[0].as_py()}). Take them out of its file.",
+        {"held_out_queries": len(both)},
+    )
+
+
+def demand(
+    study: Study, name: str, pool: pa.Table, embeddings: pa.Table | None, queries: pa.Table | None
+) -> Demand:
+    """What the target ``name`` asks of each prompt.
+
+    Args:
+        pool: ``prompt_id``, and ``task`` for a target by tasks.
+        embeddings, queries: of the pool and of a target by prompts.
+    """
+    target = study.targets[name]
+    try:
+        if embeddings is not None and queries is not None:
+            ids = pool["prompt_id"]
+            return demand_from_queries(
+                embedding_matrix(embeddings, ids),
+                table_embeddings(queries)[1],
+                strength=target.strength,
+                seed=target.seed,
+                keys=ids.to_numpy().astype(str),
+            )
+        shares = None if target.tasks == "equal" else target.tasks
+        found = demand_from_tasks(pool["task"].to_pylist(), shares)
+    except ValueError as error:
+        raise ValueError(f"targets.{name}: {error}") from error
+    weights = (1 - target.strength) + target.strength * found.weights
+    return Demand(weights, found.share)
+
+
+def told_apart(name: str, demand: Demand) -> Finding:
+    """Warns where pool and target look alike."""
+    figures = {"auc": -1.0 if demand.auc is None else demand.auc}
+    if demand.told_apart:
+        return Finding(figures=figures)
+    return Finding(
+        f"targets.{name} cannot be told from the pool: AUC {demand.auc:.2f}, {demand.auc_low:.2f} to "
+        f"{demand.auc_high:.2f} with 95 % confidence. Aiming at it buys nothing.",
+        figures,
+    )
+
+
+def demand_table(pool: pa.Table, demand: Demand) -> pa.Table:
+    """``prompt_id, weight``."""
+    return pa.table({"prompt_id": pool["prompt_id"], "weight": demand.weights})
+
+
+def most_and_least(pool: pa.Table, demand: Demand) -> tuple[pa.Table, pa.Table]:
+    """``weight, prompt, task`` of the most wanted prompts and of the least wanted ones."""
+    order = np.argsort(-demand.weights, kind="stable")
+    shown = pool.select(["prompt", "task"]).add_column(0, "weight", pa.array(demand.weights))
+    return shown.take(order[:_SHOWN]), shown.take(order[::-1][:_SHOWN])
+
+
+def figures(demand: Demand) -> dict[str, Any]:
+    """What is said of a target's demand, plain numbers."""
+    found: dict[str, Any] = {
+        "effective_size": demand.effective_size,
+        "estimated_share": demand.share,
+        "largest_weight": float(demand.weights.max()),
+    }
+    if demand.auc is not None:
+        found |= {"auc": demand.auc, "auc_low": demand.auc_low, "auc_high": demand.auc_high}
+    return found
