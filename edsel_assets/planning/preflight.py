@@ -120,7 +120,7 @@ def _given(embedders: Callable[[Study], Mapping[str, EmbeddingSettings]]) -> Che
     """Files of embeddings that do not fit the pool in the store."""
 
     def check(study: Study, home: Home, kinds: Collection[str]) -> Iterator[str]:
-        from edsel_assets.stages.given import GivenError, check_given
+        from edsel_assets.stages.vectors.given import GivenError, check_given
         from edsel_assets.store import read_table
 
         for place, settings in embedders(study).items():
@@ -137,7 +137,7 @@ def _given(embedders: Callable[[Study], Mapping[str, EmbeddingSettings]]) -> Che
 
 def _vectors(place: str, settings: EmbeddingSettings) -> Iterator[str]:
     """A file of vectors that cannot be read."""
-    from edsel_assets.stages.given import GivenError, read_given
+    from edsel_assets.stages.vectors.given import GivenError, read_given
 
     try:
         read_given(settings)
@@ -151,7 +151,7 @@ def _own_embedder(study: Study) -> dict[str, EmbeddingSettings]:
 
 def _targets(study: Study) -> Iterator[str]:
     """Targets whose prompts cannot be read, or are too few."""
-    from edsel_assets.pools import PoolError, read_pool
+    from edsel_assets.pools import read_pool
     from edsel_assets.selection.targets.demand import FEWEST_QUERIES
     from edsel_assets.stages.pools import pool_source
 
@@ -168,14 +168,14 @@ def _targets(study: Study) -> Iterator[str]:
             )
 
 
-def _target_tasks(study: Study, home: Path, kinds: Collection[str]) -> Iterator[str]:
+def _target_tasks(study: Study, home: Home, kinds: Collection[str]) -> Iterator[str]:
     """Tasks that a target names and the pool, made by now, has not."""
     from edsel_assets.store import read_table
 
     named = {name: target.tasks for name, target in study.targets.items() if isinstance(target.tasks, dict)}
     if not named or _prompts(home, study, kinds) is None:
         return
-    tasks = read_table(home / "store" / study.name / "pool.parquet", ["task"])["task"]
+    tasks = read_table(home.store(study.name).table(Cell("pool")), ["task"])["task"]
     known = set(tasks.unique().to_pylist()) - {None}
     for name, shares in named.items():
         if missing := sorted(set(shares) - known):

@@ -41,7 +41,7 @@ def against_random(rows: Sequence[Mapping[str, Any]]) -> bytes:
     """Coverage of each selection beside the random draws of equal size: their mean, and two deviations of it.
 
     Args:
-        rows: of ``stages.against_random``'s table.
+        rows: of ``stages.vectors.against_random``'s table.
     """
     made, axes = figure(8.0, 1.2 + 0.32 * len(rows))
     places = np.arange(len(rows))[::-1]

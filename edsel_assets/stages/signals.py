@@ -65,7 +65,7 @@ def raw_embeddings(
     """(N, d) float32 embeddings before any transform, and counts of rows new and reused."""
     settings = study.embeddings
     if settings.source == "file":
-        from edsel_assets.stages.given import given_embeddings
+        from edsel_assets.stages.vectors.given import given_embeddings
 
         return given_embeddings(study, pool["prompt_id"]), {"from_file": pool.num_rows}
     ids, texts = _embedded_texts(study, pool)

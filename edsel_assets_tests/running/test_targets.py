@@ -17,6 +17,7 @@ from edsel_assets.planning.preflight import NotReady
 from edsel_assets.pools import PoolSource, read_pool
 from edsel_assets.running.instance import open_instance
 from edsel_assets.running.local import RunFailed, materialize
+from edsel_assets.store import Home
 from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import tiny_study
 
@@ -60,9 +61,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Study, 
     study = aimed(write_queries(home / "queries.jsonl"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", str(home / "dagster"))
-        with open_instance(home, study.name) as instance:
+        with open_instance(Home.at(home), study.name) as instance:
             definitions = build_definitions(study, home=home)
-            materialize(study, definitions, instance, home, Scope(frozenset({"selections"})))
+            materialize(study, definitions, instance, Home.at(home), Scope(frozenset({"selections"})))
             yield study, home, instance
 
 
@@ -73,7 +74,7 @@ def picks(home: Path, study: Study, name: str) -> list[str]:
 
 def test_a_ranking_reads_the_demand_or_the_queries_of_its_target_alone(finished) -> None:
     study, home, _ = finished
-    lineage = lineage_of(study, home)
+    lineage = lineage_of(study, Home.at(home))
 
     def read(name: str) -> set[str]:
         parents = lineage.parents(Cell("rankings", name))
@@ -119,7 +120,7 @@ def test_other_queries_make_what_reads_them_stale_and_nothing_else(finished, tmp
 
     study, home, _ = finished
     changed = aimed(write_queries(tmp_path / "queries.jsonl", QUERIES[:-1]))
-    now = Freshness(changed, lineage_of(changed, home), home)
+    now = Freshness(changed, lineage_of(changed, Home.at(home)), Home.at(home))
     state = {name: now.verdict(Cell("rankings", name)).state for name in study.selection.names}
     assert now.verdict(Cell("target_queries", "sums")).state is State.STALE
     assert state["random"] is state["fl_even"] is state["quotas"] is State.FRESH
@@ -134,8 +135,8 @@ def test_too_few_queries_are_named_before_anything_is_made(
 ) -> None:
     study = aimed(write_queries(tmp_path / "queries.jsonl", prompts))
     definitions, asked = build_definitions(study, home=tmp_path), Scope(frozenset({"selections"}))
-    with open_instance(tmp_path, study.name) as instance, pytest.raises(NotReady, match=message):
-        materialize(study, definitions, instance, tmp_path, asked)
+    with open_instance(Home.at(tmp_path), study.name) as instance, pytest.raises(NotReady, match=message):
+        materialize(study, definitions, instance, Home.at(tmp_path), asked)
     assert not (tmp_path / "store" / study.name / "pool.parquet").exists()
 
 
@@ -144,8 +145,8 @@ def test_a_held_out_query_ends_the_run_before_it_is_aimed_at(finished, tmp_path:
     kept = pq.read_table(home / "store" / study.name / "held_out.parquet")["prompt"].to_pylist()
     flattering = aimed(write_queries(tmp_path / "queries.jsonl", [*QUERIES, kept[0]]))
     definitions, asked = build_definitions(flattering, home=tmp_path), Scope(frozenset({"demand"}))
-    with open_instance(tmp_path, study.name) as instance, pytest.raises(RunFailed, match="held-out"):
-        materialize(flattering, definitions, instance, tmp_path, asked)
+    with open_instance(Home.at(tmp_path), study.name) as instance, pytest.raises(RunFailed, match="held-out"):
+        materialize(flattering, definitions, instance, Home.at(tmp_path), asked)
 
 
 @pytest.mark.parametrize(

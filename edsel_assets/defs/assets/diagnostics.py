@@ -20,8 +20,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     ) -> dg.Output:
         """How embeddings lie before and after their transform: cone, effective dimension, twins."""
         from edsel_assets.report.geometry_plots import cosines
-        from edsel_assets.stages.geometry import geometries, geometry_table
         from edsel_assets.stages.signals import raw_embeddings
+        from edsel_assets.stages.vectors.geometry import geometries, geometry_table
 
         answers = ["response"] if study.embeddings.input == "prompt_response" else []
         texts, log = pool.read(["prompt_id", "prompt", "task", *answers]), progress_log(context.log, "rows")

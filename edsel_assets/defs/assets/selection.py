@@ -189,9 +189,9 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     ) -> Iterator[Any]:
         """Each selection of a budget beside 50 random draws of equal size: coverage, tasks, twins."""
         from edsel_assets.report.geometry_plots import against_random
-        from edsel_assets.stages.against_random import by_strategy, compare_with_random, none_worse
         from edsel_assets.stages.held_out import known_ids
         from edsel_assets.stages.inputs import money_prices
+        from edsel_assets.stages.vectors.against_random import by_strategy, compare_with_random, none_worse
 
         known = known_ids(annotations.read(["prompt_id"]), orders.read(["prompt_id"]))
         chosen = by_strategy({**selections, **(rounds.get("iterative_selections") or {})})

@@ -31,8 +31,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     ) -> Iterator[Any]:
         """How much it counts for the target that each prompt is covered: weights of mean 1."""
         from edsel_assets.report.plots import histogram
-        from edsel_assets.stages import targets
         from edsel_assets.stages.checks.tables import finite
+        from edsel_assets.stages.vectors import targets
 
         name = context.partition_key
         by_prompts = study.targets[name].prompts is not None
@@ -64,7 +64,7 @@ def _queries(graph: Graph) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, base_model: BaseModel, pool: StoredTable, held_out: StoredTable
     ) -> Iterator[Any]:
         """A target's prompts as users ask them, embedded as the pool is."""
-        from edsel_assets.stages import targets
+        from edsel_assets.stages.vectors import targets
 
         name = context.partition_key
         columns = ["prompt_id", "prompt"]

@@ -63,7 +63,8 @@ def nearest(
         # In priority order, so that rounding does not depend on the order of rows.
         rows = order[start : start + _ROWS]
         similarity[:, rows] = torch.mm(pool.rows(rows), points).T.cpu().numpy()
-    similarity = np.rint(similarity * UNIT) / UNIT  # what float32 products cannot tell apart is equal
+    # What float32 products cannot tell apart is equal.
+    similarity = np.rint(similarity * np.float32(UNIT)) / np.float32(UNIT)
     orders = [iter(np.lexsort((priority, -row)).tolist()) for row in similarity]
     taken = np.zeros(pool.size, dtype=bool)
     taken[chosen] = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from edsel_assets.stages.checks import Finding
 from edsel_assets.stages.inputs import embedding_matrix
 from edsel_assets.stages.pools import pool_source
 from edsel_assets.stages.signals import OpenModel, Progress, raw_embeddings
-from edsel_assets.store import embeddings_table, table_embeddings
+from edsel_assets.store import Home, embeddings_table, table_embeddings
 from edsel_assets.study import Study
 
 FEWEST = 20  # queries with which a target is known well enough
@@ -43,7 +42,7 @@ class Queries:
 
 def target_queries(
     study: Study,
-    home: Path,
+    home: Home,
     name: str,
     pool: pa.Table,
     model_path: str,
@@ -77,7 +76,8 @@ def target_queries(
 
 def enough_queries(name: str, queries: Queries) -> Finding:
     """Warns of a target of few queries, or with repeated ones."""
-    count, figures = queries.table.num_rows, {"queries": queries.table.num_rows, "repeated": queries.repeated}
+    count = queries.table.num_rows
+    figures: dict[str, int | float | str] = {"queries": count, "repeated": queries.repeated}
     if count < FEWEST:
         return Finding(
             f"targets.{name} has {count} queries; with fewer than {FEWEST} its demand is rough. Add some.",
@@ -129,7 +129,7 @@ def demand(
 
 def told_apart(name: str, demand: Demand) -> Finding:
     """Warns where pool and target look alike."""
-    figures = {"auc": -1.0 if demand.auc is None else demand.auc}
+    figures: dict[str, int | float | str] = {} if demand.auc is None else {"auc": demand.auc}
     if demand.told_apart:
         return Finding(figures=figures)
     return Finding(

@@ -11,9 +11,9 @@ from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_tensors
 
 from edsel_assets.pools import read_pool
-from edsel_assets.stages.given import GivenError, given_embeddings, read_given
 from edsel_assets.stages.kept_rows import UnusableEmbedding
 from edsel_assets.stages.pools import pool_source, read_study_pool
+from edsel_assets.stages.vectors.given import GivenError, given_embeddings, read_given
 from edsel_assets.study import Study
 
 #: Row i says "prompt i"; 3 and 6 repeat others, 4 has no prompt.

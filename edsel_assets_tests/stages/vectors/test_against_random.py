@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from edsel_assets.stages.against_random import by_strategy, compare_with_random, none_worse
+from edsel_assets.stages.vectors.against_random import by_strategy, compare_with_random, none_worse
 from edsel_assets.store import embeddings_table
 from edsel_assets_tests.defs.conftest import tiny_study
 
