@@ -124,7 +124,8 @@ def test_every_file_of_a_home_is_known_to_these_tests(whole: Whole) -> None:
         known |= {path, *(path.parent / name for name in ledger.files)}
     every = {path for path in whole.desk.home.rglob("*") if path.is_file()}
     # Pictures are of the metadata: no cell reads them.
-    apart = {whole.desk.home / "dagster", whole.desk.home / "pictures", whole.store.folder / ".leases"}
+    apart = {whole.desk.home / name for name in ("dagster", "pictures", ".leases")}
+    apart |= {whole.store.folder / ".leases"}
     assert {path for path in every - known if not apart & set(path.parents)} == set()
 
 
