@@ -46,7 +46,7 @@ ENDPOINT: list[tuple[str, Any, set[str]]] = [
 LOCAL: list[tuple[str, Any, set[str]]] = [
     ("reply_tokens", 3, JUDGED),
     ("revision", "main", JUDGED),
-    ("dtype", "float32", JUDGED),
+    ("dtype", "float16", JUDGED),  # auto is float32 on a CPU
     ("template", "Judge: {prompt}", JUDGED),
     ("logprobs", False, NOTHING),
 ]

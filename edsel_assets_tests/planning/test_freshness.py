@@ -258,7 +258,9 @@ def test_what_auto_is_on_another_machine_makes_stale_and_says_how_to_keep(filled
     monkeypatch.setattr(dtypes, "_stored_dtype", lambda name, revision: "bfloat16")
     assert stale(study, home) == expand(lineage, READ_MODEL)
     (reasons,) = (
-        step.reasons for step in plan(freshness_of(study, home)).certain if step.cell.kind == "embeddings"
+        [str(reason) for reason in step.reasons]
+        for step in plan(freshness_of(study, home)).certain
+        if step.cell.kind == "embeddings"
     )
     assert "model.dtype float32 -> bfloat16" in reasons
     assert "model.dtype auto is bfloat16 on this machine; model.dtype: float32 keeps what was made" in reasons

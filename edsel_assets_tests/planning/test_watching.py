@@ -146,7 +146,7 @@ def test_a_pool_that_a_person_made_meanwhile_leaves_its_selections_to_the_trigge
     watched = Watched(study_on(str(folder)), tmp_path / "home")
     watched.tick()
     (folder / "b.jsonl").write_text(lines("three"))
-    root, pool = tmp_path / "home" / "store" / "w", Cell("pool")
+    root, pool = Home.at(tmp_path / "home").store("w"), Cell("pool")
     watched.make()
     ledger = read_ledger(root, Cell("rankings", "random"))
     assert ledger is not None
