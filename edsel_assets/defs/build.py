@@ -23,7 +23,7 @@ def build_definitions(study: Study, *, home: Home | Path | None = None) -> dg.De
     from edsel_assets.defs import answer_sensors, checks, jobs, order_jobs, triggers
     from edsel_assets.defs.assets import (
         annotation,
-        diagnostics,
+        by_rows,
         evaluation,
         finetuning,
         judging,
@@ -45,12 +45,12 @@ def build_definitions(study: Study, *, home: Home | Path | None = None) -> dg.De
         annotation,
         signals,
         targets,
-        diagnostics,
         selection,
         rounds,
         finetuning,
         evaluation,
         judging,
+        by_rows,
     )
     every_job = jobs.build(graph)
     assets = [asset for module in (*modules, report) for asset in module.build(graph)]

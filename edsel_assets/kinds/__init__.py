@@ -60,4 +60,4 @@ def code_version(study: Study, kind: str) -> str:
     """What Dagster shows: the version of the code and a hash of the asset's settings."""
     from edsel_assets.store import fingerprint
 
-    return f"{KINDS[kind].code}-{fingerprint(**settings_of(study, kind))[:8]}"
+    return f"{KINDS[kind].version}-{fingerprint(**settings_of(study, kind))[:8]}"

@@ -1,5 +1,7 @@
 """The checks of what an asset made: what each says, which only warn. Their functions are in ``stages``."""
 
+from dataclasses import dataclass, field
+
 UNIQUE_IDS = "ids_are_unique"
 NONE_ORDERED_TWICE = "none_ordered_twice"
 FINITE = "scores_are_finite"
@@ -35,3 +37,16 @@ TEXTS = {
 
 #: Those that only warn: the numbers may mislead, yet no money goes the wrong way.
 WARNINGS = frozenset({NO_BENCHMARK_ITEM, SPREAD, LOSS_FELL, NOT_WORSE, ENOUGH_QUERIES, TOLD_APART})
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found.
+
+    Attributes:
+        problem: what is wrong and what to do about it, in one line; empty where nothing is.
+        figures: numbers and texts that a person wants to see with it.
+    """
+
+    problem: str = ""
+    figures: dict[str, int | float | str] = field(default_factory=dict)

@@ -68,6 +68,6 @@ CLUSTERING = Dimension("cluster_count", _clusterings)
 SCORER = Dimension("scorer", scorers)
 TARGET = Dimension("target", lambda study: sorted(study.targets))
 TARGET_WITH_QUERIES = Dimension("target", with_queries)
-EMBEDDER = Dimension("name", lambda study: sorted(study.other_embeddings))
+OTHER_EMBEDDINGS = Dimension("name", lambda study: sorted(study.other_embeddings))
 #: The orders there are, which the store tells: a new one is a new cell.
 ORDER = Dimension("order")

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from edsel_assets.keys import key_parts, parse_trial
+from edsel_assets.kinds.kept import Rows
 from edsel_assets.kinds.work import Lengths, Work
 from edsel_assets.study import Study
 
@@ -128,6 +129,7 @@ class Kind:
         libraries: distributions whose version decides the value, or functions that name them.
         external: sources of files outside the store (``kinds.sources``), or functions that name them.
         code: raised when the meaning of the value changes, with a comment that says why.
+        keeps: rows that its cells are made of and that are kept by content.
         checks: of its value, by name in ``kinds.checks``.
         there: whether a study has it.
         rounds: the rounds that it is made in; None for a kind of no round.
@@ -140,7 +142,7 @@ class Kind:
             the lengths do not tell.
         seconds: (study, lengths of the texts) -> what it takes where no model of ours reads for it.
         tags: words that the UI shows with it.
-        make: ``module:function`` of a kind that needs no code of Dagster; see ``stages.making``.
+        make: ``module:function`` of a kind that needs no code of Dagster; see ``kinds.making``.
         summary: one line for people, where no docstring says it.
     """
 
@@ -152,6 +154,7 @@ class Kind:
     libraries: tuple[str | NamesOf, ...] = ()
     external: tuple[str | NamesOf, ...] = ()
     code: str = "1"
+    keeps: tuple[Rows, ...] = ()
     checks: tuple[str, ...] = ()
     there: Callable[[Study], bool] = _in_every_study
     rounds: Callable[[Study], Iterable[int]] | None = None
@@ -166,3 +169,8 @@ class Kind:
     tags: frozenset[str] = frozenset({"python"})
     make: str | None = None
     summary: str = ""
+
+    @property
+    def version(self) -> str:
+        """Of the code that makes its value, with that of the rows it is made of."""
+        return ".".join([self.code, *(str(rows.version) for rows in self.keeps)])

@@ -1,73 +1,20 @@
 """Files outside the store that cells read: the pool's, the answers', the model's, the tasks'.
 
-Each has a name that does not hold its folder, so a moved folder with the same content is the same. The hash
-of a file is kept with its size and time of change in ``HOME/external_files.json`` and computed again only
-when these differ.
+Each has a name that does not hold its folder, so a moved folder with the same content is the same.
 """
 
-import json
-import os
-import time
 from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from edsel_assets.demo import DEMO, local_path, model_folder
 from edsel_assets.kinds import external_of, sources
-from edsel_assets.llm.models.files import model_commit, model_files, sentence_model
+from edsel_assets.llm.models.identity import encoder_name, model_contents
 from edsel_assets.store import Home
+from edsel_assets.store.hashes import FileHashes
 from edsel_assets.study import Study
-
-_CACHE = "external_files.json"
-#: A file changed less than this before it was read may change again within the clock's step.
-_SETTLED_SECONDS = 2
-
-
-class FileHashes:
-    """Content hashes of files, computed once per size and time of change."""
-
-    def __init__(self, home: Home) -> None:
-        self.home = home
-        self._new: dict[str, list[Any]] = {}
-
-    @cached_property
-    def _known(self) -> dict[str, list[Any]]:
-        return self._read()
-
-    def _read(self) -> dict[str, list[Any]]:
-        try:
-            content = json.loads(self.home.read(_CACHE))
-        except (FileNotFoundError, ValueError):
-            return {}  # a lost or damaged cache costs one reading of the files
-        return content if isinstance(content, dict) else {}
-
-    def of(self, path: Path) -> str:
-        """Content hash of the file at ``path``."""
-        from edsel_assets.store import content_hash
-
-        status = path.stat()
-        stamp = [status.st_size, status.st_mtime_ns, status.st_ino]
-        known = self._known.get(str(path))
-        if isinstance(known, list) and known[:3] == stamp:
-            return str(known[3])
-        found = content_hash(path)
-        if status.st_mtime < time.time() - _SETTLED_SECONDS:
-            self._known[str(path)] = self._new[str(path)] = [*stamp, found]
-        return found
-
-    def save(self) -> None:
-        """Keep what was computed since the last time.
-
-        A home that is not there yet is not made for it. One that cannot be written, such as a backup, can be
-        planned all the same: its files are then read each time.
-        """
-        while self._new and os.access(self.home.folder, os.W_OK):
-            mark = self.home.mark(_CACHE)
-            content = {**self._read(), **self._new}
-            if self.home.replace(_CACHE, json.dumps(content, indent=0, sort_keys=True).encode(), mark):
-                self._new = {}
 
 
 class External:
@@ -243,10 +190,8 @@ def _score_file(study: Study, hashes: FileHashes) -> dict[str, str]:
 def _files_of_model(
     prefix: str, name: str, revision: str | None, with_code: bool, hashes: FileHashes
 ) -> dict[str, str]:
-    folder = Path(model_folder(name))
-    if not folder.is_dir():
-        return _hub_model(prefix, name, revision)
-    return {f"{prefix}/{f.name}": hashes.of(f) for f in model_files(folder, with_code=with_code)}
+    found = model_contents(model_folder(name), revision, hashes, with_code=with_code)
+    return {f"{prefix}/{file}": digest for file, digest in found.items()}
 
 
 def _embedder_files(place: str, study: Study, hashes: FileHashes) -> dict[str, str]:
@@ -254,16 +199,8 @@ def _embedder_files(place: str, study: Study, hashes: FileHashes) -> dict[str, s
     settings = sources.embedder_at(study, place)
     if settings.source == "file":
         return _vector_file(place, str(settings.path), hashes)
-    folder = Path(str(settings.name))
-    if not folder.is_dir():
-        return _hub_model(place, sentence_model(str(settings.name)), settings.revision)
-    files = model_files(folder, below=True)
-    return {f"{place}/{f.relative_to(folder).as_posix()}": hashes.of(f) for f in files}
-
-
-def _hub_model(prefix: str, name: str, revision: str | None) -> dict[str, str]:
-    """A model of the hub: its name, and the commit that loading it gives now."""
-    return {f"{prefix}/{name}": model_commit(name, revision) or revision or "not downloaded"}
+    found = model_contents(encoder_name(str(settings.name)), settings.revision, hashes, below=True)
+    return {f"{place}/{file}": digest for file, digest in found.items()}
 
 
 def _task_files(study: Study, hashes: FileHashes) -> dict[str, str]:

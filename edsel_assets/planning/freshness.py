@@ -85,8 +85,8 @@ class Freshness:
     def _own_reasons(self, cell: Cell, ledger: Ledger) -> list[Reason]:
         kind = cell.kind
         reasons = []
-        if ledger.code != cell.row.code:
-            reasons.append(Reason(What.CODE, before=ledger.code, after=cell.row.code))
+        if ledger.code != cell.row.version:
+            reasons.append(Reason(What.CODE, before=ledger.code, after=cell.row.version))
         now = settings_of(self.study, kind, cell.partition)
         reasons += differences(What.ENTRY, ledger.settings, now)
         reasons += self._other_machine(ledger.settings.get(_DTYPE), now.get(_DTYPE))

@@ -89,7 +89,7 @@ def make_ledger(
         settings=settings_of(study, cell.kind, cell.partition),
         resolved=record.resolved.get(cell.asset, {}),
         external={**external, **record.data_sets},
-        code=cell.row.code,
+        code=cell.row.version,
         libraries=libraries_of(study, cell.kind, cell.partition),
         seed=record.seeds.get(cell.asset),
         device=device,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from edsel_assets.kinds.making import Made, Making
 from edsel_assets.selection import (
     auto_gamma,
     gain_curves,
@@ -23,6 +24,42 @@ from edsel_assets.study import Study
 
 _SILHOUETTE_SAMPLE = 10_000
 _POINTS = 200
+
+
+def kernel_width(making: Making, pool: Any, embeddings: Any) -> Made:
+    """Gain of each further prompt for several kernel widths."""
+    from edsel_assets.report.plots import gain_curves as picture
+
+    study = making.study
+    curves, usable, chosen = widths(study, pool.read(["prompt_id"]), embeddings.read(), pool.read)
+    largest = max(usable) if usable else "none: all saturate before the budget"
+    gains = picture(curves, budget=largest_count(study, pool.show), usable=usable, chosen=chosen)
+    return Made(gain_table(curves), {"gamma": chosen, "largest_unsaturated": largest, "gains": gains})
+
+
+def cluster_count(making: Making, pool: pa.Table, embeddings: pa.Table, clusters: Mapping[str, Any]) -> Made:
+    """Silhouette and inertia by number of clusters."""
+    from edsel_assets.report.plots import cluster_counts
+
+    settings = making.study.clustering
+    table = compare_counts(pool, embeddings, {int(k): v for k, v in clusters.items()}, settings.seed)
+    columns = (table[name].to_pylist() for name in ("clusters", "silhouette", "inertia"))
+    curve = cluster_counts(*columns, chosen=settings.chosen)
+    return Made(table, {"curve": curve, "preview": table})
+
+
+def cluster_quality(
+    making: Making, pool: pa.Table, clusters: Mapping[str, Any], quality_scores: pa.Table
+) -> Made:
+    """Share of clusters of low mean quality, by number of clusters."""
+    from edsel_assets.report.plots import low_quality_share as picture
+    from edsel_assets.stages.scoring.quality import poor_below
+
+    below = poor_below(making.study, quality_scores)
+    table = poor_clusters(pool, {int(k): v for k, v in clusters.items()}, quality_scores, below)
+    share = picture(table["clusters"].to_pylist(), table["share"].to_pylist(), threshold=below)
+    scorer = making.study.quality.scorer
+    return Made(table, {"scorer": scorer, "threshold": below, "share": share, "preview": table})
 
 
 def widths(

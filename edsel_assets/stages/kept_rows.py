@@ -16,18 +16,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from edsel_assets.kinds.kept import EMBEDDER, FORWARD_PASS
 from edsel_assets.llm.models.templates import check_template, format_prompt
 from edsel_assets.store import Home, MissingRows, RowStore, embeddings_table, list_matrix
 
-CODE_VERSION = 2
-"""Of the values of a forward pass: raised when the same model and prompt would give other numbers."""
-
-EMBEDDER_VERSION = 1
-"""The same of embedders, whose rows may have been paid for."""
-
 STEP_COLUMNS = ("token_id", "logprob", "top1", "top2", "entropy")
-_PASS = "forward_pass"
-_EMBEDDINGS = "embedder"
 
 _OF_MODEL = "Set model.dtype to float32, as a narrower type overflows, or leave such prompts out of the pool."
 _OF_EMBEDDER = "Leave such prompts out of the pool, or set embeddings.name to another model."
@@ -92,17 +85,15 @@ class PoolSignals:
 
     Args:
         home: of the row store.
-        model: what decides the model's values, as JSON values: path or name, revision, dtype,
-            a hash of local weights.
+        model: what decides the model's values, as JSON values; see ``llm.models.identity.model_identity``.
         settings: of the pass.
     """
 
     def __init__(self, home: Home, model: Mapping[str, Any], settings: PassSettings) -> None:
         check_template(settings.template)
         self.settings = settings
-        self._store = RowStore(
-            home, _PASS, {"model": dict(model), "code_version": CODE_VERSION, **asdict(settings)}
-        )
+        fields = {"model": dict(model), "code_version": FORWARD_PASS.version, **asdict(settings)}
+        self._store = RowStore(home, FORWARD_PASS.name, fields)
 
     def compute(
         self,
@@ -188,8 +179,8 @@ class PoolEmbeddings:
     """
 
     def __init__(self, home: Home, embedder: Mapping[str, Any], text: str = "prompt") -> None:
-        fields = {"embedder": dict(embedder), "text": text, "code_version": EMBEDDER_VERSION}
-        self._store = RowStore(home, _EMBEDDINGS, fields)
+        fields = {"embedder": dict(embedder), "text": text, "code_version": EMBEDDER.version}
+        self._store = RowStore(home, EMBEDDER.name, fields)
 
     def compute(
         self,

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from edsel_assets.llm.models.dtypes import dtype_here
-from edsel_assets.llm.models.files import model_commit, model_files, sentence_model
+from edsel_assets.kinds.deciding import versions
+from edsel_assets.kinds.kept import EMBEDDER, FORWARD_PASS
+from edsel_assets.llm.models.identity import encoder_name, model_identity
 from edsel_assets.llm.models.templates import format_prompt
 from edsel_assets.selection import Clusters, kmeans
 from edsel_assets.stages.inputs import embedding_matrix
@@ -21,7 +19,6 @@ from edsel_assets.stages.kept_rows import PassSettings, PoolEmbeddings, PoolSign
 from edsel_assets.store import Home, content_hash, embeddings_table
 from edsel_assets.study import EmbeddingSettings, Study
 
-_HASHED_WHOLE = 1 << 30
 OpenModel = Callable[[], tuple[Any, Any]]
 Progress = Callable[[int, int], None]
 
@@ -81,7 +78,7 @@ def raw_embeddings(
             progress=progress,
         )
         return source.embeddings(ids), asdict(counts)
-    rows = PoolEmbeddings(home, embedder_identity(settings), settings.input)
+    rows = PoolEmbeddings(home, embedder_identity(settings, home), settings.input)
     counts = rows.compute(
         ids,
         texts,
@@ -120,14 +117,14 @@ def _base_pass(study: Study, home: Home, model_path: str) -> PoolSignals:
     settings = PassSettings(
         study.model.template, forward.max_new_tokens, forward.max_prompt_tokens, forward.pooling
     )
-    return PoolSignals(home, base_identity(study, model_path), settings)
+    return PoolSignals(home, base_identity(study, home, model_path), settings)
 
 
 def _text_pass(study: Study, home: Home, model_path: str) -> PoolSignals:
     """A pass over texts that are whole already: no template, no decoding."""
     forward = study.forward
     settings = PassSettings("{prompt}", 0, forward.max_prompt_tokens, forward.pooling, False)
-    return PoolSignals(home, base_identity(study, model_path), settings)
+    return PoolSignals(home, base_identity(study, home, model_path), settings)
 
 
 def _embedded_texts(study: Study, pool: pa.Table) -> tuple[list[str], list[str]]:
@@ -146,47 +143,28 @@ def _embedded_texts(study: Study, pool: pa.Table) -> tuple[list[str], list[str]]
     return [f"{i}.{content_hash(r)}" for i, r in zip(ids, responses, strict=True)], texts
 
 
-def base_identity(study: Study, path: str) -> dict[str, Any]:
-    """``model_identity`` of the study's base model at ``path``."""
-    return model_identity(study, study.model.revision, study.model.dtype, path)
+def base_identity(study: Study, home: Home, model_path: str) -> dict[str, Any]:
+    """What decides the base model's numbers."""
+    settings = study.model
+    return model_identity(
+        home,
+        model_path,
+        settings.revision,
+        settings.dtype,
+        settings.device,
+        versions(FORWARD_PASS.libraries),
+        with_code=settings.trust_remote_code,
+    )
 
 
-def model_identity(study: Study, revision: str | None, dtype: str, path: str) -> dict[str, Any]:
-    """What decides a model's numbers: where it is from, its revision and type, its files or its commit.
-
-    Local files are hashed; above 1 GiB of weights by size and time of change, as hashing them at
-    each start would take longer than the start.
-    """
-    known = dtype_here(dtype, study.model.device, path, revision)
-    identity: dict[str, Any] = {"revision": revision, "dtype": known}
-    folder = Path(path)
-    if not folder.is_dir():
-        return {**identity, "name": path, "commit": _commit(path, revision)}
-    files = sorted(f for f in folder.iterdir() if f.suffix in {".safetensors", ".json", ".model"})
-    return {**identity, **_content(folder, files)}
-
-
-#: One answer per process: it loads a model once, so its rows are of one commit.
-_commit = cache(model_commit)
-
-
-def _content(folder: Path, files: Sequence[Path]) -> dict[str, Any]:
-    named = {file.relative_to(folder).as_posix(): file for file in files}
-    if sum(file.stat().st_size for file in files) <= _HASHED_WHOLE:
-        return {"files": content_hash(named)}
-    stamps = {name: [file.stat().st_size, file.stat().st_mtime_ns] for name, file in named.items()}
-    return {"name": os.path.realpath(folder), "stamps": stamps}
-
-
-def embedder_identity(settings: EmbeddingSettings) -> dict[str, Any]:
+def embedder_identity(settings: EmbeddingSettings, home: Home) -> dict[str, Any]:
     """What decides an embedder's numbers; of a model that is loaded here its files or its commit too."""
     known = settings.model_dump(include={"source", "name", "revision", "base_url"})
     if settings.source != "sentence_transformers":
         return known
-    folder = Path(str(settings.name))
-    if not folder.is_dir():
-        return {**known, "commit": _commit(sentence_model(str(settings.name)), settings.revision)}
-    return {**known, **_content(folder, model_files(folder, below=True))}
+    name, libraries = encoder_name(str(settings.name)), versions(EMBEDDER.libraries)
+    found = model_identity(home, name, settings.revision, None, "auto", libraries, below=True)
+    return {"source": settings.source, **found}
 
 
 def open_embedder(settings: EmbeddingSettings, device: str) -> Any:

@@ -66,7 +66,7 @@ def put(
             if external is None
             else external
         ),
-        code=cell.row.code,
+        code=cell.row.version,
         libraries=libraries_of(study, cell.kind, cell.partition),
         device="cpu",
         threads=1,

@@ -258,7 +258,7 @@ def test_what_auto_is_on_another_machine_makes_stale_and_says_how_to_keep(filled
     monkeypatch.setattr(dtypes, "_stored_dtype", lambda name, revision: "bfloat16")
     assert stale(study, home) == expand(lineage, READ_MODEL)
     (reasons,) = (
-        [str(reason) for reason in step.reasons]
+        [*map(str, step.reasons)]
         for step in plan(freshness_of(study, home)).certain
         if step.cell.kind == "embeddings"
     )
@@ -477,11 +477,12 @@ def test_a_file_that_is_gone_is_said_in_words(outside, tmp_path) -> None:
 def test_rows_of_a_sentence_model_are_those_of_its_files(outside, tmp_path) -> None:
     study = outside[0]
     sentences, served = (study.other_embeddings[name] for name in ("sentences", "served"))
-    before, paid = embedder_identity(sentences), embedder_identity(served)
+    home = Home.at(tmp_path)
+    before, paid = embedder_identity(sentences, home), embedder_identity(served, home)
     (tmp_path / "sentence" / "README.md").write_text("other")
-    assert embedder_identity(sentences) == before
+    assert embedder_identity(sentences, home) == before
     (tmp_path / "sentence" / "1_Pooling" / "config.json").write_text("other")
-    assert embedder_identity(sentences) != before
+    assert embedder_identity(sentences, home) != before
     # Rows that were paid for are found under what they always were.
     assert paid == {"source": "openai", "name": "m", "revision": None, "base_url": None}
     own = study.model_copy(update={"embeddings": sentences})

@@ -15,6 +15,7 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from edsel_assets.llm.models import identity
 from edsel_assets.llm.models.files import model_commit
 from edsel_assets.planning import preflight
 from edsel_assets.planning.cells import Cell
@@ -24,7 +25,6 @@ from edsel_assets.planning.ledger import read_ledger, stored_files, write_ledger
 from edsel_assets.planning.recording import content_of
 from edsel_assets.planning.watching import Look, due, look
 from edsel_assets.pools import PoolError, PoolSource, data_set_commit, pool_files
-from edsel_assets.stages import signals
 from edsel_assets.stages.pools import read_study_pool
 from edsel_assets.store import Home, write_table
 from edsel_assets.study import Study, TriggerSettings
@@ -146,12 +146,12 @@ def test_a_pool_that_a_person_made_meanwhile_leaves_its_selections_to_the_trigge
     watched = Watched(study_on(str(folder)), tmp_path / "home")
     watched.tick()
     (folder / "b.jsonl").write_text(lines("three"))
-    root, pool = Home.at(tmp_path / "home").store("w"), Cell("pool")
+    store, pool = Home.at(tmp_path / "home").store("w"), Cell("pool")
     watched.make()
-    ledger = read_ledger(root, Cell("rankings", "random"))
+    ledger = read_ledger(store, Cell("rankings", "random"))
     assert ledger is not None
     older = ledger.inputs["pool"].model_copy(update={"content": "0" * 32})
-    write_ledger(root, ledger.model_copy(update={"inputs": {**ledger.inputs, str(pool): older}}))
+    write_ledger(store, ledger.model_copy(update={"inputs": {**ledger.inputs, str(pool): older}}))
     found = watched.tick()
     assert (found.launch, found.message) == (
         True,
@@ -420,13 +420,19 @@ def test_a_model_of_the_hub_is_told_by_its_commit(monkeypatch, tmp_path) -> None
         assert model_commit(unknown, None) is None
 
     study = study_on("builtin:demo", model={"path": "me/moves"})
-    seen = [External(study, Home.at(tmp_path)).source("model"), signals.base_identity(study, "me/moves")]
+    seen = [
+        External(study, Home.at(tmp_path)).source("model"),
+        identity.model_identity(Home.at(tmp_path), "me/moves", None, "auto", "cpu", {}),
+    ]
     hub["me/moves"] = "d" * 40
-    signals._commit.cache_clear()  # as in another process
-    then = [External(study, Home.at(tmp_path)).source("model"), signals.base_identity(study, "me/moves")]
+    identity._one_commit.cache_clear()  # as in another process
+    then = [
+        External(study, Home.at(tmp_path)).source("model"),
+        identity.model_identity(Home.at(tmp_path), "me/moves", None, "auto", "cpu", {}),
+    ]
     assert seen[0] == {"model/me/moves": "b" * 40}, "of the first run too, before anything is downloaded"
     assert then[0] == {"model/me/moves": "d" * 40}
-    assert (seen[1]["commit"], then[1]["commit"]) == ("b" * 40, "d" * 40)
+    assert (seen[1]["files"], then[1]["files"]) == ({"me/moves": "b" * 40}, {"me/moves": "d" * 40})
 
 
 def response() -> Any:

@@ -30,6 +30,8 @@ ROWS = (
         parents=(Parent("pool", lazy=True), Parent("embeddings", lazy=True)),
         libraries=PRODUCTS,
         tags=_PLOTS,
+        make="edsel_assets.stages.vectors.geometry:embedding_geometry",
+        summary="How embeddings lie before and after their transform: cone, effective dimension, twins.",
     ),
     Kind(
         name="kernel_width",
@@ -45,28 +47,34 @@ ROWS = (
         libraries=PRODUCTS,
         code="2",  # 2: the study's own width is among them
         tags=_PLOTS,
+        make="edsel_assets.stages.diagnostics:kernel_width",
+        summary="Gain of each further prompt for several kernel widths (Bhatt et al. 2024, Figure 3).",
     ),
     Kind(
         name="cluster_count",
         group="diagnostics",
         parents=(
-            Parent("pool", lazy=True),
-            Parent("embeddings", lazy=True),
+            Parent("pool", columns=("prompt_id",)),
+            Parent("embeddings"),
             Parent("clusters", keys=_own, many=True),
         ),
         settings=("clustering.seed",),
         libraries=PRODUCTS,
         tags=_PLOTS,
+        make="edsel_assets.stages.diagnostics:cluster_count",
+        summary="Silhouette and inertia by number of clusters (Yu et al. 2024, Figure 3): advice, not proof.",
     ),
     Kind(
         name="cluster_quality",
         group="diagnostics",
         parents=(
-            Parent("pool", lazy=True),
+            Parent("pool", columns=("prompt_id",)),
             Parent("clusters", keys=_own, many=True),
             Parent("quality_scores", keys=_chosen),
         ),
         settings=("quality.scorer", "quality.threshold", "quality.threshold_quantile"),
         tags=_PLOTS,
+        make="edsel_assets.stages.diagnostics:cluster_quality",
+        summary="Share of clusters of low mean quality, by number of clusters (Yu et al. 2024, Figure 4).",
     ),
 )

@@ -20,6 +20,7 @@ from edsel_assets.kinds.deciding import (
     strategy_settings,
 )
 from edsel_assets.kinds.dimensions import BUDGET, ROUND_TRIAL, in_rounds
+from edsel_assets.kinds.kept import SCORES
 from edsel_assets.kinds.kind import At, Kind, Parent, device
 from edsel_assets.kinds.rows.selection import clustering, scorer
 from edsel_assets.kinds.sources import MODEL_FILES, ROUND_MODELS, is_local, round_places
@@ -185,6 +186,7 @@ ROWS = (
         ),
         libraries=ADAPTED,
         external=(MODEL_FILES, _scoring_files),
+        keeps=(SCORES,),
         code="2",  # the history of the weights lies in the table
         checks=(SPREAD,),
         there=_there,

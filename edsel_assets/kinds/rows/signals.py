@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edsel_assets.kinds.checks import FINITE
-from edsel_assets.kinds.deciding import MODEL, PASS, TEMPLATED, flat, model_settings, of_each
-from edsel_assets.kinds.dimensions import CLUSTERING, EMBEDDER, MEASURE, SCORER, scorers
+from edsel_assets.kinds.deciding import PASS, TEMPLATED, flat, model_settings, of_each
+from edsel_assets.kinds.dimensions import CLUSTERING, MEASURE, OTHER_EMBEDDINGS, SCORER, scorers
+from edsel_assets.kinds.kept import EMBEDDER, FORWARD_PASS, SCORES
 from edsel_assets.kinds.kind import At, Kind, Parent, device
 from edsel_assets.kinds.sources import (
     MODEL_FILES,
@@ -50,7 +51,7 @@ def _other_settings(study: Study, partition: str | None) -> dict[str, Any]:
 
 def embedding_libraries(study: Study, partition: str | None = None) -> tuple[str, ...]:
     """Of the study's own embeddings."""
-    of_source = {"model": MODEL, "sentence_transformers": (*MODEL, "sentence-transformers")}
+    of_source = {"model": FORWARD_PASS.libraries, "sentence_transformers": EMBEDDER.libraries}
     return of_source.get(study.embeddings.source, ())
 
 
@@ -151,7 +152,7 @@ def _loads_model(study: Study, scorer: str) -> bool:
 
 def _quality_libraries(study: Study, scorer: str | None) -> tuple[str, ...]:
     used = _used(study) if scorer is None else [scorer]
-    return MODEL if any(_loads_model(study, each) for each in used) else ()
+    return SCORES.libraries if any(_loads_model(study, each) for each in used) else ()
 
 
 def _quality_files(study: Study, scorer: str | None) -> list[str]:
@@ -180,6 +181,7 @@ ROWS = (
         libraries=(embedding_libraries,),
         external=(embedding_files,),
         code="2",  # 2: a transform of the pool is applied
+        keeps=(FORWARD_PASS, EMBEDDER),
         device=device,
         before=("embedder", "given embeddings"),
         work=_embedding_work,
@@ -189,12 +191,13 @@ ROWS = (
     Kind(
         name="other_embeddings",
         group="signals",
-        dimensions=(EMBEDDER,),
+        dimensions=(OTHER_EMBEDDINGS,),
         parents=(Parent("pool", lazy=True),),
         settings=(_other_settings,),
         libraries=(_other_libraries,),
         external=(_other_files,),
         code="2",  # 2: a transform of the pool is applied
+        keeps=(FORWARD_PASS, EMBEDDER),
         there=lambda study: bool(study.other_embeddings),
         device=device,
         before=("other embedders", "other given embeddings"),
@@ -206,8 +209,9 @@ ROWS = (
         group="signals",
         parents=(Parent("pool", lazy=True),),
         settings=(*PASS, "forward.max_new_tokens"),
-        libraries=MODEL,
+        libraries=FORWARD_PASS.libraries,
         external=(MODEL_FILES,),
+        keeps=(FORWARD_PASS,),
         device=device,
         work=lambda study, lengths, at: pass_work(study, lengths),
         tags=frozenset({"pytorch"}),
@@ -246,6 +250,7 @@ ROWS = (
         settings=(_quality_settings,),
         libraries=(_quality_libraries,),
         external=(_quality_files,),
+        keeps=(SCORES,),
         checks=(FINITE,),
         device=_scores_by_model,
         before=("scorers of quality",),

@@ -6,6 +6,7 @@ from typing import Any
 from edsel_assets.kinds.checks import ENOUGH_QUERIES, FINITE, QUERIES_NOT_KEPT_BACK, TOLD_APART
 from edsel_assets.kinds.deciding import of_each
 from edsel_assets.kinds.dimensions import TARGET, TARGET_WITH_QUERIES, with_queries
+from edsel_assets.kinds.kept import EMBEDDER, FORWARD_PASS
 from edsel_assets.kinds.kind import At, Kind, Parent, device
 from edsel_assets.kinds.rows.signals import embedding_files, embedding_libraries, embedding_settings
 from edsel_assets.kinds.sources import target_place
@@ -54,6 +55,7 @@ ROWS = (
         settings=(_query_settings,),
         libraries=(embedding_libraries,),
         external=(_query_files,),
+        keeps=(FORWARD_PASS, EMBEDDER),
         checks=(ENOUGH_QUERIES, QUERIES_NOT_KEPT_BACK),
         there=lambda study: bool(with_queries(study)),
         device=device,

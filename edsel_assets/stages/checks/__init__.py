@@ -5,20 +5,10 @@ nobody is asked or paid for it.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
+from edsel_assets.kinds.checks import Finding
 
-@dataclass(frozen=True)
-class Finding:
-    """What a check found.
-
-    Attributes:
-        problem: what is wrong and what to do about it, in one line; empty where nothing is.
-        figures: numbers and texts that a person wants to see with it.
-    """
-
-    problem: str = ""
-    figures: dict[str, int | float | str] = field(default_factory=dict)
+__all__ = ["Finding", "named"]
 
 
 def named(ids: Iterable[str], most: int = 3) -> str:

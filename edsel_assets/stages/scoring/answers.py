@@ -88,7 +88,7 @@ def _scorer_of(scorer: str, study: Study, home: Home) -> TextScorer:
     settings = study.rounds
     if scorer == "reward":
         assert settings.reward is not None, "checked as the study loads"
-        return reward_scorer(study, settings.reward)
+        return reward_scorer(study, settings.reward, home)
     assert settings.judge is not None, "checked as the study loads"
     return judge_scorer(study, settings.judge, home)
 

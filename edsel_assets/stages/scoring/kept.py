@@ -9,13 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from edsel_assets.kinds.kept import SCORES
 from edsel_assets.stages.kept_rows import once_more
 from edsel_assets.store import Home, RowStore, content_hash
-
-CODE_VERSION = 1
-"""Raised when the same scorer and text would give another number."""
-
-_SCORES = "scores"
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,7 @@ class KeptScores:
     """
 
     def __init__(self, home: Home, scorer: Mapping[str, Any]) -> None:
-        self._store = RowStore(home, _SCORES, {"scorer": dict(scorer), "code_version": CODE_VERSION})
+        self._store = RowStore(home, SCORES.name, {"scorer": dict(scorer), "code_version": SCORES.version})
 
     @once_more
     def compute(

@@ -120,7 +120,7 @@ def _kept(
     by: TextScorer
     if scorer == "reward":
         assert settings.reward is not None, "checked as the study loads"
-        by = reward_scorer(study, settings.reward)
+        by = reward_scorer(study, settings.reward, home)
     else:
         assert settings.judge is not None, "checked as the study loads"
         by = judge_scorer(study, settings.judge, home)
@@ -148,10 +148,10 @@ def _deita(
     settings, rows = study.quality.deita, study.forward.shard_rows
     assert settings is not None, "checked as the study loads"
     options: dict[str, Any] = {"shard_rows": rows, "progress": progress}
-    harder = deita_scorer(study, settings.complexity, "complexity").kept(
+    harder = deita_scorer(study, settings.complexity, "complexity", home).kept(
         home, texts.names, texts.prompts, None, **options
     )
-    better = deita_scorer(study, settings.quality, "quality").kept(
+    better = deita_scorer(study, settings.quality, "quality", home).kept(
         home, texts.names, texts.prompts, texts.responses, **options
     )
     table = pa.table({"prompt_id": texts.ids, "quality": better.values, "complexity": harder.values})
@@ -175,7 +175,7 @@ def _response_perplexity(
         answers = [responses[i] for i in rows]
         return perplexity(*sources.open_model(), asked, answers, batch_tokens=study.forward.batch_tokens)
 
-    model = base_identity(study, sources.model_path)
+    model = base_identity(study, home, sources.model_path)
     kept = KeptScores(home, {"kind": "perplexity", **model, "template": study.model.template})
     keys = text_keys(texts.names, responses)
     return kept.compute(keys, score, shard_rows=study.forward.shard_rows, progress=progress)

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from edsel_assets.demo import model_folder
+from edsel_assets.kinds.deciding import versions
+from edsel_assets.kinds.kept import SCORES
 from edsel_assets.llm.models.dtypes import dtype_here
+from edsel_assets.llm.models.identity import model_identity
 from edsel_assets.stages.evaluation.judges import open_judge
 from edsel_assets.stages.scoring.kept import Kept, KeptScores, text_keys
-from edsel_assets.stages.signals import model_identity
 from edsel_assets.store import Home
 from edsel_assets.study import JudgeModel, RewardSettings, ScorerModel, Study
 
@@ -60,7 +62,7 @@ def _at(values: Sequence[Any] | None, rows: np.ndarray) -> list[Any] | None:
     return None if values is None else [values[i] for i in rows]
 
 
-def reward_scorer(study: Study, settings: RewardSettings) -> TextScorer:
+def reward_scorer(study: Study, settings: RewardSettings, home: Home) -> TextScorer:
     """The logit of a sequence-classification model: any real number."""
     folder, size = model_folder(settings.model), study.forward.batch_tokens
 
@@ -85,10 +87,10 @@ def reward_scorer(study: Study, settings: RewardSettings) -> TextScorer:
         )
 
     chosen = settings.model_dump(include={"label", "template", "max_tokens"})
-    return TextScorer({"kind": "reward", **_identity(study, settings, folder), **chosen}, score)
+    return TextScorer({"kind": "reward", **_identity(study, settings, folder, home), **chosen}, score)
 
 
-def deita_scorer(study: Study, settings: ScorerModel, part: str) -> TextScorer:
+def deita_scorer(study: Study, settings: ScorerModel, part: str, home: Home) -> TextScorer:
     """The ``part`` "quality" (of responses) or "complexity" (of prompts) by a model of Deita's, in [1, 6]."""
     folder = model_folder(settings.model)
     opened = _opener(study, settings, folder)
@@ -103,7 +105,7 @@ def deita_scorer(study: Study, settings: ScorerModel, part: str) -> TextScorer:
 
     identity = {
         "kind": f"deita_{part}",
-        **_identity(study, settings, folder),
+        **_identity(study, settings, folder, home),
         "max_tokens": settings.max_tokens,
     }
     return TextScorer(identity, score)
@@ -135,7 +137,7 @@ def judge_scorer(study: Study, settings: JudgeModel, home: Home) -> TextScorer:
 
     chosen: dict[str, Any] = {"by": settings.by, "reply_tokens": settings.reply_tokens}
     if settings.by == "local":
-        chosen |= {**_identity(study, settings, folder), "template": settings.template}
+        chosen |= {**_identity(study, settings, folder, home), "template": settings.template}
     else:
         chosen |= {"name": settings.model, "base_url": settings.base_url}
     return TextScorer({"kind": "judge", **chosen}, score)
@@ -160,5 +162,6 @@ def _options(study: Study, settings: ScorerModel | JudgeModel, folder: str) -> d
     return {"revision": settings.revision, "dtype": dtype, "device": device}
 
 
-def _identity(study: Study, settings: ScorerModel | JudgeModel, folder: str) -> dict[str, Any]:
-    return model_identity(study, settings.revision, settings.dtype, folder)
+def _identity(study: Study, settings: ScorerModel | JudgeModel, folder: str, home: Home) -> dict[str, Any]:
+    libraries = versions(SCORES.libraries)
+    return model_identity(home, folder, settings.revision, settings.dtype, study.model.device, libraries)

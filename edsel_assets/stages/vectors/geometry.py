@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from edsel_assets.demo import model_folder
+from edsel_assets.kinds.making import Made, Making
 from edsel_assets.selection.geometry.figures import Geometry, geometry
 from edsel_assets.stages.inputs import embedding_matrix
 from edsel_assets.study import Study
@@ -24,6 +26,25 @@ GEOMETRY = pa.schema(
         ("by_chance", pa.float64()),
     ]
 )
+
+
+def embedding_geometry(making: Making, pool: Any, embeddings: Any) -> Made:
+    """How embeddings lie before and after their transform."""
+    from edsel_assets.report.geometry_plots import cosines
+    from edsel_assets.stages.signals import raw_embeddings
+
+    study = making.study
+    answers = ["response"] if study.embeddings.input == "prompt_response" else []
+    texts = pool.read(["prompt_id", "prompt", "task", *answers])
+    path = model_folder(study.model.path)
+    raw, _ = raw_embeddings(study, making.home, texts, path, making.open_model, making.progress)
+    found = geometries(study, texts, raw, embeddings.read())
+    table = geometry_table(found)
+    shown: dict[str, Any] = {"figures": table}
+    if found:
+        pairs = {name: one.pairs for name, one in found.items()}
+        shown["cosines"] = cosines(pairs, {name: one.nearest for name, one in found.items()})
+    return Made(table, shown)
 
 
 def geometries(study: Study, pool: pa.Table, raw: np.ndarray, embeddings: pa.Table) -> dict[str, Geometry]:
