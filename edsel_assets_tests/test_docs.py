@@ -246,9 +246,9 @@ def test_the_new_scorer_ranks_sure_answers_first() -> None:
 def test_the_new_text_scorer_is_kept_by_content(tmp_path: Path) -> None:
     scorer = example(2)["variety_scorer"]()
     texts = ["a b a b", "a b c d"]
-    found = scorer.kept(tmp_path, ["1", "2"], texts, None)
+    found = scorer.kept(Home.at(tmp_path), ["1", "2"], texts, None)
     assert found.values.tolist() == [0.5, 1.0]
-    again = scorer.kept(tmp_path, ["1", "2", "3"], [*texts, "a a a a"], None)
+    again = scorer.kept(Home.at(tmp_path), ["1", "2", "3"], [*texts, "a a a a"], None)
     assert again.values.tolist() == [0.5, 1.0, 0.25]
     assert (again.rows_new, again.rows_reused) == (1, 2)
 
