@@ -27,6 +27,7 @@ from edsel_assets.store import Home, Store, read_table, write_table
 from edsel_assets.study import Study
 
 HERE = Path(__file__).parent
+REPORT = Cell("label_efficiency")
 ITEMS = pa.schema(
     {
         "strategy": pa.string(),
@@ -54,7 +55,7 @@ def main() -> None:
     start = time.perf_counter()
     # The report is of the trials that there are, so the control's alone have to be made before it.
     control = Scope(frozenset({"label_efficiency"}), strategies=frozenset({study.control or ""}))
-    make(study, control if options.there else Scope(), Home.at(home), options.workers)
+    make(study, control if options.there else Scope(), home, options.workers)
     took = (time.perf_counter() - start) / 60
     store = home.store(study.name)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -63,7 +64,7 @@ def main() -> None:
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} processors, {options.workers} "
         f"workers. {_cost(study, store, options.workers)}\n\n"
     )
-    text = {suffix: (store / f"label_efficiency.{suffix}").read_text("utf-8") for suffix in ("md", "csv")}
+    text = {suffix: store.text(REPORT, f".{suffix}").read_text("utf-8") for suffix in ("md", "csv")}
     (options.out / "results.md").write_text(head + text["md"], encoding="utf-8")
     (options.out / "results.csv").write_text(text["csv"], encoding="utf-8")
     trials = {cell.partition or "": _scores(store, cell) for cell in _made(store, "benchmark_scores")}
@@ -71,19 +72,19 @@ def main() -> None:
     plots = summarise(study, _scores(store, Cell("base_scores")), trials, {}).plots
     for name in _PLOTS:
         (options.out / f"{name}.png").write_bytes(plots[name])
-    print((store / "label_efficiency.txt").read_text(encoding="utf-8"))
+    print(store.text(REPORT, ".txt").read_text("utf-8"))
     print(f"{took:.1f} minutes; {options.out / 'results.md'}")
 
 
-def _made(store: Path, asset: str) -> list[Cell]:
+def _made(store: Store, asset: str) -> list[Cell]:
     """The trials of ``asset`` that there are, by budget, strategy and seed."""
-    files = sorted((store / asset).glob("*/*.json"))
+    files = sorted((store.folder / asset).glob("*/*.json"))
     return [Cell(asset, f"{file.parent.name}|{file.stem}") for file in files]
 
 
-def _cost(study: Study, store: Path, workers: int) -> str:
+def _cost(study: Study, store: Store, workers: int) -> str:
     """How much is there and what it took, by the ledgers: runs that were cut short count too."""
-    files = [json.loads(file.read_text("utf-8")) for file in store.rglob("*.json")]
+    files = [json.loads(file.read_text("utf-8")) for file in store.folder.rglob("*.json")]
     minutes = sum(ledger["seconds"] for ledger in files if "asset" in ledger) / 60
     made = len(_made(store, "benchmark_scores"))
     trials = sum(
