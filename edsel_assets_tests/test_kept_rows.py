@@ -179,11 +179,11 @@ import torch
 torch.set_num_threads(1)
 from edsel_assets.llm.reading import decode
 from edsel_assets_tests import test_kept_rows
-real = decode._read
+real = decode.read
 def slowly(*arguments):
     time.sleep(0.02)  # so that a kill can fall anywhere
     return real(*arguments)
-decode._read = slowly
+decode.read = slowly
 test_kept_rows.compute(sys.argv[1], progress=lambda done, total: print(done, flush=True))
 """
 

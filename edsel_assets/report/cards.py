@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from edsel_assets.report.skew import skew_tables
+from edsel_assets.report.statistics.skew import skew_tables
 
 _BLOCK = 16_000_000  # cosines held at a time, 4 bytes each
 

@@ -126,7 +126,7 @@ def test_answers_that_the_model_has_no_room_for_are_said(tmp_path) -> None:
 
     def said(**more) -> str:
         study = tiny_study(evaluation={**tasks, **more})
-        return " ".join(preflight.problems(study, tmp_path, {"base_scores"}))
+        return " ".join(preflight.problems(study, Home.at(tmp_path), {"base_scores"}))
 
     assert "edsel_test_long: the task generates up to 2048 tokens, and the model has room for 256" in said()
     assert "room for 100" in said(max_length=100)

@@ -6,7 +6,7 @@ from scipy import stats
 from edsel_assets.report import cards as module
 from edsel_assets.report.card_sheets import cards_markdown, excerpt
 from edsel_assets.report.cards import make_cards
-from edsel_assets.report.skew import skew_test
+from edsel_assets.report.statistics.skew import skew_test
 
 
 def pool_of(tasks, prompts=None) -> pa.Table:
