@@ -3,7 +3,8 @@
 The order of the lines decides what came first; the times in them are shown to people only, so a
 wrong clock does no harm. Writers hold a lock and flush each batch to the disk. A writer that is
 killed can leave a last line that is not whole: readers leave it out and the next writer cuts it off.
-A ledger with fewer lines than it had is refused: what it held was paid for.
+A ledger with fewer lines than it had is refused: what it held was paid for. So is one without an order that
+it had, as ``order-0001.recorded`` beside the order says: a ledger that is gone is told from one never begun.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from edsel_assets.annotation.errors import AnnotationError
 from edsel_assets.annotation.events import EVENT_SCHEMA, Event, check_event, from_line, to_line, utc
 from edsel_assets.annotation.purchases import Purchase, admits, apply, fold
 from edsel_assets.store import Store, StoreError, check_lines, known_lines, note_lines
@@ -30,17 +32,18 @@ class Ledger:
 
     def __init__(self, store: Store) -> None:
         self.path = store.purchases
+        self._store = store
 
     def events(self) -> list[Event]:
         """Every event, in order. A last line that is not whole is left out.
 
         Raises:
-            AnnotationError: a line is damaged, or a line is missing.
+            AnnotationError: a line is damaged or missing, or an order that it had is.
             StoreError: lines that were there are gone.
         """
-        known = known_lines(self.path)
+        known, recorded = known_lines(self.path), self._store.recorded_orders()
         data = self.path.read_bytes() if self.path.exists() else b""
-        return self._parsed(data, known)
+        return self._parsed(data, known, recorded)
 
     def torn(self) -> str | None:
         """One sentence about a last line that is not whole; None where every line is."""
@@ -64,7 +67,7 @@ class Ledger:
         """
         with locked(self.path) as handle:
             data = _read_all(handle)
-            before = self._parsed(data, known_lines(self.path))
+            before = self._parsed(data, known_lines(self.path), self._store.recorded_orders())
             state, sequence = fold(before), len(before)
             now = datetime.now(UTC).isoformat(timespec="seconds")
             lines = []
@@ -85,16 +88,26 @@ class Ledger:
     def ask(self, table: pa.Table, *, who: str | None = None) -> int:
         """Record that every prompt of an order's ``table`` was asked for; again is nothing."""
         rows = table.select(["order", "prompt_id", "price"]).to_pylist()
-        return self.append(Event("asked", who=who, **row) for row in rows)
+        written = self.append(Event("asked", who=who, **row) for row in rows)
+        for order in sorted({row["order"] for row in rows}):
+            self._store.create(self._store.recorded(order), b"")
+        return written
 
     def table(self) -> pa.Table:
         """Every event as a row of ``EVENT_SCHEMA``."""
         return pa.Table.from_pylist([asdict(event) for event in self.events()], schema=EVENT_SCHEMA)
 
-    def _parsed(self, data: bytes, known: int) -> list[Event]:
+    def _parsed(self, data: bytes, known: int, recorded: set[str]) -> list[Event]:
         lines = data.split(b"\n")[:-1]
         events = [from_line(line, i, self.path) for i, line in enumerate(lines, start=1)]
         check_lines(self.path, len(events), known)
+        if lost := sorted(recorded - {event.order for event in events}):
+            mark = self._store.path(self._store.recorded(lost[0]))
+            raise AnnotationError(
+                f"{self.path} says nothing of {lost[0]}, though {mark} says that it did: what was bought is "
+                f"missing. Restore {self.path.name} from a backup. If there is none, delete {mark.name}: its "
+                "prompts then count as not answered."
+            )
         return events
 
     def _torn(self, data: bytes) -> str | None:

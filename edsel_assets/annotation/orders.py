@@ -2,12 +2,11 @@
 
 ``STORE/orders/order-0001.parquet`` holds the prompts, ``order-0001.json`` beside it the rest. The
 JSON file is written last, and an order is placed once that file is there. A parquet file alone is
-what a killed writer left; the next placing removes it.
+what a killed writer left; the next placing removes it. The JSON file holds a checksum of all that it says.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,7 +18,16 @@ import pyarrow.compute as pc
 
 from edsel_assets.annotation.errors import AnnotationError
 from edsel_assets.annotation.ledger import Ledger
-from edsel_assets.store import Store, StoreError, content_hash, read_table, sweep_temporaries, write_table
+from edsel_assets.store import (
+    Store,
+    StoreError,
+    checked_json,
+    content_hash,
+    read_checked_json,
+    read_table,
+    sweep_temporaries,
+    write_table,
+)
 from edsel_assets.store.locks import locked
 
 ORDER_SCHEMA = pa.schema(
@@ -122,9 +130,9 @@ def place_order(
             request=request,
             unit=unit,
         )
-        text = _to_json(order)
+        data = _to_json(order)
         write_table(store.order_table(name), table)
-        store.write(store.order(name), text.encode())
+        store.write(store.order(name), data)
     return order
 
 
@@ -157,7 +165,7 @@ def read_order(store: Store, name: str) -> Order:
             + (f"Placed so far: {known}." if known else "An order is named like order-0001.")
         )
     try:
-        content = json.loads(store.read(store.order(name)))
+        content = read_checked_json(store.read(store.order(name)))
         order = Order(**{**content, "validation": tuple(content["validation"])})
     except (ValueError, TypeError, KeyError) as error:
         raise AnnotationError(f"{path} is damaged ({error}). Restore it from a backup.") from error
@@ -253,8 +261,8 @@ def _order_table(name: str, picks: pa.Table) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=ORDER_SCHEMA)
 
 
-def _to_json(order: Order) -> str:
+def _to_json(order: Order) -> bytes:
     try:
-        return json.dumps(asdict(order), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        return checked_json(asdict(order))
     except (TypeError, ValueError) as error:
         raise AnnotationError(f"The manifest of an order is made of finite JSON values; {error}.") from error

@@ -5,6 +5,8 @@ import typer
 from edsel_assets.cli.options import HomeOption, StudyOption
 from edsel_assets.store import Home
 
+_NAMED = 5  # of those without a checksum
+
 
 def verify(study: StudyOption = "demo", home: HomeOption = None) -> None:
     """Compare everything that is stored with its checksums; exit 1 where something is damaged."""
@@ -21,6 +23,13 @@ def verify(study: StudyOption = "demo", home: HomeOption = None) -> None:
     for one in damaged:
         typer.echo(f"{one.name}: {one.wrong}")
     typer.echo(f"{len(found) - len(damaged)} artifacts are as they were written, {len(damaged)} are not.")
+    older = [one.name for one in found if not one.checksum]
+    if older:
+        more = f" and {len(older) - _NAMED} more" if len(older) > _NAMED else ""
+        typer.echo(
+            f"{len(older)} ledgers and orders are without checksum, as an earlier version wrote them: "
+            f"{', '.join(older[:_NAMED])}{more}."
+        )
     bought = sum(one.bought for one in damaged)
     remedies = []
     if len(damaged) > bought:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edsel_assets.planning.cells import Cell
-from edsel_assets.store import Store, StoreError, content_hash
+from edsel_assets.store import Store, StoreError, checked_json, content_hash, read_checked_json
 
 FORMAT = 2
 _MARKER = "edsel.json"
@@ -95,20 +95,25 @@ def read_ledger(store: Store, cell: Cell) -> Ledger | None:
     """
     name = store.ledger(cell)
     try:
-        return Ledger.model_validate_json(store.read(name))
+        return _parsed(store.read(name))
     except FileNotFoundError:
         return None
-    except ValidationError as error:
+    except ValueError as error:
+        why = f"{error.error_count()} faults" if isinstance(error, ValidationError) else str(error)
         raise StoreError(
-            f"{store.path(name)} is no ledger of this version of edsel ({error.error_count()} faults). "
-            "Delete it and run again: its cell is then made afresh."
+            f"{store.path(name)} is no ledger of this version of edsel ({why}). Delete it and run again: its "
+            "cell is then made afresh."
         ) from error
+
+
+def _parsed(data: bytes) -> Ledger:
+    return Ledger.model_validate(read_checked_json(data))
 
 
 def write_ledger(store: Store, ledger: Ledger) -> None:
     """Write the ledger of a cell beside its artifact, atomically."""
-    text = ledger.model_dump_json(indent=1) + "\n"
-    store.write(store.ledger(Cell(ledger.asset, ledger.partition)), text.encode())
+    fields = json.loads(ledger.model_dump_json())
+    store.write(store.ledger(Cell(ledger.asset, ledger.partition)), checked_json(fields))
 
 
 def withdraw_ledger(store: Store, cell: Cell) -> None:
@@ -176,8 +181,8 @@ def _holds_ledgers(store: Store) -> bool:
     if store.order_names():
         return True
     for name in store.list("**/*.json"):
-        with suppress(ValidationError):
-            Ledger.model_validate_json(store.read(name))
+        with suppress(ValueError):
+            _parsed(store.read(name))
             return True
     return False
 

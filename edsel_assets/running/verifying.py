@@ -2,13 +2,21 @@
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from edsel_assets.planning.cells import Cell, Lineage
 from edsel_assets.planning.ledger import damage, read_ledger
-from edsel_assets.store import Home, Store, StoreError, content_hash, lines_file, read_table
+from edsel_assets.store import (
+    Home,
+    Store,
+    StoreError,
+    content_hash,
+    has_checksum,
+    lines_file,
+    read_table,
+)
 from edsel_assets.store.locks import held_elsewhere
 from edsel_assets.study import Study
 
@@ -21,11 +29,13 @@ class Looked:
         name: of the cell or the file.
         wrong: what is wrong with it, in words; empty where it is as it was written.
         bought: whether it was paid for, so that no run makes it again.
+        checksum: whether the file of its fields has one; an earlier version wrote none.
     """
 
     name: str
     wrong: str = ""
     bought: bool = False
+    checksum: bool = True
 
 
 def look(study: Study, lineage: Lineage, home: Home) -> Iterator[Looked]:
@@ -53,7 +63,8 @@ def _cell(store: Store, cell: Cell) -> Iterator[Looked]:
         if wrong and not damage(store, ledger):
             for name in ledger.files:
                 _mark(store.beside_ledger(cell, name))
-        yield Looked(str(cell), "; ".join(wrong))
+        checksum = has_checksum(store.read(store.ledger(cell)))
+        yield Looked(str(cell), "; ".join(wrong), checksum=checksum)
     elif store.files(cell) and not held_elsewhere(store.lease(cell)):
         name = store.path(store.ledger(cell)).name
         yield Looked(str(cell), f"{name} is gone, or its making was cut short")
@@ -72,10 +83,12 @@ def _bought(home: Home, store: Store) -> Iterator[Looked]:
     from edsel_assets.llm.judging.ledger import Ledger as Replies
 
     purchases, asked = Ledger(store), set[str]()
-    if _was_there(purchases.path):
+    if _was_there(purchases.path) or store.recorded_orders():
         yield _paid(purchases.path.name, lambda: asked.update(event.order for event in purchases.events()))
     for name in sorted({*store.order_names(), *asked}):
-        yield _paid(f"orders/{name}", partial(order_table, store, name))
+        found = _paid(f"orders/{name}", partial(order_table, store, name))
+        whole = not found.wrong
+        yield replace(found, checksum=has_checksum(store.read(store.order(name)))) if whole else found
     for folder in (home.judge, store.annotator_replies):
         if _was_there(folder / FILE):
             yield _paid(f"{folder.name}/{FILE}", partial(Replies, folder))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edsel_assets.store.atomic import atomic_path, sweep_temporaries
+    from edsel_assets.store.checksums import checked_json, has_checksum, read_checked_json
     from edsel_assets.store.content import content_hash, table_hashes
     from edsel_assets.store.errors import StoreError, named_failure
     from edsel_assets.store.files import (
@@ -42,9 +43,11 @@ _MODULES = {
     "StoreError": "errors",
     "atomic_path": "atomic",
     "check_lines": "lines",
+    "checked_json": "checksums",
     "content_hash": "content",
     "embeddings_table": "files",
     "fingerprint": "fingerprints",
+    "has_checksum": "checksums",
     "known_lines": "lines",
     "lines_file": "lines",
     "list_matrix": "files",
@@ -52,6 +55,7 @@ _MODULES = {
     "note_lines": "lines",
     "read_arrays": "files",
     "read_arrays_metadata": "files",
+    "read_checked_json": "checksums",
     "read_table": "files",
     "sweep_temporaries": "atomic",
     "table_embeddings": "files",
@@ -69,9 +73,11 @@ __all__ = [
     "StoreError",
     "atomic_path",
     "check_lines",
+    "checked_json",
     "content_hash",
     "embeddings_table",
     "fingerprint",
+    "has_checksum",
     "known_lines",
     "lines_file",
     "list_matrix",
@@ -79,6 +85,7 @@ __all__ = [
     "note_lines",
     "read_arrays",
     "read_arrays_metadata",
+    "read_checked_json",
     "read_table",
     "sweep_temporaries",
     "table_embeddings",

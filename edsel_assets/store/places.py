@@ -238,6 +238,14 @@ class Store(Folder):
         """The tables of all orders, also of one that was not placed to its end."""
         return [self.path(name) for name in self.list(f"orders/{_ORDER}*{_TABLE}")]
 
+    def recorded(self, order: str) -> str:
+        """Name of the file that says that the ledger of purchases has an order."""
+        return f"orders/{order}.recorded"
+
+    def recorded_orders(self) -> set[str]:
+        """Names of the orders that the ledger of purchases has had."""
+        return {Path(name).stem for name in self.list(f"orders/{_ORDER}*.recorded")}
+
     @property
     def orders_lock(self) -> Path:
         return self.path("orders/.lock")

@@ -20,7 +20,8 @@ from edsel_assets.annotation import (
     place_order,
     read_order,
 )
-from edsel_assets.store import Store
+from edsel_assets.stages.buying import record_orders
+from edsel_assets.store import Store, has_checksum, lines_file
 from edsel_assets_tests.annotation.conftest import picks
 from edsel_assets_tests.store.damage import DAMAGES, spoil
 
@@ -58,6 +59,7 @@ def test_optional_columns_may_be_absent(store):
 def test_names_count_up_and_sort_by_time_beyond_four_digits(store):
     assert [place(store, start=3 * i).name for i in range(3)] == [f"order-000{i}" for i in (1, 2, 3)]
     first = json.loads((store.folder / "orders" / "order-0001.json").read_text())
+    del first["check"]
     for suffix in (".json", ".parquet"):
         (store.folder / "orders" / f"order-0001{suffix}").rename(
             store.folder / "orders" / f"order-9999{suffix}"
@@ -120,6 +122,53 @@ def test_a_changed_table_and_a_damaged_order_are_noticed(store):
     (folder / "order-0002.json").write_text('{"name": "order-0002"}')
     with pytest.raises(AnnotationError, match=r"order-0002\.json is damaged"):
         list_orders(store)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("strategy", "fl_rbf"),
+        ("budget", 999),
+        ("unit", "money"),
+        ("request", "another"),
+        ("validation", []),
+        ("created", "2026-01-01T00:00:00+00:00"),
+        ("manifest", {"cell": "other"}),
+        ("study", "t"),
+        ("check", None),
+    ],
+)
+def test_no_field_of_an_order_changes_unnoticed(store, field, value):
+    ids = picks(3)["prompt_id"].to_pylist()
+    order = place(store, 3, validation=ids[:1], request="one", manifest={"by": {10: 0.5, 9: "é"}})
+    file = store.path(store.order(order.name))
+    whole = json.loads(file.read_text())
+    assert has_checksum(file.read_bytes())
+    file.write_text(json.dumps({**whole, field: value}))
+    with pytest.raises(AnnotationError, match=r"damaged \(its checksum differs\)"):
+        read_order(store, order.name)
+    del whole["check"]
+    file.write_text(json.dumps(whole))
+    assert read_order(store, order.name).validation == (ids[0],), "files of earlier versions have none"
+    assert not has_checksum(file.read_bytes())
+
+
+def test_purchases_that_are_gone_with_their_number_are_noticed_from_the_orders(store):
+    order, ledger = place(store, 3), Ledger(store)
+    assert ledger.state() == {}, "placed and not recorded, as by a process that was killed"
+    record_orders(store)
+    for file in (ledger.path, lines_file(ledger.path)):
+        file.unlink()
+    for read in (ledger.state, lambda: list_orders(store), lambda: record_orders(store)):
+        with pytest.raises(
+            AnnotationError, match=r"says nothing of order-0001.*Restore purchases.jsonl"
+        ) as e:
+            read()
+        assert "\n" not in str(e.value)
+    assert not ledger.path.exists()
+    store.delete(store.recorded(order.name))
+    record_orders(store)  # as the message says
+    assert {p.status for p in ledger.state().values()} == {"asked"}
 
 
 def test_a_table_without_an_order_is_not_placed_and_goes_with_the_next_placing(store):

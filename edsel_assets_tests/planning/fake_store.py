@@ -10,11 +10,12 @@ from edsel_assets.planning.ledger import (
     InputRead,
     Ledger,
     now,
+    read_ledger,
     stored_files,
     write_ledger,
 )
 from edsel_assets.planning.lineage import lineage_of
-from edsel_assets.store import Home, content_hash
+from edsel_assets.store import Home, Store, content_hash
 from edsel_assets.study import Study
 
 
@@ -77,3 +78,10 @@ def put(
         edsel="0",
     )
     write_ledger(root, ledger)
+
+
+def change_ledger(store: Store, cell: Cell, **changes: object) -> None:
+    """Write a cell's ledger anew with other values."""
+    ledger = read_ledger(store, cell)
+    assert ledger is not None
+    write_ledger(store, ledger.model_copy(update=changes))

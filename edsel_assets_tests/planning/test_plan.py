@@ -14,7 +14,7 @@ from edsel_assets.planning.reasons import Reason, What, differences
 from edsel_assets.store import Home
 from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import tiny_study
-from edsel_assets_tests.planning.fake_store import fill, freshness_of, put
+from edsel_assets_tests.planning.fake_store import change_ledger, fill, freshness_of, put
 from edsel_assets_tests.planning.test_freshness import changed
 
 
@@ -80,9 +80,7 @@ def test_prompts_that_joined_or_left_are_counted(study, tmp_path) -> None:
     lineage = fill(study, tmp_path)
     for rows, words in ((103, "3 prompts joined the pool"), (99, "1 prompt left the pool")):
         put(study, tmp_path, lineage, Cell("pool"), f"pool of {rows}", {})
-        store = Home.at(tmp_path).store(study.name)
-        path = store.path(store.ledger(Cell("pool")))
-        path.write_text(path.read_text().replace('"rows": 100', f'"rows": {rows}'))
+        change_ledger(Home.at(tmp_path).store(study.name), Cell("pool"), rows=rows)
         assert freshness_of(study, tmp_path).verdict(Cell("embeddings")).why == words
 
 
@@ -113,8 +111,7 @@ def test_times_come_from_the_cells_last_time_and_else_from_its_kind(study, tmp_p
     fill(study, tmp_path)
     root = Home.at(tmp_path).store(study.name)
     for strategy, seconds in (("random", 3.0), ("kmq", 5.0)):
-        path = root.path(root.ledger(Cell("rankings", strategy)))
-        path.write_text(path.read_text().replace('"seconds": 1.0', f'"seconds": {seconds}'))
+        change_ledger(root, Cell("rankings", strategy), seconds=seconds)
     for strategy in ("k_center", "min_margin", "fl_rbf_min_margin"):
         root.path(root.ledger(Cell("rankings", strategy))).unlink()
     damaged = root.folder / "rankings" / "random.parquet"

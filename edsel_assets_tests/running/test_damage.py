@@ -21,7 +21,7 @@ from edsel_assets.running import ordering
 from edsel_assets.running.instance import open_instance
 from edsel_assets.running.local import RunFailed
 from edsel_assets.running.verifying import Looked, look
-from edsel_assets.store import Home, Store, StoreError
+from edsel_assets.store import Home, Store, StoreError, lines_file
 from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import tiny_study
 from edsel_assets_tests.running.homes import AIDS, contents
@@ -62,8 +62,11 @@ class Whole:
         return found
 
     def look(self) -> list[Looked]:
+        return [one for one in self.every() if one.wrong]
+
+    def every(self) -> list[Looked]:
         lineage = lineage_of(self.study, Home.at(self.desk.home))
-        return [one for one in look(self.study, lineage, Home.at(self.desk.home)) if one.wrong]
+        return list(look(self.study, lineage, Home.at(self.desk.home)))
 
     def run(self) -> set[str]:
         return {str(cell) for cell in self.desk.run(self.study).made}
@@ -229,6 +232,38 @@ def test_what_only_helps_may_be_lost(whole: Whole, how: str) -> None:
         assert whole.run() == set(), file
         assert whole.look() == [], file
         file.write_bytes(content)
+    assert whole.files() == before
+
+
+def test_no_field_of_a_ledger_changes_unnoticed_and_one_without_checksum_is_named(whole: Whole) -> None:
+    cell = whole.cells()["selections"][0]
+    file = whole.store.path(whole.store.ledger(cell))
+    before = file.read_bytes()
+    fields = json.loads(before)
+    changes = {"seed": 7, "code": "0", "host": "other", "settings": {"x": 1}, "seconds": 1e9, "check": "0"}
+    for name, value in changes.items():
+        file.write_text(json.dumps({**fields, name: value}))
+        (found,) = whole.look()
+        assert (found.name, "its checksum differs" in found.wrong) == (str(cell), True)
+    del fields["check"]
+    file.write_text(json.dumps(fields))
+    assert whole.look() == []
+    assert [one.name for one in whole.every() if not one.checksum] == [str(cell)]
+    file.write_bytes(before)
+    assert all(one.checksum for one in whole.every())
+
+
+def test_purchases_gone_with_their_number_are_named_and_nothing_is_bought_again(whole: Whole) -> None:
+    before, purchases = whole.files(), whole.store.purchases
+    kept = {file: file.read_bytes() for file in (purchases, lines_file(purchases))}
+    for file in kept:
+        file.unlink()
+    assert {"purchases.jsonl"} == {one.name for one in whole.look()}
+    with pytest.raises(RunFailed, match=r"purchases\.jsonl says nothing of order-0001.*backup"):
+        whole.run()
+    for file, content in kept.items():
+        file.write_bytes(content)
+    assert whole.run() == set()
     assert whole.files() == before
 
 

@@ -13,7 +13,7 @@ import pytest
 from edsel_assets.defs.build import build_definitions
 from edsel_assets.planning.cells import Cell, Scope
 from edsel_assets.planning.freshness import Freshness
-from edsel_assets.planning.ledger import read_ledger
+from edsel_assets.planning.ledger import read_ledger, write_ledger
 from edsel_assets.planning.lineage import lineage_of
 from edsel_assets.running.instance import open_instance
 from edsel_assets.running.local import Outcome, RunFailed, materialize
@@ -318,13 +318,13 @@ def test_a_parent_made_anew_while_its_child_runs_leaves_the_child_stale(desk: De
     study, parent = tiny_study(), Cell("rankings", "random")
     wanted = {"assets": ["selections"], "strategies": ["random"], "budgets": [6]}
     desk.run(study, **{**wanted, "assets": ["rankings"], "budgets": []})
-    path, real = desk.store(study).path(desk.store(study).ledger(parent)), rankings.cut
+    real = rankings.cut
 
     def cut_while_another_run_makes_the_ranking_anew(table: Any, budget: int) -> Any:
         ledger = read_ledger(desk.store(study), parent)
-        cut_before = ledger.columns[cut_name(budget)]
-        text = path.read_text().replace(ledger.content, "0" * 32)
-        path.write_text(text.replace(cut_before, "1" * 32))
+        columns = {**ledger.columns, cut_name(budget): "1" * 32}
+        anew = ledger.model_copy(update={"content": "0" * 32, "columns": columns})
+        write_ledger(desk.store(study), anew)
         return real(table, budget)
 
     monkeypatch.setattr(rankings, "cut", cut_while_another_run_makes_the_ranking_anew)
