@@ -10,8 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from edsel_assets.pools.answer_rows import answer_lines
-from edsel_assets.pools.errors import PoolError
-from edsel_assets.pools.source import PoolSource
+from edsel_assets.pools.source import PoolError, PoolSource
 from edsel_assets.pools.text import UnusableRow, normalise, shown, unicode
 
 ANNOTATION_SCHEMA = pa.schema(

@@ -7,13 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edsel_assets.pools.batch import ROW_NAMES
 from edsel_assets.pools.chats import first_exchange, stored_chat, turns_of
-from edsel_assets.pools.errors import PoolError
 from edsel_assets.pools.files import open_source
 from edsel_assets.pools.layouts import RESPONSES, Layout, example, recognise
 from edsel_assets.pools.rows import batches
-from edsel_assets.pools.source import PoolSource
+from edsel_assets.pools.source import ROW_NAMES, PoolError, PoolSource
 from edsel_assets.pools.text import UnusableRow, prompt_id, shown, text_of
 
 #: Columns that an answer is read from: the first of these that has one in any row.

@@ -6,9 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from edsel_assets.pools.errors import PoolError
 from edsel_assets.pools.files import Opened, first_line
-from edsel_assets.pools.source import PoolSource
+from edsel_assets.pools.source import PoolError, PoolSource
 
 _HUB_SECONDS = 10.0
 

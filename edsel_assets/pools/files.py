@@ -12,9 +12,8 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from edsel_assets.demo import DEMO
-from edsel_assets.pools.errors import PoolError
 from edsel_assets.pools.packed import members
-from edsel_assets.pools.source import PoolSource
+from edsel_assets.pools.source import PoolError, PoolSource
 
 SUFFIXES = {
     ".parquet": "parquet",

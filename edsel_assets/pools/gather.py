@@ -13,13 +13,11 @@ import numpy as np
 import pyarrow as pa
 
 from edsel_assets.demo import DEMO
-from edsel_assets.pools.batch import ROW_NAMES, Batch
 from edsel_assets.pools.chats import may_be_chat
-from edsel_assets.pools.errors import PoolError
 from edsel_assets.pools.files import Opened, without_query
 from edsel_assets.pools.layouts import Example, Layout, example, recognise, unfolded
 from edsel_assets.pools.report import FileCount, Skipped
-from edsel_assets.pools.source import NUMBERS, PoolSource
+from edsel_assets.pools.source import NUMBERS, ROW_NAMES, Batch, PoolError, PoolSource
 from edsel_assets.pools.text import UnusableRow, is_unicode, normalise, shown, text_of
 
 _SHOWN = 20

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from edsel_assets.pools.batch import ROW_NAMES, Batch
 from edsel_assets.pools.chats import Turn, first_exchange, may_be_chat, stored_chat, transcript, turns_of
+from edsel_assets.pools.source import ROW_NAMES, Batch
 from edsel_assets.pools.text import UnusableRow, normalise, shown, text_of
 
 #: Columns that hold a prompt, and the columns that hold its response, in order of precedence.

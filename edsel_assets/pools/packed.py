@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from edsel_assets.pools.errors import PoolError
+from edsel_assets.pools.source import PoolError
 
 #: What a packed file begins with, by suffix.
 SIGNATURES = {

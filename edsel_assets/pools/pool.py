@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from edsel_assets.pools.batch import Batch
-from edsel_assets.pools.errors import PoolError
 from edsel_assets.pools.files import Opened, open_source
 from edsel_assets.pools.gather import Gathered, add_batch, file_counts, label_columns
 from edsel_assets.pools.layouts import ALONE, CHATS, PAIRS, Layout, layout_of
 from edsel_assets.pools.report import PoolReport, schema_with
 from edsel_assets.pools.rows import batches
-from edsel_assets.pools.source import PoolSource
-from edsel_assets.pools.unique import limited, unique_rows
+from edsel_assets.pools.source import NUMBERS, Batch, PoolError, PoolSource
 
 
 def read_pool(source: PoolSource, *, progress: Callable[[int, int], None] | None = None) -> PoolReport:
@@ -44,8 +43,8 @@ def read_pool(source: PoolSource, *, progress: Callable[[int, int], None] | None
         raise PoolError(_nothing_read(rows, list(files)))
     ids = np.frombuffer(b"".join(rows.ids), dtype=">u8").reshape(-1, 2).astype(np.uint64)
     table = pa.concat_tables(rows.tables)
-    kept, conflicts = unique_rows(ids, table)
-    within = limited(ids[kept], source.limit, source.seed)
+    kept, conflicts = _unique_rows(ids, table)
+    within = _limited(ids[kept], source.limit, source.seed)
     unread = sorted(rows.unread.items(), key=lambda item: (-item[1], item[0]))
     return PoolReport(
         table=_pool_table(ids, table, kept[within]),
@@ -131,3 +130,44 @@ def _pool_table(ids: np.ndarray, table: pa.Table, rows: np.ndarray) -> pa.Table:
     return pa.Table.from_arrays(
         [pa.array(names, pa.string()), *columns], schema=schema_with(table.column_names)
     )
+
+
+def _unique_rows(ids: np.ndarray, table: pa.Table) -> tuple[np.ndarray, int]:
+    """Row kept of each prompt, ascending by id, and the number of prompts with several responses."""
+    order = np.lexsort((ids[:, 1], ids[:, 0]))
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = (ids[order[1:]] != ids[order[:-1]]).any(axis=1)
+    kept = order[new]
+    group = np.cumsum(new) - 1  # of each row in order
+    repeated = np.flatnonzero(np.bincount(group, minlength=len(kept))[group] > 1)
+    rows = table.take(pa.array(order[repeated])).to_pylist()  # at once: a take costs much more than a row
+    preferred: dict[int, tuple[bool, bytes]] = {}
+    responses: dict[int, set[str | None]] = {}
+    for row, number, member in zip(rows, group[repeated].tolist(), order[repeated], strict=True):
+        preference = _preference(row)
+        if number not in preferred or preference < preferred[number]:
+            preferred[number], kept[number] = preference, member
+        responses.setdefault(number, set()).add(row["response"])
+    return kept, sum(len(each - {None}) > 1 for each in responses.values())
+
+
+def _preference(row: dict[str, Any]) -> tuple[bool, bytes]:
+    named = ("response", "task", "source", *NUMBERS)
+    parts = repr([row[name] for name in named if name in row]).encode()
+    return row["response"] is None, hashlib.blake2b(parts, digest_size=16).digest()
+
+
+def _limited(ids: np.ndarray, limit: int | None, seed: int) -> np.ndarray:
+    """Positions kept of ascending ``ids``, ascending."""
+    if limit is None or limit >= len(ids):
+        return np.arange(len(ids))
+    salt = f"limit {seed}".encode()
+    raw = ids.astype(">u8")
+    keys = np.array(
+        [
+            int.from_bytes(hashlib.blake2b(row.tobytes(), key=salt, digest_size=8).digest(), "big")
+            for row in raw
+        ],
+        dtype=np.uint64,
+    )
+    return np.sort(np.argsort(keys, kind="stable")[:limit])

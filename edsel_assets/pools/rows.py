@@ -1,7 +1,12 @@
-"""Reading the rows of one input, in batches of columns."""
+"""Reading the rows of one input, in batches of columns.
+
+It lies on disk, in an object store or at an HTTP address, packed or not.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -10,12 +15,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from edsel_assets.demo import DEMO
-from edsel_assets.pools.batch import BATCH, ROW_NAMES, Batch, Wanted
 from edsel_assets.pools.data_sets import load_data_set
-from edsel_assets.pools.errors import PoolError
-from edsel_assets.pools.files import Opened, first_line
-from edsel_assets.pools.source import PoolSource
-from edsel_assets.pools.streams import opened_bytes, opened_text
+from edsel_assets.pools.files import Opened, first_line, is_http, without_query
+from edsel_assets.pools.packed import packing, refuse_stand_in, unpacked
+from edsel_assets.pools.source import BATCH, ROW_NAMES, Batch, PoolError, PoolSource, Wanted
 from edsel_assets.pools.text_rows import csv_batches, decoded, json_batches, jsonl_batches
 
 _TEXT_FORMATS = {"jsonl": jsonl_batches, "json": json_batches, "csv": csv_batches}
@@ -33,13 +36,13 @@ def batches(opened: Opened, source: PoolSource, wanted: Wanted) -> Iterator[Batc
         elif opened.format == "hf":
             yield from _data_set_batches(opened, source, wanted)
         elif opened.format == "parquet":
-            with opened_bytes(opened) as file:
+            with _opened_bytes(opened) as file:
                 yield from _parquet_batches(file, opened.name, wanted)
         elif opened.format == "arrow":
-            with opened_bytes(opened) as file:
+            with _opened_bytes(opened) as file:
                 yield from _arrow_batches(file, opened.name, wanted)
         else:
-            with opened_text(opened) as file:
+            with _opened_text(opened) as file:
                 yield from _TEXT_FORMATS[opened.format](file, opened.name)
     except EOFError as error:
         raise PoolError(f"{opened.name} breaks off: {first_line(error)}. Copy or export it again.") from error
@@ -135,3 +138,52 @@ def _values(column: pa.ChunkedArray | pa.Array, first: int, name: str, label: st
         for i, value in enumerate(column.cast(pa.large_binary())):
             decoded(value.as_py() or b"", name, first + i, label)
         raise
+
+
+@contextlib.contextmanager
+def _opened_bytes(opened: Opened) -> Iterator[IO[bytes]]:
+    """The bytes of a file as they lie there, readable from any position; of a member of an archive, unpacked.
+
+    Raises:
+        PoolError: the file stands in for another, or the archive is damaged.
+    """
+    with _raw(opened) as file:
+        if not opened.member:
+            refuse_stand_in(file, opened.name)
+            yield file
+        else:
+            yield io.BytesIO(unpacked(file, "zip", opened.name, opened.member).read())
+
+
+@contextlib.contextmanager
+def _opened_text(opened: Opened) -> Iterator[IO[bytes]]:
+    """The bytes of a file, unpacked by its suffix, or where it begins as a packed one.
+
+    Raises:
+        PoolError: the file stands in for another; it is packed, and damaged or too large (``packed``).
+    """
+    inner = opened.member or without_query(opened.path)
+    suffix = inner.rpartition(".")[2].lower()
+    with _opened_bytes(opened) as file:
+        kind = packing(file, suffix)
+        if kind is None:
+            yield file
+            return
+        with unpacked(file, kind, opened.name) as text:
+            yield text
+
+
+def _raw(opened: Opened) -> Any:
+    if is_http(opened.path):
+        return contextlib.nullcontext(io.BytesIO(_downloaded(opened)))
+    return opened.fs.open(opened.path, "rb")
+
+
+def _downloaded(opened: Opened) -> bytes:
+    """The whole file: not every server gives a part of one."""
+    try:
+        return bytes(opened.fs.cat_file(opened.path))
+    except Exception as error:  # the HTTP library raises many kinds of its own
+        raise PoolError(
+            f"Cannot read {opened.name}: {first_line(error)}. Check the address and the connection."
+        ) from error

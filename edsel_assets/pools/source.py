@@ -1,17 +1,27 @@
-"""What to read, as the caller says it."""
+"""What to read, as the caller says it; what is read, as rows in columns; and the error of this package."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-
-from edsel_assets.pools.errors import PoolError
+from typing import Any
 
 FORMATS = ("auto", "parquet", "arrow", "jsonl", "json", "csv", "hf")
 #: Numbers of at least 0 that are read only where they are mapped.
 NUMBERS = ("price", "quality", "complexity")
 COLUMNS = ("prompt", "response", "context", "task", "source", *NUMBERS)
+#: Rows of a batch, at most.
+BATCH = 8192
+#: Columns that name rows and say nothing: not reported as unread.
+ROW_NAMES = frozenset({"id", "_id", "idx", "index", "uid", "uuid", "prompt_id", "row_id", "url"})
+
+#: Of a file's columns, those to read: others may be large (embeddings) and are left on the disk.
+Wanted = Callable[[Sequence[str]], Sequence[str]]
+
+
+class PoolError(ValueError):
+    """Input that cannot be read as prompts: one line of the file, the row and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -65,3 +75,30 @@ class PoolSource:
         one = isinstance(self.path, (str, os.PathLike))
         paths: list[str | os.PathLike[str]] = [self.path] if one else list(self.path)  # type: ignore[list-item, arg-type]
         return [os.fspath(path) for path in paths if os.fspath(path)]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows as columns: ``names`` of all, ``columns`` read, and the ``numbers`` of the rows.
+
+    A row's number counts from 1: the line in JSON lines, the record in other formats.
+    ``texts`` says of columns that were not read how many of the rows have text in them.
+    """
+
+    names: Sequence[str]
+    columns: Mapping[str, list[Any]]
+    numbers: range | list[int]
+    texts: Mapping[str, int] = field(default_factory=dict)
+
+
+def record_batch(records: list[dict[str, Any]], numbers: range | list[int]) -> Batch:
+    """Rows that are mappings as a batch; a row without a column has None there."""
+    names = dict.fromkeys(key for record in records for key in record)
+    return Batch(list(names), {key: [record.get(key) for record in records] for key in names}, numbers)
+
+
+def record_batches(records: list[dict[str, Any]]) -> Iterator[Batch]:
+    """``records``, numbered from 1, in batches."""
+    for start in range(0, len(records), BATCH):
+        part = records[start : start + BATCH]
+        yield record_batch(part, range(start + 1, start + 1 + len(part)))

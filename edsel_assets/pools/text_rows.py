@@ -11,10 +11,9 @@ import json
 from collections.abc import Iterator
 from typing import IO, Any
 
-from edsel_assets.pools.batch import BATCH, Batch, record_batch, record_batches
-from edsel_assets.pools.errors import PoolError
 from edsel_assets.pools.files import first_line, suffix
 from edsel_assets.pools.layouts import recognise
+from edsel_assets.pools.source import BATCH, Batch, PoolError, record_batch, record_batches
 from edsel_assets.pools.text import shown
 
 #: Bytes of a line: a row is no longer in JSON lines, and no line of a CSV.
