@@ -115,6 +115,15 @@ def test_every_strategy_picks_its_budget_and_aiming_changes_the_picks(finished) 
     assert chosen["random"] != chosen["random_target"]
 
 
+def test_a_strategy_that_aims_is_not_asked_to_cover_the_pool(finished) -> None:
+    from edsel_assets.stages.vectors.against_random import spreads
+
+    study, _, _ = finished
+    assert not any(spreads(study, name) for name in ("fl_rbf", "nearest", "km_random", "fl_even"))
+    unaimed = study.model_copy(update={"selection": study.selection.model_copy(update={"target": None})})
+    assert spreads(unaimed, "fl_rbf")
+
+
 def test_other_queries_make_what_reads_them_stale_and_nothing_else(finished, tmp_path: Path) -> None:
     from edsel_assets.planning.freshness import Freshness, State
 

@@ -60,7 +60,8 @@ def compare_with_random(
     ``twins`` is the share of picks with another pick at a cosine above 0.99. There are 50 draws, keyed by
     ``prompt_id``; they leave out what is known, as strategies do. ``problem`` says of a strategy that spreads
     its picks what is worse than by chance: coverage under the draws' mean by more than 2 standard deviations,
-    or a larger share of twins than any draw has. It is empty for others, which look for something else.
+    or a larger share of twins than any draw has. It is empty for others, which look for something else, and
+    for those that aim at a target, which is not the whole pool.
 
     Args:
         pool: ``prompt_id`` and ``task``.
@@ -159,8 +160,9 @@ def _row(study: Study, strategy: str, picks: int, own: _Sets, chance: _Sets) -> 
 
 
 def spreads(study: Study, strategy: str) -> bool:
-    """Whether a strategy means to cover the pool: those that read where prompts lie."""
-    return not {EMBEDDINGS, CLUSTERS}.isdisjoint(study.strategy(strategy).needs)
+    """Whether a strategy means to cover the pool: those that read where prompts lie, and aim at nobody."""
+    reads = study.strategy(strategy).needs
+    return study.target_of(strategy) is None and not {EMBEDDINGS, CLUSTERS}.isdisjoint(reads)
 
 
 def _worse(row: Mapping[str, Any]) -> list[str]:
