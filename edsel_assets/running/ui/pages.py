@@ -23,8 +23,8 @@ _YEAR = 365 * 86_400
 class OwnFiles:
     """Answers for pictures and reports of ``home``; everything else is ``app``'s."""
 
-    def __init__(self, app: "ASGIApp", home: Home) -> None:
-        self._app, self._home = app, home
+    def __init__(self, app: "ASGIApp", home: str | os.PathLike[str] | Home) -> None:
+        self._app, self._home = app, Home.at(home)
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         from starlette.responses import FileResponse, PlainTextResponse
