@@ -303,9 +303,9 @@ def test_a_round_is_ordered_whole(store) -> None:
 
 def test_an_order_that_the_ledger_missed_is_entered_later(store) -> None:
     placed = order(store)
-    path = annotation.Ledger(store).path
-    path.unlink()
-    path.with_name(f"{path.name}.lines").unlink()  # as if the process had ended before the first entry
+    # As if the process had ended before the first entry.
+    for name in ("purchases.jsonl", "purchases.jsonl.lines", store.recorded(placed.name)):
+        store.delete(name)
     record_orders(store)
     assert [p.order for p in annotation.Ledger(store).state().values()] == [placed.name] * 4
 
