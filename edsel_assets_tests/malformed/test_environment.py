@@ -168,7 +168,7 @@ LACKING: dict[str, tuple[dict, str, str]] = {
     "a GPU that is not there": (
         {"model": {"device": "cuda"}},
         "embeddings",
-        "(1) model.device: cuda, but there is no NV ... Set it to auto or cpu.",
+        "(1) model.device: cuda, but PyTorch has no NVIDIA GPU ... Set auto or cpu.",
     ),
     "a folder of tasks that is not there": (
         {"evaluation": {"include_path": "/nowhere/tasks"}},
