@@ -10,7 +10,7 @@ import edsel_assets.llm
 from edsel_assets import llm
 
 ROOT = Path(edsel_assets.llm.__file__).parent
-FLOORS = {"models": 0, "reading": 1, "training": 2, "scoring": 2, "judging": 2}
+FLOORS = {"models": 0, "servers": 0, "reading": 1, "training": 2, "scoring": 2, "judging": 2}
 
 
 def imports() -> dict[str, set[str]]:

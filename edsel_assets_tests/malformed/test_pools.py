@@ -372,6 +372,7 @@ def test_an_annotation_without_a_prompt_is_named(edsel, study_with, tmp_path) ->
     said = edsel("run", "--study", study, "--only", "annotations")
     assert said.code == 1
     last = said.error.splitlines()[-1]  # the lines before it are of the pool, which is whole
-    assert last.startswith(f"edsel: annotations: {tmp_path / 'answers.jsonl'}, row 1: ")
-    assert "prompt" in last
+    assert last.startswith(f"edsel: annotations: {tmp_path / 'answers.jsonl'} has the columns 'response'")
+    assert "prompt_id" in last
+    assert last.endswith("Rename the columns.")
     assert not {name for name in artifacts(edsel.home) if name.startswith("store/tiny/annotations")}

@@ -124,7 +124,7 @@ STUDIES: dict[str, tuple[dict[str, Any], str]] = {
     "a limit below 0": ({"pool": {"limit": -1}}, "line 28: pool.limit: should be greater than or equal to 1"),
     "an unknown format": (
         {"pool": {"format": "xml"}},
-        "line 28: pool.format: should be 'auto', 'parquet', 'jsonl', 'j",
+        "line 28: pool.format: should be 'auto', 'parquet', 'arrow', 'jsonl', 'j",
     ),
     "a column that is none": (
         {"pool": {"columns": {"promt": "text"}}},
