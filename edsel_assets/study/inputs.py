@@ -10,6 +10,8 @@ from edsel_assets.study.base import Address, Few, Positive, Seed, Settings, Toke
 
 #: Suffixes of files that embeddings are read from.
 EMBEDDING_FILES = (".npy", ".parquet", ".safetensors")
+#: How files of prompts are written; ``auto`` goes by their suffix.
+PoolFormat = Literal["auto", "parquet", "arrow", "jsonl", "json", "csv", "hf"]
 
 
 class PoolSettings(Settings):
@@ -18,7 +20,7 @@ class PoolSettings(Settings):
     path: str | list[str] = Field(
         DEMO, description="File, glob, folder, list of them, data set name, or builtin:demo."
     )
-    format: Literal["auto", "parquet", "arrow", "jsonl", "json", "csv", "hf"] = "auto"
+    format: PoolFormat = "auto"
     columns: dict[
         Literal["prompt", "context", "response", "task", "source", "price", "quality", "complexity"], str
     ] = Field(default_factory=dict, description="Our column name to the file's column name.")

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from edsel_assets.study.base import Settings
-from edsel_assets.study.inputs import PoolSettings
+from edsel_assets.study.inputs import PoolFormat, PoolSettings
 
 Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -17,7 +17,7 @@ class TargetSettings(Settings):
         None,
         description="20 to 200 prompts as users ask them, in any layout of a pool; answers are not read.",
     )
-    format: Literal["auto", "parquet", "jsonl", "json", "csv", "hf"] = "auto"
+    format: PoolFormat = "auto"
     columns: dict[Literal["prompt", "context"], str] = Field(
         default_factory=dict, description="Our column name to the name in the file of prompts."
     )

@@ -108,6 +108,8 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
     ("selection.replacement", True, BY_QUALITY),
     ("selection.engine", "dense", NOTHING),
     ("selection.memory_limit_gib", 3.0, NOTHING),
+    ("selection.noise", 0.3, NOTHING),  # read by strategies that aim, of which the study has none
+    ("selection.quotas_by", "clusters", NOTHING),
     ("selection.by_price", True, {"rankings", "round_selection", "kernel_width", "selection_checks"}),
     ("finetuning.method", "dora", TRAINED),
     ("finetuning.rank", 3, TRAINED),
@@ -192,6 +194,8 @@ SHAPES = {
     "selection.variants",
     "selection.budgets",
     "selection.budgets_of",
+    "selection.target",
+    "targets",
     "evaluation.tasks",
     "evaluation.include_path",
     "evaluation.judge",
