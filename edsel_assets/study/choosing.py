@@ -60,9 +60,7 @@ class Switches(Settings):
         description="One of targets: whom the picks must serve. A variant that can aim inherits it; null: it "
         "does not aim.",
     )
-    noise: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
-        0.01, description="Noise variance of variance_reduction, on unit vectors."
-    )
+    noise: Factor = Field(0.01, description="Noise variance of variance_reduction, on unit vectors.")
     quotas_by: Literal["task", "clusters"] = Field(
         "task",
         description="What task_diversity shares the budget out over; clusters for a pool without tasks.",

@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from edsel_assets.study.base import Settings
+from edsel_assets.study.base import Seed, Settings
 from edsel_assets.study.inputs import PoolFormat, PoolSettings
 
-Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=10**6)]
 
 
 class TargetSettings(Settings):
@@ -30,7 +30,7 @@ class TargetSettings(Settings):
     strength: Annotated[float, Field(ge=0, le=1)] = Field(
         1.0, description="0 is the pool as it is, 1 the target alone."
     )
-    seed: int = Field(0, description="Seed of the folds in which query and pool are told apart.")
+    seed: Seed = Field(0, description="Seed of the folds in which query and pool are told apart.")
 
     @model_validator(mode="after")
     def _one_way(self) -> "TargetSettings":
