@@ -112,7 +112,8 @@ def test_a_move_that_fails_leaves_the_file_and_no_empty_one(folder, order, monke
         ("unknown.jsonl", '{"prompt_id": "nobody", "response": "x"}\n', "Not asked for in any order"),
         ("torn.json", '[{"data": {', "not valid JSON"),
         ("answers.docx", "words", "cannot be told from its suffix"),
-        ("columns.csv", "question,answer\na,b\n", "answers need prompt_id and response"),
+        ("columns.csv", "colour,shape\na,b\n", "has the columns 'colour', 'shape'"),
+        ("layout.csv", "question,answer\na,b\n", "Not asked for in any order: layout.csv, row 1"),
         ("binary.jsonl", "\x00\x01", "binary.jsonl"),
     ],
 )
