@@ -1,7 +1,7 @@
 """What a person sees on the terminal: a plan, the progress of a run."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from edsel_assets.running.local import Listener
 from edsel_assets.running.progress import listening
 
 _PROMPTS_SHOWN = 5
+_PACE_SECONDS = 30.0  # between two lines of one step, where there is no terminal
 
 
 def show_plan(found: Plan, every: bool) -> None:
@@ -55,9 +56,32 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
 
 
+class Pace:
+    """Lines on how far long steps are, at a sensible pace: done, rate, time left."""
+
+    def __init__(self, say: Callable[[str], None], seconds: float = _PACE_SECONDS) -> None:
+        self._say, self._seconds = say, seconds
+        self._begun: dict[str, tuple[float, int]] = {}
+        self._told: dict[str, float] = {}
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        now = time.perf_counter()
+        if what not in self._begun or done < self._begun[what][1]:
+            self._begun[what], self._told[what] = (now, done), now
+            return
+        if now - self._told[what] < self._seconds and done < total:
+            return
+        start, before = self._begun[what]
+        rate = (done - before) / max(now - start, 1e-9)
+        if now - start >= self._seconds:  # a short step needs no line of its own
+            left = f", {_duration((total - done) / rate)} left" if rate and done < total else ""
+            self._say(f"{what}: {done:,} of {total:,}, {rate:.3g} a second{left}")
+        self._told[what] = now
+
+
 @contextmanager
 def progress() -> Iterator[Listener]:
-    """A bar over the cells of the run, on a terminal; a line per made cell elsewhere."""
+    """A bar over the cells of the run, on a terminal; lines for cells and long steps elsewhere."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -80,7 +104,11 @@ def progress() -> Iterator[Listener]:
 
         inner = bar.add_task("", visible=False)
 
+        pace = Pace(lambda line: console.print(line, markup=False, highlight=False))
+
         def step(what: str, done: int, total: int) -> None:
+            if not console.is_terminal:
+                pace(what, done, total)
             bar.update(inner, visible=done < total, description=what, completed=done, total=total)
 
         with listening(step):

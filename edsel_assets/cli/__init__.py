@@ -45,6 +45,25 @@ app = typer.Typer(
     cls=_Commands,
 )
 
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from edsel_assets import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show edsel's version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Decide which prompts are worth paying to annotate."""
+
+
 OnlyOption = Annotated[
     str, typer.Option("--only", help="Assets to make, comma-separated; what they need is made too.")
 ]
