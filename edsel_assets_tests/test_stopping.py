@@ -91,3 +91,29 @@ def test_an_interrupt_inside_an_exec_leaves_the_exit_code_as_it_is(tmp_path: Pat
     )
     assert found.returncode == 130, found.stderr
     assert found.stderr.startswith("edsel: Interrupted.")
+
+
+def test_an_interrupt_that_python_drops_is_sent_once_more(tmp_path: Path) -> None:
+    (tmp_path / "dropped.py").write_text(
+        "import time\n"
+        "from edsel_assets.running.stopping import watch_signals\n"
+        "class Given:\n"
+        "    def __del__(self):\n"
+        "        raise KeyboardInterrupt\n"
+        "watch_signals()\n"
+        "try:\n"
+        "    Given()\n"
+        "    time.sleep(20)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('stopped')\n",
+        encoding="utf-8",
+    )
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    found = subprocess.run(
+        [sys.executable, "-m", "dropped"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+        timeout=60,
+    )
+    assert (found.stdout, found.stderr) == ("stopped\n", "")

@@ -6,6 +6,8 @@ process cannot tell. The system's own note of each signal does.
 
 import os
 import signal
+import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +15,9 @@ _MESSAGES = {
     signal.SIGINT: "Interrupted. What is finished is kept; the same command goes on from there.",
     signal.SIGTERM: "Stopped by TERM. What is finished is kept; the same command goes on from there.",
 }
+
+
+_AGAIN_SECONDS = 0.05
 
 
 class Stopped(Exception):
@@ -30,6 +35,7 @@ def watch_signals() -> Callable[[], Stopped]:
         os.set_blocking(end, False)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     signal.signal(signal.SIGTERM, _interrupt)
+    sys.unraisablehook = _once_more
 
     def stopped() -> Stopped:
         # A second one while this process cleans up would only cut that short.
@@ -46,3 +52,11 @@ def watch_signals() -> Callable[[], Stopped]:
 
 def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
+
+
+def _once_more(lost: Any) -> None:
+    """An interrupt that came while an object was given back is dropped by Python; it is sent once more."""
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        threading.Timer(_AGAIN_SECONDS, os.kill, (os.getpid(), signal.SIGINT)).start()
+    else:
+        sys.__unraisablehook__(lost)

@@ -87,7 +87,7 @@ class Worker:
         try:
             self._process.stdin.write(json.dumps(content) + "\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
+        except (BrokenPipeError, ValueError):  # it is gone, or was told to end meanwhile
             raise WorkerDied(self._process.wait()) from None
 
 
