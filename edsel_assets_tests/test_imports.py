@@ -23,6 +23,7 @@ HEAVY = (
     "matplotlib",
     "pyarrow",
     "alembic",
+    "sqlalchemy",
 )
 
 

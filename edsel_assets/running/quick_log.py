@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 
 from edsel_assets.running.dagster_internals import sqlite_log
 
@@ -25,6 +23,9 @@ _FOLDERS: set[Path] = set()
 
 def quicken_log(instance: dg.DagsterInstance) -> None:
     """Write the logs of runs so from now on in this process; does nothing for a log that is not SQLite's."""
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine  # slow to import, and no part of loading the definitions
+
     storage = instance.event_log_storage
     if isinstance(storage, sqlite_log()):
         _FOLDERS.add(_file(storage, _SHARED).parent)
