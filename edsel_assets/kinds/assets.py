@@ -137,10 +137,7 @@ def strategy_of(study: Study, partition: str | None) -> str | None:
 
 
 def is_asked_for(study: Study, partition: str | None) -> bool:
-    """Whether a cell of that key is part of the study: budgets are those of its strategy.
-
-    Two dimensions of Dagster are a full product, so its UI shows every strategy at every budget.
-    """
+    """Whether a cell of that key is part of the study: budgets are those of its strategy."""
     parts = key_parts(partition)
     if not study.selection.budgets_of or len(parts) != 2:
         return True
@@ -176,21 +173,21 @@ class Cells:
     def read(self, name: str, partition: str | None) -> Iterator[tuple[str, str | None]]:
         """(asset, partition) of every cell that a cell may read."""
         asset = self.assets[name]
-        at = asset.at(partition)
         for each in asset.inputs:
-            dimensions = self.assets[each.asset].kind.dimensions
-            values = values_read(self.study, at, each.parent, dimensions)
-            if values is None:
-                continue
-            if not dimensions:
-                yield each.asset, None
-                continue
-            parts = [
-                self._of(d) if keys is None else keys for d, keys in zip(dimensions, values, strict=True)
-            ]
-            for key in starmap(partition_key, product(*parts)):
-                if is_asked_for(self.study, key):
-                    yield each.asset, key
+            for key in self.read_of(asset, partition, each):
+                yield each.asset, key
+
+    def read_of(self, asset: Asset, partition: str | None, each: Input) -> Iterator[str | None]:
+        """The partitions of one input that a cell may read; None for that of an asset without any."""
+        dimensions = self.assets[each.asset].kind.dimensions
+        values = values_read(self.study, asset.at(partition), each.parent, dimensions)
+        if values is None:
+            return
+        if not dimensions:
+            yield None
+            return
+        parts = [self._of(d) if keys is None else keys for d, keys in zip(dimensions, values, strict=True)]
+        yield from (key for key in starmap(partition_key, product(*parts)) if is_asked_for(self.study, key))
 
     def continues(self, asset: Asset, each: Input) -> bool:
         """Whether each cell of an asset reads the cell of the same key, of the same dimensions."""

@@ -55,7 +55,6 @@ __all__ = [
     "cells_of_run",
     "cells_of_step",
     "new_run",
-    "pass_over",
     "quicken_backfills",
     "sqlite_log",
     "unfinished_runs",
@@ -157,13 +156,6 @@ def carry_out(
                 asset_selection=run.asset_selection, asset_check_selection=run.asset_check_selection
             )
     return list(execute_run_iterator(InMemoryJob(job), run, instance))
-
-
-def pass_over(instance: dg.DagsterInstance, run: dg.DagsterRun, why: str) -> None:
-    """End a run of the UI as a success that made nothing."""
-    instance.report_engine_event(why, run)
-    kind = dg.DagsterEventType.RUN_SUCCESS.value
-    instance.report_dagster_event(dg.DagsterEvent(kind, run.job_name, message=why), run.run_id)
 
 
 def unfinished_runs(instance: dg.DagsterInstance) -> Iterator[dg.DagsterRun]:

@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 import dagster as dg
 
-from edsel_assets.kinds.assets import is_asked_for
 from edsel_assets.planning import preflight
 from edsel_assets.planning.answers import Answers
 from edsel_assets.planning.cells import Cell, Lineage, Scope, cells_in
@@ -23,9 +22,7 @@ from edsel_assets.planning.plan import plan
 from edsel_assets.running.dagster_internals import (
     asset_key,
     carry_out,
-    cells_of_run,
     new_run,
-    pass_over,
 )
 from edsel_assets.running.instance import BY_COMMAND, REASON_TAG
 from edsel_assets.running.quick_log import begin_log
@@ -258,11 +255,6 @@ class Runner:
         run = self._instance.get_run_by_id(run_id)
         if run is None:
             raise RunFailed(f"There is no run {run_id} in {self._instance.root_directory}.")
-        cells = cells_of_run(run)
-        if cells and not any(is_asked_for(self._study, cell.partition) for cell in cells):
-            why = f"{cells[0]} is no part of the study: its strategy has other budgets. Nothing was made."
-            pass_over(self._instance, run, why)
-            return True
         with hold(DagsterHome.of(self._instance).run_lease(run_id), f"run {run_id} is alive"):
             carry_out(self._definitions, self._instance, run)
         finished = self._instance.get_run_by_id(run_id)

@@ -9,7 +9,7 @@ from dagster._core.instance.types import DynamicPartitionsStore
 from dagster._core.types.pagination import PaginatedResults
 
 from edsel_assets.defs.build import build_definitions
-from edsel_assets.kinds.assets import Cells, is_asked_for
+from edsel_assets.kinds.assets import Cells
 from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import tiny_study
 
@@ -65,13 +65,14 @@ def placed() -> Placed:
 def test_each_cell_reads_what_dagsters_mappings_lead_to(name: str, placed: Placed) -> None:
     study: Study = tiny_study(**STUDIES[name])
     graph: Any = build_definitions(study).resolve_asset_graph()
-    table, exact = Cells(study, ORDERS), 0
+    table = Cells(study, ORDERS)
     assert {key.to_user_string() for key in graph.materializable_asset_keys} == set(table.assets)
     with dg.partition_loading_context(dynamic_partitions_store=placed):
         for asset, partition in ((a, key) for a in table.assets for key in table.keys(a)):
             found = graph.get_parents_partitions(dg.AssetKey(asset.split("/")), partition).parent_partitions
             led = {(p.asset_key.to_user_string(), p.partition_key) for p in found}
             read = set(table.read(asset, partition))
-            assert read <= {cell for cell in led if is_asked_for(study, cell[1])}, (asset, partition)
-            exact += read == led
-    assert exact > 20
+            # Dagster draws an input without partitions for all cells, also where only some read it.
+            whole = {cell for cell in led if cell[1] is None}
+            assert read - whole == led - whole, (asset, partition)
+            assert read <= led, (asset, partition)

@@ -10,9 +10,8 @@ from edsel_assets.defs.checks import checked
 from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.io_managers import Table
 from edsel_assets.defs.metadata import directory_size, plot, preview, versioned_output
-from edsel_assets.defs.partitions import dimensions
 from edsel_assets.defs.resources import BaseModel
-from edsel_assets.keys import parse_budget_trial, parse_trial
+from edsel_assets.keys import parse_budget_trial
 from edsel_assets.kinds.checks import ADAPTER_LOADS, LOSS_FELL
 from edsel_assets.planning.cells import Cell
 
@@ -61,7 +60,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         from edsel_assets.stages.training_sets import examples_of
         from edsel_assets.stages.trials import finetune_settings
 
-        name, seed = parse_trial(dimensions(context)["trial"])
+        _, name, seed = parse_budget_trial(context.partition_key)
         examples = examples_of(training_sets, study.model.template, seed)
         path = graph.store.adapter(Cell("lora_adapters", context.partition_key))
         chain = [found for found in checkpoints.values() if found is not None]

@@ -18,9 +18,8 @@ from edsel_assets.defs.checks import checked
 from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles
 from edsel_assets.defs.metadata import Picture, plot, preview, timed, versioned_output
-from edsel_assets.defs.partitions import dimensions
 from edsel_assets.defs.resources import BaseModel
-from edsel_assets.keys import parse_trial
+from edsel_assets.keys import parse_budget_trial
 from edsel_assets.kinds.checks import ADAPTER_LOADS, EXACT_BUDGET, LOSS_FELL, NONE_BOUGHT_BEFORE, SPREAD
 from edsel_assets.planning.cells import Cell
 
@@ -55,8 +54,7 @@ def _selection(graph: Graph, number: int) -> dg.AssetsDefinition:
         from edsel_assets.stages.inputs import money_prices, signals_of
         from edsel_assets.stages.rounds import ordered_round, pick_round, round_options, round_size
 
-        cell = dimensions(context)
-        name, seed = parse_trial(cell["trial"])
+        budget, name, seed = parse_budget_trial(context.partition_key)
         placed = orders.read(["prompt_id", "gain", "validation", "counts_for", "replaced"])
         frozen = ordered_round(placed, str(Cell(context.asset_key.to_user_string(), context.partition_key)))
         if frozen is not None:  # what was asked for is never picked anew
@@ -79,7 +77,7 @@ def _selection(graph: Graph, number: int) -> dg.AssetsDefinition:
         table = pick_round(
             study.strategy(name),
             signals,
-            round_size(int(cell["budget"]), number, study.rounds.rounds),
+            round_size(budget, number, study.rounds.rounds),
             round_options(study, name, seed),
             _in_order(earlier),
         )
@@ -124,7 +122,7 @@ def _checkpoint(graph: Graph, number: int) -> dg.AssetsDefinition:
         examples = examples_of(training_set, study.model.template)
         settings = finetune_settings(study.finetuning, epochs=study.rounds.epochs)
         path = graph.store.adapter(Cell(context.asset_key.to_user_string(), context.partition_key))
-        name, trial = parse_trial(dimensions(context)["trial"])
+        _, name, trial = parse_budget_trial(context.partition_key)
         seed = round_options(study, name, trial).seed + number
         model, tokenizer = base_model.open()
         with adapted_chain(model, _in_order(checkpoints)) as start:
@@ -156,7 +154,7 @@ def _weights(graph: Graph, number: int) -> dg.AssetsDefinition:
         from edsel_assets.stages.scoring.answers import answer_scores
         from edsel_assets.stages.trials import adapted_chain
 
-        scorer = study.strategy(parse_trial(dimensions(context)["trial"])[0]).scorer
+        scorer = study.strategy(parse_budget_trial(context.partition_key)[1]).scorer
         assert scorer is not None, "only strategies that choose in rounds have weights"
 
         before = inputs.pop("weights", None)
@@ -215,8 +213,7 @@ def _union(graph: Graph) -> dg.AssetsDefinition:
 
         table = union(_in_order(selections))
         moved = weights.show(["weight", "history"])
-        budget = int(dimensions(context)["budget"])
-        name, _ = parse_trial(dimensions(context)["trial"])
+        budget, name, _ = parse_budget_trial(context.partition_key)
         exact = counts_exactly(study, name)
         yield from checked(context, {EXACT_BUDGET: exact_budget(table, budget, exact=exact)})
         shown = {

@@ -9,8 +9,7 @@ from edsel_assets.defs.checks import checked
 from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
-from edsel_assets.defs.partitions import dimensions
-from edsel_assets.keys import key_parts
+from edsel_assets.keys import key_parts, partition_key
 from edsel_assets.kinds.checks import EXACT_BUDGET, GAINS, NONE_BOUGHT_BEFORE, NOT_WORSE
 from edsel_assets.selection.strategy import EMBEDDINGS
 
@@ -112,10 +111,11 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         from edsel_assets.stages.describe import task_shares, with_prompts
         from edsel_assets.stages.rankings import cut, cut_name, prefix_guarantee
 
-        budget = int(dimensions(context)["budget"])
+        padded, strategy = key_parts(context.partition_key)
+        budget = int(padded)
         ranking = rankings.read_part(cut_name(budget))
         table = cut(ranking, budget)
-        exact = counts_exactly(study, dimensions(context)["strategy"])
+        exact = counts_exactly(study, strategy)
         yield from checked(context, {EXACT_BUDGET: exact_budget(table, budget, exact=exact)})
         guarantee = prefix_guarantee(ranking, budget)
         metadata = {} if guarantee is None else {"at_least_of_optimum": guarantee}
@@ -221,7 +221,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
 
 def _beside(budget: str, row: dict[str, Any]) -> dg.AssetObservation:
     """What the page of a selection shows of its comparison with random draws."""
-    key = dg.MultiPartitionKey({"budget": budget, "strategy": row["strategy"]})
+    key = partition_key(budget, row["strategy"])
     metadata = {"against_random": row["words"], "worse_than_random": row["problem"] or "no"}
     return dg.AssetObservation(asset_key="selections", partition=key, metadata=metadata)
 
