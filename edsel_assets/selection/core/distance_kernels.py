@@ -12,9 +12,11 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+Array = np.ndarray
+
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _square(x, y):
+def _square(x: Array, y: Array) -> float:
     total = 0.0
     for k in range(x.size):
         apart = np.float64(x[k]) - np.float64(y[k])
@@ -23,7 +25,7 @@ def _square(x, y):
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
-def _least(product, norms):
+def _least(product: Array, norms: Array) -> np.float32:
     least = np.float32(np.inf)
     for c in range(norms.size):
         least = min(least, norms[c] - 2 * product[c])
@@ -31,7 +33,16 @@ def _least(product, norms):
 
 
 @numba.njit(cache=True, nogil=True)
-def lower(products, first, points, centres, norms, centre_norms, error, nearest):
+def lower(
+    products: Array,
+    first: int,
+    points: Array,
+    centres: Array,
+    norms: Array,
+    centre_norms: Array,
+    error: float,
+    nearest: Array,
+) -> None:
     """Bring ``nearest`` ((N,) float64) of the points from ``first`` on down to the new centres'."""
     for r in range(products.shape[0]):
         product, row = products[r], first + r
@@ -45,7 +56,7 @@ def lower(products, first, points, centres, norms, centre_norms, error, nearest)
 
 
 @numba.njit(cache=True, nogil=True)
-def add_rows(points, labels, sums):
+def add_rows(points: Array, labels: Array, sums: Array) -> None:
     """Add the points to the (C, d) float64 ``sums`` by their ``labels``, in order; under 0: to none."""
     for row in range(labels.size):
         if labels[row] >= 0:

@@ -9,12 +9,23 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+Array = np.ndarray
+
 GROUP = 256  # candidates whose best key is remembered together
 TAKEN = np.int64(-(1 << 62))
 
 
 @numba.njit(cache=True, nogil=True)
-def fold(affinity, rbf, unit, low, high, floors, demand, total):
+def fold(
+    affinity: Array,
+    rbf: bool,
+    unit: float,
+    low: Array,
+    high: Array,
+    floors: Array,
+    demand: Array,
+    total: Array,
+) -> None:
     """Add to ``total`` the sum over rows of demand (clamp(w, low, high) - low)."""
     for r in range(affinity.shape[0]):
         row, floor, lowest, highest, count = affinity[r], floors[r], low[r], high[r], demand[r]
@@ -31,7 +42,7 @@ def fold(affinity, rbf, unit, low, high, floors, demand, total):
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def pair_affinity(points, rows, columns, affinity):
+def pair_affinity(points: Array, rows: Array, columns: Array, affinity: Array) -> None:
     """a_ij of an RBF kernel in float64 by differences, which products of near points blur."""
     for p in range(rows.size):
         left, right = points[rows[p]], points[columns[p]]
@@ -43,7 +54,18 @@ def pair_affinity(points, rows, columns, affinity):
 
 
 @numba.njit(cache=True, nogil=True)
-def gather(scores, row_halves, column_halves, row_terms, column_terms, top, left, counts, columns, affinity):
+def gather(
+    scores: Array,
+    row_halves: Array,
+    column_halves: Array,
+    row_terms: Array,
+    column_terms: Array,
+    top: int,
+    left: int,
+    counts: Array,
+    columns: Array,
+    affinity: Array,
+) -> int:
     """Pairs whose affinity, score - h_i - h_j, passes the threshold t of a side: score - h_j > t_i + h_i."""
     at = 0
     nearest, easiest = column_halves.min(), column_terms.min()
@@ -66,13 +88,15 @@ def gather(scores, row_halves, column_halves, row_terms, column_terms, top, left
 
 
 @numba.njit(cache=True, nogil=True)
-def tally(rows, counts):
+def tally(rows: Array, counts: Array) -> None:
     for row in rows:
         counts[row] += 1
 
 
 @numba.njit(cache=True, nogil=True)
-def place(rows, columns, pair_weights, fill, others, weights):
+def place(
+    rows: Array, columns: Array, pair_weights: Array, fill: Array, others: Array, weights: Array
+) -> None:
     for p in range(rows.size):
         at = fill[rows[p]]
         others[at], weights[at] = columns[p], pair_weights[p]
@@ -80,7 +104,7 @@ def place(rows, columns, pair_weights, fill, others, weights):
 
 
 @numba.njit(cache=True, nogil=True)
-def gains(starts, others, weights, demand, maxima):
+def gains(starts: Array, others: Array, weights: Array, demand: Array, maxima: Array) -> Array:
     gains = np.zeros(maxima.size, dtype=np.int64)
     for j in range(maxima.size):
         total = np.int64(0)
@@ -91,7 +115,7 @@ def gains(starts, others, weights, demand, maxima):
 
 
 @numba.njit(cache=True, nogil=True)
-def _best(keys, best, dirty):
+def _best(keys: Array, best: Array, dirty: Array) -> int:
     """The lowest row of the highest key."""
     top = 0
     for g in range(best.size):
@@ -108,9 +132,23 @@ def _best(keys, best, dirty):
 
 @numba.njit(cache=True, nogil=True)
 def pick(
-    starts, others, weights, demand, maxima, owners, keys, parts, best, dirty, values, weight, unit, scale,
-    chosen, out
-):  # fmt: skip
+    starts: Array,
+    others: Array,
+    weights: Array,
+    demand: Array,
+    maxima: Array,
+    owners: Array,
+    keys: Array,
+    parts: Array,
+    best: Array,
+    dirty: Array,
+    values: Array,
+    weight: float,
+    unit: float,
+    scale: int,
+    chosen: float,
+    out: Array,
+) -> float:
     for turn in range(out.shape[0]):
         row = _best(keys, best, dirty)
         while values.size:
@@ -143,7 +181,9 @@ def pick(
 
 
 @numba.njit(cache=True, nogil=True)
-def two_best(starts, others, weights, picks, lowest):
+def two_best(
+    starts: Array, others: Array, weights: Array, picks: Array, lowest: Array
+) -> tuple[Array, Array]:
     first, second = lowest.copy(), lowest.copy()
     for j in picks:
         for p in range(starts[j], starts[j + 1]):
@@ -156,7 +196,9 @@ def two_best(starts, others, weights, picks, lowest):
 
 
 @numba.njit(cache=True, nogil=True)
-def excess(starts, others, weights, demand, v, offset, gains):
+def excess(
+    starts: Array, others: Array, weights: Array, demand: Array, v: Array, offset: int, gains: Array
+) -> None:
     for j in range(gains.size):
         total = np.int64(0)
         for p in range(starts[offset + j], starts[offset + j + 1]):
@@ -165,7 +207,9 @@ def excess(starts, others, weights, demand, v, offset, gains):
 
 
 @numba.njit(cache=True, nogil=True)
-def covering(starts, others, weights, v, among, offset, counts):
+def covering(
+    starts: Array, others: Array, weights: Array, v: Array, among: Array, offset: int, counts: Array
+) -> None:
     for i in range(counts.size):
         count = 0
         for p in range(starts[offset + i], starts[offset + i + 1]):
