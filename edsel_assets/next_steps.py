@@ -179,18 +179,17 @@ def _show_against_random(run: Finished) -> None:
 
 
 def _expected(study: Study, picked: Sequence[dict[str, Any]], pool: Any) -> str:
-    from edsel_assets.annotation import AnnotationError
-    from edsel_assets.stages.buying import prices_of
+    from edsel_assets.annotation import AnnotationError, rule_prices
 
     try:
-        return f"expected to cost {sum(prices_of(study, picked, pool)):g} to annotate"
+        return f"expected to cost {sum(rule_prices(study.annotation, picked, pool)):g} to annotate"
     except AnnotationError as error:
         return f"of unknown cost ({error})"
 
 
 def _show_spend(store: Store) -> None:
     """The scores after each order, and what the next one is expected to bring."""
-    from edsel_assets.stages.buying import advice, last_batch
+    from edsel_assets.desk.spending import advice, last_batch
     from edsel_assets.store import read_table
 
     table = read_table(store.table(Cell("spend_curve")))

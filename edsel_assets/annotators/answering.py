@@ -44,7 +44,7 @@ class Answered:
 def answer(annotator: Annotator, store: Store, order: str | None = None) -> Answered:
     """Let ``annotator`` answer what is open in ``order``, or in every order; others wait for it to end.
 
-    The ledger must know every order (``stages.buying.record_orders``).
+    The ledger must know every order (``desk.record_orders``).
 
     Raises:
         AnnotationError: no such order, or what the annotator lacks, before anything is asked.

@@ -21,8 +21,9 @@ from edsel_assets.cli.verify import verify
 from edsel_assets.store import Home
 
 if TYPE_CHECKING:
+    from edsel_assets.desk import Desk
     from edsel_assets.planning.cells import Scope
-    from edsel_assets.running.ordering import Desk
+    from edsel_assets.running.local import Listener
     from edsel_assets.study import Study
 
 
@@ -187,12 +188,12 @@ def order(
     home: HomeOption = None,
 ) -> None:
     """Freeze the next picks, given all that was asked before; the last line is the order's name."""
-    from edsel_assets.running import ordering
+    from edsel_assets.desk import Asking, place
     from edsel_assets.terminal import progress
 
-    experiment = _study(study)
-    with _desk(experiment, Home.at(home)) as desk, progress() as listener:
-        placed = ordering.place(desk, strategy, budget, spend=spend, replace=replace, listener=listener)
+    asking = Asking(strategy, budget, spend, replace)
+    with progress() as listener, _desk(_study(study), Home.at(home), listener) as desk:
+        placed = place(desk, asking)
     typer.echo(f"Ordered {placed.words}: {placed.file}")
     export = _next("export", study, home, placed.name, "--format", "csv")
     typer.echo(f"Hand them out: {export} --out FILE")
@@ -208,10 +209,10 @@ def export(
     home: HomeOption = None,
 ) -> None:
     """Write the prompts of an order for those who answer them."""
-    from edsel_assets.running import ordering
+    from edsel_assets.desk import export
 
     with _desk(_study(study), Home.at(home)) as desk:
-        for file in ordering.export(desk, name, style, out):
+        for file in export(desk, name, style, out):
             typer.echo(f"Wrote {file}")
 
 
@@ -229,10 +230,10 @@ def import_answers(
     home: HomeOption = None,
 ) -> None:
     """Take answers back: checked against what was asked, entered once, nothing written if one is wrong."""
-    from edsel_assets.running import ordering
+    from edsel_assets.desk import take_back
 
     with _desk(_study(study), Home.at(home)) as desk:
-        counts = ordering.take_back(desk, file, order=name, keep=keep, skip_unknown=skip_unknown)
+        counts = take_back(desk, file, order=name, keep=keep, skip_unknown=skip_unknown)
     typer.echo(", ".join(f"{count} {kind}" for kind, count in counts.items()) + ".")
     typer.echo(f"Train on them: {_next('run', study, home, '--only', 'spend_curve')}")
 
@@ -247,10 +248,10 @@ def answer(
     home: HomeOption = None,
 ) -> None:
     """Let the study's annotator answer what is open; it goes on where an earlier call was stopped."""
-    from edsel_assets.running import ordering
+    from edsel_assets.desk import answer
 
     with _desk(_study(study), Home.at(home)) as desk:
-        found = ordering.answer(desk, name)
+        found = answer(desk, name)
     for remark in found.remarks:
         typer.echo(remark)
     typer.echo(
@@ -310,16 +311,16 @@ def _study(name: str) -> "Study":
 
 
 @contextmanager
-def _desk(study: "Study", home: Home) -> Iterator["Desk"]:
+def _desk(study: "Study", home: Home, listener: "Listener | None" = None) -> Iterator["Desk"]:
     """What commands about orders work on."""
     from edsel_assets.defs.build import build_definitions
     from edsel_assets.planning.ledger import check_store
     from edsel_assets.running.instance import open_instance
-    from edsel_assets.running.ordering import Desk
+    from edsel_assets.running.ordering import open_desk
 
     check_store(home.store(study.name))
     with open_instance(home, study.name) as instance:
-        yield Desk(study, build_definitions(study, home=home), instance, home)
+        yield open_desk(study, build_definitions(study, home=home), instance, home, listener)
 
 
 def _next(command: str, study: str, home: Path | None, *words: str) -> str:

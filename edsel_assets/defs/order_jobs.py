@@ -35,26 +35,26 @@ class AnswerForm(dg.Config):
 
 
 def build(graph: Graph) -> list[dg.JobDefinition]:
-    def desk(context: dg.OpExecutionContext) -> Any:
-        from edsel_assets.running.ordering import Desk
+    def opened(context: dg.OpExecutionContext) -> Any:
+        from edsel_assets.running.local import Listener
+        from edsel_assets.running.ordering import open_desk
 
         assert graph.definitions is not None, "a job ran before its definitions were assembled"
-        return Desk(graph.study, graph.definitions, context.instance, graph.home)
+        told = Listener(waiting=context.log.info)
+        return open_desk(graph.study, graph.definitions, context.instance, graph.home, told)
 
     @dg.op(name="place_order")
     def place_order(context: dg.OpExecutionContext, config: OrderForm) -> None:
-        from edsel_assets.running import ordering
-        from edsel_assets.running.local import Listener
+        from edsel_assets import desk
 
-        placed = ordering.place(
-            desk(context),
+        asking = desk.Asking(
             config.strategy,
             config.budget or None,
-            spend=config.spend or None,
-            replace=config.replace,
-            listener=Listener(waiting=context.log.info),
+            config.spend or None,
+            config.replace,
             request=context.run.root_run_id or context.run_id,
         )
+        placed = desk.place(opened(context), asking)
         context.log.info(f"{placed.name}: {placed.words}")
         context.add_output_metadata(
             {
@@ -69,19 +69,19 @@ def build(graph: Graph) -> list[dg.JobDefinition]:
 
     @dg.op(name="write_order")
     def write_order(context: dg.OpExecutionContext, config: ExportForm) -> None:
-        from edsel_assets.running import ordering
+        from edsel_assets import desk
 
-        files = ordering.export(desk(context), config.order, config.format, Path(config.out))
+        files = desk.export(opened(context), config.order, config.format, Path(config.out))
         written = {f"file {file.name}": dg.MetadataValue.path(str(file)) for file in files}
         answered = "Take the file back with its answers by the job import_answers."
         context.add_output_metadata({**written, "next": answered})
 
     @dg.op(name="take_answers_back")
     def take_answers_back(context: dg.OpExecutionContext, config: ImportForm) -> None:
-        from edsel_assets.running import ordering
+        from edsel_assets import desk
 
-        counts = ordering.take_back(
-            desk(context),
+        counts = desk.take_back(
+            opened(context),
             Path(config.file),
             order=config.order or None,
             keep=config.keep or None,
@@ -92,9 +92,9 @@ def build(graph: Graph) -> list[dg.JobDefinition]:
 
     @dg.op(name="ask_the_annotator")
     def ask_the_annotator(context: dg.OpExecutionContext, config: AnswerForm, annotator: Annotator) -> None:
-        from edsel_assets.running import ordering
+        from edsel_assets import desk
 
-        found = ordering.answer(desk(context), config.order or None, annotator.open())
+        found = desk.answer(opened(context), config.order or None, annotator.open())
         for remark in found.remarks:
             context.log.info(remark)
         figures = {name: getattr(found, name) for name in ("answered", "rejected", "late", "open", "paid")}

@@ -138,11 +138,11 @@ class Strategy:
         """Whether it runs in rounds."""
         return self.scorer is not None
 
-    def __call__(self, signals: Signals, budget: int, options: StrategyOptions | None = None) -> Ranking:
+    def __call__(self, signals: Signals, budget: float, options: StrategyOptions | None = None) -> Ranking:
         """``select``, with default options where none are given; with prices, ``budget`` is money."""
         options = options or StrategyOptions()
         if signals.prices is None:
-            return self.select(signals, budget, options)
+            return self.select(signals, int(budget), options)
         return self._spend(signals, budget, options)
 
     def _spend(self, signals: Signals, money: float, options: StrategyOptions) -> Ranking:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ import pyarrow.compute as pc
 
 from edsel_assets.selection import update_weights
 from edsel_assets.selection.strategy import Signals, Strategy, StrategyOptions
-from edsel_assets.stages.inputs import strategy_options
+from edsel_assets.stages.inputs import money_prices, signals_of, strategy_options
 from edsel_assets.stages.rankings import ranking_table
 from edsel_assets.study import Study
 
@@ -28,8 +29,42 @@ def round_options(study: Study, strategy: str, seed: int) -> StrategyOptions:
     return replace(options, seed=options.seed + seed * study.rounds.rounds)
 
 
+def round_signals(
+    study: Study,
+    strategy: str,
+    read_pool: Callable[[list[str]], pa.Table],
+    known: pa.Table,
+    clusters: Any,
+    quality_scores: pa.Table,
+    weights: pa.Table | None = None,
+) -> Signals:
+    """What a round chooses by.
+
+    Args:
+        read_pool: columns -> the pool's table.
+        known: ``prompt_id`` of every prompt that is asked for or answered.
+        clusters: with ``table`` and ``arrays``, as the asset holds them.
+        weights: of the round before; None in the first.
+    """
+    return signals_of(
+        study.strategy(strategy),
+        read_pool(["prompt_id"]),
+        known,
+        _no_embeddings,
+        None,
+        clusters,
+        quality_scores,
+        None if weights is None else weights["weight"].to_numpy(),
+        money_prices(study, read_pool),
+    )
+
+
+def _no_embeddings() -> pa.Table:
+    raise AssertionError("iterative kMQ chooses by clusters; it reads no embeddings")
+
+
 def pick_round(
-    strategy: Strategy, signals: Signals, size: int, options: StrategyOptions, earlier: Sequence[pa.Table]
+    strategy: Strategy, signals: Signals, size: float, options: StrategyOptions, earlier: Sequence[pa.Table]
 ) -> pa.Table:
     """``size`` prompts that no earlier round chose and nobody annotated yet, as ``replicate, rank, ...``.
 
@@ -49,7 +84,7 @@ def ordered_round(orders: pa.Table, cell: str) -> pa.Table | None:
     A rejected pick that was replaced is left out; what was ordered in its place stands after the others.
 
     Args:
-        orders: ``prompt_id, gain, validation, counts_for, replaced``, as ``buying.orders_table`` gives them.
+        orders: ``prompt_id, gain, validation, counts_for, replaced``, as the asset ``orders`` has them.
     """
     mine = orders.filter(pc.and_(pc.equal(orders["counts_for"], cell), pc.invert(orders["validation"])))
     if not mine.num_rows:

@@ -20,7 +20,7 @@ from edsel_assets.annotation import (
     place_order,
     read_order,
 )
-from edsel_assets.stages.buying import record_orders
+from edsel_assets.desk import record_orders
 from edsel_assets.store import Store, has_checksum, lines_file
 from edsel_assets_tests.annotation.conftest import picks
 from edsel_assets_tests.store.damage import DAMAGES, spoil

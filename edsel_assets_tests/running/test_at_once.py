@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from edsel_assets.annotation import Ledger, asked_prompts, list_orders, order_table
-from edsel_assets.stages.buying import purchases_table
+from edsel_assets.desk.tables import purchases_table
 from edsel_assets.store import Home, Store
 from edsel_assets_tests.defs.conftest import TINY
 from edsel_assets_tests.defs.serving import serving

@@ -13,13 +13,14 @@ import pytest
 
 from edsel_assets.annotation import Ledger as Purchases
 from edsel_assets.defs.build import build_definitions
+from edsel_assets.desk import Asking, place, take_back
 from edsel_assets.llm.judging.ledger import Ledger as Replies
 from edsel_assets.planning.cells import Cell
 from edsel_assets.planning.ledger import read_ledger
 from edsel_assets.planning.lineage import lineage_of
-from edsel_assets.running import ordering
 from edsel_assets.running.instance import open_instance
 from edsel_assets.running.local import RunFailed
+from edsel_assets.running.ordering import open_desk
 from edsel_assets.running.verifying import Looked, look
 from edsel_assets.store import Home, Store, StoreError, lines_file
 from edsel_assets.study import Study
@@ -104,12 +105,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
 def buy(whole: Whole) -> None:
     """Order four prompts and import the answers to them."""
     definitions = build_definitions(whole.study, home=whole.desk.home)
-    desk = ordering.Desk(whole.study, definitions, whole.desk.instance, Home.at(whole.desk.home))
-    ordering.place(desk, "random", 4)
+    desk = open_desk(whole.study, definitions, whole.desk.instance, Home.at(whole.desk.home))
+    place(desk, Asking("random", 4))
     file = whole.desk.home / "answers.jsonl"
     rows = [{"prompt_id": key, "response": f"Answer {key}."} for key in Purchases(whole.store).state()]
     file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    assert ordering.take_back(desk, file)["answered"] == 4
+    assert take_back(desk, file)["answered"] == 4
 
 
 def test_every_file_of_a_home_is_known_to_these_tests(whole: Whole) -> None:

@@ -16,9 +16,9 @@ import pytest
 import yaml
 
 from edsel_assets.annotation import Ledger, list_orders, order_table
+from edsel_assets.desk import record_orders
 from edsel_assets.running.dagster_internals import unfinished_runs
 from edsel_assets.running.instance import fail_orphaned_runs, open_instance
-from edsel_assets.stages.buying import record_orders
 from edsel_assets.store import Home, Store
 from edsel_assets_tests.defs.conftest import TINY
 from edsel_assets_tests.defs.serving import Server, free_port

@@ -23,7 +23,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     @graph.asset("orders")
     def orders(context: dg.AssetExecutionContext) -> Iterator[Any]:
         """Every prompt that was ever asked for, by order; an order never changes after it was placed."""
-        from edsel_assets.stages.buying import orders_table
+        from edsel_assets.desk.tables import orders_table
         from edsel_assets.stages.checks.tables import none_ordered_twice
 
         table = orders_table(graph.store)
@@ -35,8 +35,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     def purchases(context: dg.AssetExecutionContext) -> dg.Output:
         """What became of each prompt that was asked for: its state in the ledger of purchases."""
         from edsel_assets.annotation import Ledger, by_day
+        from edsel_assets.desk.tables import purchases_table
         from edsel_assets.report.purchase_plots import purchases_by_day
-        from edsel_assets.stages.buying import purchases_table
 
         ledger = Ledger(graph.store)
         table = purchases_table(graph.store)
@@ -56,7 +56,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         held_out: StoredTable,
     ) -> dg.Output:
         """All answers up to an order, but those that trials are scored on."""
-        from edsel_assets.stages.buying import bought_training_set
+        from edsel_assets.desk.tables import bought_training_set
 
         texts = pool.read(["prompt_id", "prompt"])
         aside = held_out.read(["prompt_id"])
@@ -126,8 +126,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         purchased_scores: dict[str, Any],
     ) -> dg.Output:
         """Scores after each order against the money spent, and what the next order is expected to bring."""
+        from edsel_assets.desk.spending import advice, last_batch, spend_table
         from edsel_assets.report.purchase_plots import score_by_spend
-        from edsel_assets.stages.buying import advice, last_batch, spend_table
 
         by_order = {order: table_of(scores) for order, scores in purchased_scores.items()}
         answered = annotations.read(["prompt_id", "order"])

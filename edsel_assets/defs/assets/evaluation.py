@@ -26,7 +26,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     @graph.asset("held_out")
     def held_out(context: dg.AssetExecutionContext, orders: Table, purchases: Table) -> dg.Output:
         """Answered prompts that no strategy may take, and those bought to validate: to score trials on."""
-        from edsel_assets.stages.buying import validation_answers
+        from edsel_assets.desk.tables import validation_answers
         from edsel_assets.stages.held_out import held_out_table
         from edsel_assets.stages.pools import read_study_pool
 

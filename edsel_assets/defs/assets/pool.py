@@ -60,8 +60,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     @graph.asset("annotations")
     def annotations(context: dg.AssetExecutionContext, pool: StoredTable, purchases: Table) -> dg.Output:
         """What is answered: by orders, and by the file of ``pool.annotations``, with response and cost."""
+        from edsel_assets.desk.tables import answered_table
         from edsel_assets.pools import read_annotations
-        from edsel_assets.stages.buying import answered_table
 
         table = answered_table(read_annotations(study.pool.annotations), purchases)
         known = set(pool.show(["prompt_id"])["prompt_id"].to_pylist())

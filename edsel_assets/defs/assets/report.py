@@ -36,7 +36,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
 
         Of the trials there are: those missing or stale are listed in the report.
         """
-        from edsel_assets.stages.buying import spend_by_order
+        from edsel_assets.desk.spending import spend_by_order
         from edsel_assets.stages.evaluation.items import item_values
         from edsel_assets.stages.summary import Scores, summarise
 

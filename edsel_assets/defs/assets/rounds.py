@@ -51,8 +51,13 @@ def _selection(graph: Graph, number: int) -> dg.AssetsDefinition:
         from edsel_assets.stages.checks.tables import none_bought_before
         from edsel_assets.stages.describe import with_prompts
         from edsel_assets.stages.held_out import known_ids
-        from edsel_assets.stages.inputs import money_prices, signals_of
-        from edsel_assets.stages.rounds import ordered_round, pick_round, round_options, round_size
+        from edsel_assets.stages.rounds import (
+            ordered_round,
+            pick_round,
+            round_options,
+            round_signals,
+            round_size,
+        )
 
         budget, name, seed = parse_budget_trial(context.partition_key)
         placed = orders.read(["prompt_id", "gain", "validation", "counts_for", "replaced"])
@@ -63,17 +68,7 @@ def _selection(graph: Graph, number: int) -> dg.AssetsDefinition:
             return
         weights = earlier.pop("weights", None)
         known = known_ids(annotations.read(["prompt_id"]), placed)
-        signals = signals_of(
-            study.strategy(name),
-            pool.read(["prompt_id"]),
-            known,
-            _no_embeddings,
-            None,
-            clusters,
-            quality_scores,
-            None if weights is None else weights["weight"].to_numpy(),
-            money_prices(study, pool.read),
-        )
+        signals = round_signals(study, name, pool.read, known, clusters, quality_scores, weights)
         table = pick_round(
             study.strategy(name),
             signals,
@@ -85,10 +80,6 @@ def _selection(graph: Graph, number: int) -> dg.AssetsDefinition:
         yield versioned_output(context, table, {"prompts": preview(with_prompts(table, pool.show()))})
 
     return selection
-
-
-def _no_embeddings() -> Table:
-    raise AssertionError("iterative kMQ chooses by clusters; it reads no embeddings")
 
 
 def _training_set(graph: Graph, number: int) -> dg.AssetsDefinition:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Collection
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
+from edsel_assets.desk.tables import orders_table
 from edsel_assets.keys import parse_budget_trial
 from edsel_assets.planning.cells import Cell
-from edsel_assets.store import Store
+from edsel_assets.planning.lineage import lineage_of
+from edsel_assets.selection.strategy import Signals
+from edsel_assets.stages.held_out import known_ids
+from edsel_assets.stages.rounds import pick_round, round_options, round_signals
+from edsel_assets.store import Home, Store, read_arrays, read_table
 from edsel_assets.study import Study
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 def rejected_round(
@@ -24,8 +28,6 @@ def rejected_round(
     Raises:
         ValueError: none of them is of a round of that strategy.
     """
-    from edsel_assets.stages.buying import orders_table
-
     found: dict[Cell, tuple[list[str], list[str]]] = {}
     for row in orders_table(store).to_pylist():
         cell = Cell.parse(row["counts_for"] or "")
@@ -42,7 +44,7 @@ def rejected_round(
     return cell, picks, to_validate
 
 
-def next_draws(study: Study, store: Store, cell: Cell, size: float) -> pa.Table:
+def next_draws(study: Study, home: Home, cell: Cell, size: float) -> pa.Table:
     """The next ``size`` draws of a round that was made, as ``replicate, rank, prompt_id, gain``.
 
     They are shared out over the clusters by the round's weights. In each cluster they are those that the
@@ -55,41 +57,17 @@ def next_draws(study: Study, store: Store, cell: Cell, size: float) -> pa.Table:
     Raises:
         ValueError: no prompt is left.
     """
-    from edsel_assets.stages.held_out import known_ids
-    from edsel_assets.stages.inputs import money_prices, signals_of
-    from edsel_assets.stages.rounds import pick_round, round_options
-    from edsel_assets.store import read_arrays, read_table
-
-    def read(of: Cell, columns: list[str] | None = None) -> Any:
-        return read_table(store.table(of), columns)
-
     _, name, seed = parse_budget_trial(cell.partition or "")
-    number = int(cell.asset.partition("/")[0].removeprefix("round_"))
-    grouped = Cell("clusters", study.clustering_of(name))
-    weights = read(Cell(f"round_{number - 1}/weights", cell.partition), ["weight"]) if number > 1 else None
-    known = [read(Cell(asset), ["prompt_id"]) for asset in ("annotations", "orders")]
-    signals = signals_of(
-        study.strategy(name),
-        read(Cell("pool"), ["prompt_id"]),
-        known_ids(*known),
-        _no_embeddings,
-        None,
-        SimpleNamespace(table=read(grouped), arrays=read_arrays(store.arrays(grouped))),
-        read(Cell("quality_scores", study.quality_of(name))),
-        None if weights is None else weights["weight"].to_numpy(),
-        money_prices(study, lambda columns: read(Cell("pool"), columns)),
-    )
-    earlier = [read(Cell(f"round_{i}/selection", cell.partition)) for i in range(1, number)]
-    options = round_options(study, name, seed)
-
+    signals, earlier = _inputs(study, home, cell, name)
     free = len(signals.prompt_ids) - len(signals.selected)
     if not free:
         raise ValueError(
             f"Every prompt of the pool is asked for or answered; {cell} needs more. Add prompts."
         )
 
-    def draws(amount: float) -> Any:
-        return pick_round(study.strategy(name), signals, amount, options, earlier)  # type: ignore[arg-type]
+    def draws(amount: float) -> pa.Table:
+        options = round_options(study, name, seed)
+        return pick_round(study.strategy(name), signals, amount, options, earlier)
 
     if signals.prices is None:
         return draws(min(size, free))
@@ -97,5 +75,25 @@ def next_draws(study: Study, store: Store, cell: Cell, size: float) -> pa.Table:
     return found if found.num_rows else draws(math.fsum(signals.prices))
 
 
-def _no_embeddings() -> Any:
-    raise AssertionError("iterative kMQ chooses by clusters; it reads no embeddings")
+def _inputs(study: Study, home: Home, cell: Cell, strategy: str) -> tuple[Signals, list[pa.Table]]:
+    """The signals that a round chooses by, as they are now, and the picks of the rounds before it."""
+    store = home.store(study.name)
+    parents: dict[str, list[Cell]] = defaultdict(list)
+    for parent in lineage_of(study, home).parents(cell):
+        parents[parent.kind].append(parent)
+
+    def read(kind: str, columns: list[str] | None = None) -> list[pa.Table]:
+        return [read_table(store.table(each), columns) for each in parents[kind]]
+
+    (grouped,) = parents["clusters"]
+    (quality,) = read("quality_scores")
+    signals = round_signals(
+        study,
+        strategy,
+        lambda columns: read("pool", columns)[0],
+        known_ids(*read("annotations", ["prompt_id"]), *read("orders", ["prompt_id"])),
+        SimpleNamespace(table=read_table(store.table(grouped)), arrays=read_arrays(store.arrays(grouped))),
+        quality,
+        *read("round_weights", ["weight"]),
+    )
+    return signals, read("round_selection")

@@ -11,9 +11,9 @@ import pytest
 
 from edsel_assets.annotation import order_table, read_order
 from edsel_assets.defs.build import build_definitions
-from edsel_assets.running import ordering
+from edsel_assets.desk import Asking, Desk, answer, place
 from edsel_assets.running.instance import open_instance
-from edsel_assets.running.ordering import Desk
+from edsel_assets.running.ordering import open_desk
 from edsel_assets.stages.rankings import ranking_summaries
 from edsel_assets.store import Home
 from edsel_assets.study import Study
@@ -61,14 +61,14 @@ def study(pool_file: Path, by_price: bool, strategies: list[str]) -> Study:
 
 
 def desk(settings: Study, instance: dg.DagsterInstance, home: Path) -> Desk:
-    return Desk(settings, build_definitions(settings, home=home), instance, Home.at(home))
+    return open_desk(settings, build_definitions(settings, home=home), instance, Home.at(home))
 
 
 def test_budgets_of_money_change_the_picks_and_are_kept_to(pool_file, instance, tmp_path) -> None:
     mine = desk(study(pool_file, True, ["fl_rbf", "random"]), instance, tmp_path / "home")
     with pytest.raises(ValueError, match=r"Order by --spend MONEY"):
-        ordering.place(mine, "fl_rbf", 3)
-    placed = ordering.place(mine, "fl_rbf", None, spend=6.0)
+        place(mine, Asking("fl_rbf", 3))
+    placed = place(mine, Asking("fl_rbf", spend=6.0))
     table = order_table(mine.store, placed.name)
     assert table["spend"].to_pylist()[-1] == pytest.approx(placed.price)
     assert placed.price <= 6.0 + 1e-9
@@ -82,12 +82,12 @@ def test_budgets_of_money_change_the_picks_and_are_kept_to(pool_file, instance, 
     picked = table["price"].to_numpy().mean()
     assert picked < np.mean(PRICES), "gain per price prefers what is cheap"
     with pytest.raises(ValueError, match="for 13 exceeds the largest budget, 12"):
-        ordering.place(mine, "fl_rbf", None, spend=13.0)
+        place(mine, Asking("fl_rbf", spend=13.0))
 
-    found = ordering.answer(mine, placed.name)
+    found = answer(mine, placed.name)
     assert found.answered + found.open == placed.prompts
     assert found.paid == pytest.approx(placed.price - _price_of_open(mine))
-    second = ordering.place(mine, "random", None, spend=6.0)
+    second = place(mine, Asking("random", spend=6.0))
     both = [
         set(order_table(mine.store, name)["prompt_id"].to_pylist()) for name in (placed.name, second.name)
     ]
@@ -96,7 +96,7 @@ def test_budgets_of_money_change_the_picks_and_are_kept_to(pool_file, instance, 
 
 def test_a_study_that_counts_prompts_can_order_for_money_too(pool_file, instance, tmp_path) -> None:
     mine = desk(study(pool_file, False, ["fl_rbf"]), instance, tmp_path / "home")
-    placed = ordering.place(mine, "fl_rbf", None, spend=4.0)
+    placed = place(mine, Asking("fl_rbf", spend=4.0))
     ranked = pq.read_table(mine.store.folder / "rankings" / "fl_rbf.parquet").sort_by("rank")
     cost = dict(zip(*[_pool(mine)[name].to_pylist() for name in ("prompt_id", "price")], strict=True))
     wanted, spent = [], 0.0
@@ -107,16 +107,16 @@ def test_a_study_that_counts_prompts_can_order_for_money_too(pool_file, instance
     assert order_table(mine.store, placed.name)["prompt_id"].to_pylist() == wanted
     for given, reason in (({"spend": 0.0}, "more than 0 of money"), ({}, "one of them")):
         with pytest.raises(ValueError, match=reason):
-            ordering.place(mine, "fl_rbf", None, **given)
+            place(mine, Asking("fl_rbf", **given))
 
 
 def test_a_round_for_money_keeps_to_its_share(pool_file, instance, tmp_path) -> None:
     mine = desk(study(pool_file, True, ["iterative_kmq_perplexity"]), instance, tmp_path / "home")
-    placed = ordering.place(mine, "iterative_kmq_perplexity", None, spend=12.0)
+    placed = place(mine, Asking("iterative_kmq_perplexity", spend=12.0))
     assert 0 < placed.price <= 6.0 + 1e-9
     counted = desk(study(pool_file, False, ["iterative_kmq_perplexity"]), instance, tmp_path / "home")
     with pytest.raises(ValueError, match="is ordered whole"):
-        ordering.place(counted, "iterative_kmq_perplexity", None, spend=12.0)
+        place(counted, Asking("iterative_kmq_perplexity", spend=12.0))
 
 
 def _pool(mine: Desk) -> pa.Table:

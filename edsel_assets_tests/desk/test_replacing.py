@@ -11,11 +11,10 @@ import pytest
 
 from edsel_assets.annotation import AnswerRow, Ledger, enter_answers, list_orders, order_table, read_order
 from edsel_assets.defs.build import build_definitions
+from edsel_assets.desk import Asking, Desk, place
 from edsel_assets.planning.cells import Scope
-from edsel_assets.running import ordering
 from edsel_assets.running.instance import open_instance
-from edsel_assets.running.local import materialize
-from edsel_assets.running.ordering import Desk
+from edsel_assets.running.ordering import open_desk
 from edsel_assets.store import Home
 from edsel_assets_tests.defs.conftest import tiny_study
 
@@ -40,7 +39,8 @@ def desk(tmp_path: Path, instance: dg.DagsterInstance, strategy: str, **settings
         evaluation={"tasks": [], "held_out": 0},
         annotation={"price_by": "column", "validation": 1},
     )
-    return Desk(study, build_definitions(study, home=tmp_path / "home"), instance, Home.at(tmp_path / "home"))
+    home = Home.at(tmp_path / "home")
+    return open_desk(study, build_definitions(study, home=home), instance, home)
 
 
 def picks(mine: Desk, order: str) -> list[str]:
@@ -63,42 +63,36 @@ def test_a_round_goes_on_once_what_was_rejected_of_it_is_replaced(tmp_path, inst
     mine = desk(tmp_path, instance, ROUNDS)
     for part in (4, 7, 9, 20):
         with pytest.raises(ValueError, match=rf"ordered whole: --budget is .*, of 8, 12; got {part}"):
-            ordering.place(mine, ROUNDS, part)
+            place(mine, Asking(ROUNDS, part))
     assert not mine.store.exists(), "it is refused before anything is made"
-    first = picks(mine, ordering.place(mine, ROUNDS, 8).name)
+    first = picks(mine, place(mine, Asking(ROUNDS, 8)).name)
     assert len(first) == 4
     come_back(mine, first[1:], first[:1])
     with pytest.raises(ValueError, match=r"waits for 1 answers.*1 prompts were rejected.*--replace"):
-        ordering.place(mine, ROUNDS, 8)
+        place(mine, Asking(ROUNDS, 8))
     spoiled = read_order(mine.store, list_orders(mine.store)[0].name).validation
     come_back(mine, [], list(spoiled))
-    placed = ordering.place(mine, ROUNDS, None, replace=True)
+    placed = place(mine, Asking(ROUNDS, replace=True))
     assert (placed.prompts, placed.validation) == (2, 1)
     (instead,) = picks(mine, placed.name)
     assert instead not in first
     with pytest.raises(ValueError, match="No prompt was rejected that is not replaced already"):
-        ordering.place(mine, ROUNDS, None, replace=True)
+        place(mine, Asking(ROUNDS, replace=True))
     come_back(mine, [instead], [])
-    second = picks(mine, ordering.place(mine, ROUNDS, 8).name)
+    second = picks(mine, place(mine, Asking(ROUNDS, 8)).name)
     assert chosen(mine, "round_1/selection") == [*first[1:], instead]
     assert len(second) == 4
-    materialize(
-        mine.study,
-        mine.definitions,
-        instance,
-        mine.home,
-        Scope(frozenset({"iterative_selections"}), frozenset({8})),
-    )
+    mine.make(Scope(frozenset({"iterative_selections"}), frozenset({8})))
     assert sorted(chosen(mine, "iterative_selections")) == sorted([*first[1:], instead, *second])
 
 
 def test_a_rejection_that_was_paid_is_replaced_for_what_it_was_asked_at(tmp_path, instance) -> None:
     mine = desk(tmp_path, instance, "random", by_price=True)
-    first = ordering.place(mine, "random", None, spend=8.0)
+    first = place(mine, Asking("random", spend=8.0))
     lost = picks(mine, first.name)[0]
     come_back(mine, [], [lost, *read_order(mine.store, first.name).validation], paid=0.0)
     asked_at = Ledger(mine.store).state()[lost].asked_price
-    placed = ordering.place(mine, "random", None, replace=True)
+    placed = place(mine, Asking("random", replace=True))
     prices = dict(
         zip(
             *(order_table(mine.store, placed.name)[c].to_pylist() for c in ("prompt_id", "price")),
@@ -112,7 +106,8 @@ def test_a_rejection_that_was_paid_is_replaced_for_what_it_was_asked_at(tmp_path
 
 def test_a_run_of_the_job_that_is_executed_again_places_no_second_order(tmp_path, instance) -> None:
     mine = desk(tmp_path, instance, "random")
-    job = mine.definitions.resolve_job_def("order_prompts")
+    definitions = build_definitions(mine.study, home=mine.home)
+    job = definitions.resolve_job_def("order_prompts")
     form = {"ops": {"place_order": {"config": {"strategy": "random", "budget": 3}}}}
     run_id = "8b0f0f0e-0000-4000-8000-000000000001"
     for _ in range(2):

@@ -8,19 +8,16 @@ import pyarrow as pa
 import pytest
 
 from edsel_assets import annotation
-from edsel_assets.stages.buying import (
+from edsel_assets.desk import choosing, record_orders
+from edsel_assets.desk.choosing import NothingToOrder, Offer
+from edsel_assets.desk.freezing import Draft, freeze
+from edsel_assets.desk.spending import advice, spend_by_order, spend_table
+from edsel_assets.desk.tables import (
     ANSWERED,
-    NothingToOrder,
-    advice,
     answered_table,
     bought_training_set,
-    next_order,
     orders_table,
-    prices_of,
     purchases_table,
-    record_orders,
-    spend_by_order,
-    spend_table,
     validation_answers,
 )
 from edsel_assets.stages.rounds import ordered_round
@@ -56,18 +53,38 @@ def store(tmp_path: Path) -> Store:
 
 
 def order(
-    store: Store, study: Study | None = None, ids: list[str] = IDS, budget: int = 4, **more
+    store: Store,
+    study: Study | None = None,
+    ids: list[str] = IDS,
+    budget: float = 4,
+    *,
+    unit: str = "prompts",
+    cell: str = "rankings[fl_rbf]",
+    whole: bool = False,
+    replaces: list[str] | tuple[str, ...] = (),
+    answered: list[str] | tuple[str, ...] = (),
 ) -> annotation.Order:
-    return next_order(
-        study or tiny_study(),
-        store,
-        ranking(ids),
-        pool(),
-        strategy="fl_rbf",
-        budget=budget,
-        manifest={"content": "x"},
-        **{"cell": "rankings[fl_rbf]", **more},
-    )
+    asked = annotation.asked_prompts(store)
+    offer = Offer(study or tiny_study(), pool(), cell, ranking(ids), asked, answered)
+    if replaces:
+        chosen = in_place_of(store, offer, replaces, unit)
+    elif whole:
+        chosen = choosing.whole_round(offer)
+    elif unit == "money":
+        chosen = choosing.for_money(offer, budget)
+    else:
+        chosen = choosing.by_number(offer, int(budget))
+    return freeze(store, Draft(offer, chosen, "fl_rbf", budget, unit), {"content": "x"})
+
+
+def in_place_of(
+    store: Store, offer: Offer, rejected: list[str] | tuple[str, ...], unit: str
+) -> choosing.Chosen:
+    state = annotation.Ledger(store).state()
+    validating = {p for each in annotation.list_orders(store) for p in each.validation}
+    gone = [p for p in rejected if p not in validating]
+    money = sum(state[p].asked_price or 0.0 for p in gone) if unit == "money" else None
+    return choosing.in_place_of(offer, gone, [p for p in rejected if p in validating], money)
 
 
 def answer(store: Store, prompts: dict[str, str]) -> None:
@@ -321,7 +338,7 @@ def test_an_order_that_the_ledger_missed_is_entered_later(store) -> None:
     ],
 )
 def test_prices_follow_the_studys_rule(rule, expected) -> None:
-    found = prices_of(tiny_study(annotation=rule), pool().to_pylist()[:2], pool())
+    found = annotation.rule_prices(tiny_study(annotation=rule).annotation, pool().to_pylist()[:2], pool())
     for value, wanted in zip(found, expected, strict=True):
         assert wanted is None or value == pytest.approx(wanted)
 
