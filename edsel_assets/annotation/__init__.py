@@ -49,6 +49,7 @@ from edsel_assets.annotation.orders import (
     order_table,
     place_order,
     read_order,
+    standing_orders,
 )
 from edsel_assets.annotation.prices import column_prices, constant_prices, expected_lengths, length_prices
 from edsel_assets.annotation.pricing import pool_prices, rule_prices, with_prices
@@ -84,5 +85,6 @@ __all__ = [
     "read_answers",
     "read_order",
     "rule_prices",
+    "standing_orders",
     "with_prices",
 ]

@@ -34,7 +34,7 @@ class CheckedAnswers:
     Attributes:
         answered: new answers, at most one for each prompt.
         rejected: prompts that the annotators will not answer, and who said so.
-        late: answers to prompts that were replaced in the meantime.
+        late: answers to prompts that were replaced, or whose order was cancelled, in the meantime.
         open: ids asked for that are still without an answer afterwards.
         already: prompts whose answer or rejection the ledger has already.
         repeated: rows that say what another row says of the same prompt, or were left out by ``keep``.
@@ -95,7 +95,7 @@ def check_answers(
     - A row without a response is open, unless it is rejected. Not every prompt needs a row.
     - Of several rows for one prompt, identical answers are one. An answer beats a rejection.
       Different answers are an error, unless ``keep`` says which row counts.
-    - A prompt that was replaced gets a late answer; its rejection changes nothing.
+    - A prompt that was replaced or cancelled gets a late answer; its rejection changes nothing.
 
     Args:
         order: only this order's prompts are known.
@@ -226,4 +226,4 @@ def _kind(answer: Answer, row: AnswerRow, bought: Purchase, keep: Keep | None) -
                 "recorded answer does not change; remove the row, or keep what is recorded with --keep first."
             )
         return None
-    return "late" if bought.status == "replaced" else "answered"
+    return "late" if bought.given_up else "answered"

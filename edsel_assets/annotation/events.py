@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from edsel_assets.annotation.errors import AnnotationError
 
-EVENTS = ("asked", "answered", "rejected", "late", "replaced", "paid")
+EVENTS = ("asked", "answered", "rejected", "late", "replaced", "paid", "cancelled", "reopened")
 EVENT_SCHEMA = pa.schema(
     [
         pa.field("sequence", pa.int64(), nullable=False),

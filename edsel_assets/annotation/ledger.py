@@ -54,6 +54,10 @@ class Ledger:
         """prompt_id to its purchase: the fold of all events, in the order of first asking."""
         return fold(self.events())
 
+    def cancelled(self) -> set[str]:
+        """Names of the orders that were cancelled."""
+        return {event.order for event in self.events() if event.event == "cancelled"}
+
     def append(self, events: Iterable[Event]) -> int:
         """Write what is new of ``events``; return how many lines were written.
 

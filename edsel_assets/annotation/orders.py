@@ -115,7 +115,7 @@ def place_order(
                     return order
         sweep_temporaries(store.orders)
         _remove_halves(store, placed)
-        _check_picks(picks, asked_prompts(store, placed), validation)
+        _check_picks(picks, asked_prompts(store), validation)
         name = f"order-{(placed[-1].number if placed else 0) + 1:04d}"
         table = _order_table(name, picks)
         order = Order(
@@ -137,16 +137,22 @@ def place_order(
 
 
 def list_orders(store: Store) -> list[Order]:
-    """Every order that was placed, the first placed first.
+    """Every order that was placed, also those that were cancelled, the first placed first.
 
     Raises:
         AnnotationError: one is damaged, or one that the ledger of purchases knows is gone.
     """
     known = {event.order for event in Ledger(store).events()}
-    names = {name for name in store.order_names() if _NAME.match(name)}
+    names = {name for name in store.placed_orders() if _NAME.match(name)}
     if lost := sorted(known - names):
         raise _gone(store, lost[0])
     return sorted((read_order(store, name) for name in names), key=lambda order: order.number)
+
+
+def standing_orders(store: Store) -> list[Order]:
+    """The orders that were not cancelled, the first placed first."""
+    cancelled = Ledger(store).cancelled()
+    return [order for order in list_orders(store) if order.name not in cancelled]
 
 
 def read_order(store: Store, name: str) -> Order:
@@ -205,10 +211,14 @@ def order_table(store: Store, name: str) -> pa.Table:
     return table.append_column(SHOWN_SCHEMA.field("spend"), spend)
 
 
-def asked_prompts(store: Store, orders: Sequence[Order] | None = None) -> dict[str, str]:
-    """prompt_id to the name of the order that asked for it, over all orders."""
-    asked: dict[str, str] = {}
-    for order in list_orders(store) if orders is None else orders:
+def asked_prompts(store: Store) -> dict[str, str]:
+    """prompt_id to the name of the order that asked for it, over all orders that stand.
+
+    Of a cancelled one, the prompts that were answered all the same.
+    """
+    state = Ledger(store).state().values()
+    asked = {bought.prompt_id: bought.order for bought in state if bought.answered}
+    for order in standing_orders(store):
         asked.update(dict.fromkeys(order_table(store, order.name)["prompt_id"].to_pylist(), order.name))
     return asked
 

@@ -16,8 +16,8 @@ class Purchase:
 
     Attributes:
         status: ``asked``; ``answered``; ``rejected`` (nobody will answer it, unless an answer comes
-            after all); ``replaced`` (another prompt was asked for instead); ``late`` (answered after it
-            was replaced).
+            after all); ``replaced`` (another prompt was asked for instead); ``cancelled`` (its order was; it
+            may be asked for again); ``late`` (answered after it was replaced or cancelled).
         response: the answer of an ``answered`` or a ``late`` prompt, else None.
         price: what it costs: as paid, else as answered, else as asked. An answer after a rejection that was
             paid costs both.
@@ -48,6 +48,11 @@ class Purchase:
     @property
     def rejected(self) -> bool:
         return self.status == "rejected"
+
+    @property
+    def given_up(self) -> bool:
+        """Whether nobody waits for its answer, though one may come."""
+        return self.status in ("replaced", "cancelled")
 
 
 def fold(events: Iterable[Event]) -> dict[str, Purchase]:
@@ -81,6 +86,8 @@ def admits(state: Mapping[str, Purchase], event: Event) -> bool:
     """
     now = state.get(event.prompt_id)
     if event.event == "asked":
+        if now is not None and now.order != event.order and now.status == "cancelled":
+            return True
         if now is not None and now.order != event.order:
             raise AnnotationError(
                 f"Prompt {event.prompt_id} was asked for in {now.order} and cannot be asked for again in "
@@ -104,7 +111,21 @@ def admits(state: Mapping[str, Purchase], event: Event) -> bool:
         )
     if event.event == "rejected":
         return now.status == "asked"
-    return now.status != "replaced"
+    if event.event == "reopened":
+        return now.status == "replaced"
+    if event.event == "cancelled":
+        return _admits_cancelling(now)
+    return not now.given_up
+
+
+def _admits_cancelling(now: Purchase) -> bool:
+    if now.status in ("asked", "cancelled") and now.paid is None:
+        return now.status == "asked"
+    what = "paid" if now.status == "asked" else now.status
+    raise AnnotationError(
+        f"Prompt {now.prompt_id} of {now.order} is {what} already, so the order "
+        "cannot be cancelled. Import its other answers, or leave them open."
+    )
 
 
 def _admits_answer(now: Purchase, event: Event) -> bool:
@@ -115,7 +136,7 @@ def _admits_answer(now: Purchase, event: Event) -> bool:
             f"Prompt {event.prompt_id} of {event.order} is answered already, with another answer. A recorded "
             "answer does not change; leave the new one out."
         )
-    late = now.status == "replaced"
+    late = now.given_up
     if late != (event.event == "late"):
         raise AnnotationError(
             f"The answer to prompt {event.prompt_id} is {'late' if late else 'not late'}: the prompt is "
@@ -129,7 +150,8 @@ def apply(state: dict[str, Purchase], event: Event) -> None:
     key, price = event.prompt_id, event.price
     if event.event == "asked":
         asked = Purchase(key, event.order, "asked", price=price, asked_when=event.when, asked_price=price)
-        state.setdefault(key, asked)
+        if key not in state or state[key].status == "cancelled":
+            state[key] = asked
         return
     if key not in state:
         raise AnnotationError(
@@ -141,14 +163,14 @@ def apply(state: dict[str, Purchase], event: Event) -> None:
         state[key] = _paid(now, price or 0.0)
     elif event.event in ("answered", "late"):
         state[key] = _answered(now, event)
-    else:
-        state[key] = replace(now, status=event.event)
+    else:  # reopened: the order was cancelled that had another prompt in its place
+        state[key] = replace(now, status="rejected" if event.event == "reopened" else event.event)
 
 
 def _paid(now: Purchase, price: float) -> Purchase:
-    """A payment while a prompt is rejected or replaced is for the refusal; its answer is paid beside it."""
+    """A payment while a prompt is rejected or given up is for the refusal; its answer is paid beside it."""
     total = (now.paid or 0.0) + price
-    settled = now.settled or now.status not in ("rejected", "replaced")
+    settled = now.settled or not (now.rejected or now.given_up)
     return replace(now, paid=total, price=total, due=None, settled=settled)
 
 

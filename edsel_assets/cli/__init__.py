@@ -1,11 +1,8 @@
 """The ``edsel`` command. A failure is one line and a non-zero exit, never a traceback."""
 
 import os
-import shlex
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -15,15 +12,14 @@ from typer.core import TyperGroup
 # Nothing heavier of edsel is imported here: Ctrl-C is answered as soon as ``main`` begins.
 from edsel_assets.cli.diff import diff
 from edsel_assets.cli.options import HomeOption, StudyOption
+from edsel_assets.cli.orders import answer, cancel, curve_notes, export, import_answers, order
 from edsel_assets.cli.rehearse import rehearse
 from edsel_assets.cli.report import report
 from edsel_assets.cli.verify import verify
 from edsel_assets.store import Home
 
 if TYPE_CHECKING:
-    from edsel_assets.desk import Desk
     from edsel_assets.planning.cells import Scope
-    from edsel_assets.running.local import Listener
     from edsel_assets.study import Study
 
 
@@ -118,6 +114,8 @@ def plan(
     scope = _scope(experiment, only, budget, strategy)
     found = planned(Freshness(experiment, lineage, root), scope)
     show_plan(found, every)
+    for need in curve_notes(experiment, root, scope):
+        typer.echo(f"needs    {need}")
     lacking = list(preflight.problems(experiment, root, {step.cell.kind for step in found.certain}))
     for problem in [*lacking, *preflight.annotator_problems(experiment, root)]:
         typer.echo(f"lacks    {problem}")
@@ -173,91 +171,10 @@ def ui(
             typer.echo(f"Run {run_id[:8]} goes on to its end. To stop it now: kill {process}")
 
 
-@app.command()
-def order(
-    strategy: Annotated[str, typer.Option("--strategy", help="Whose next picks to order.")],
-    study: StudyOption = "demo",
-    budget: Annotated[int | None, typer.Option("--budget", help="How many prompts to order.")] = None,
-    spend: Annotated[
-        float | None,
-        typer.Option("--spend", help="For how much money: the picks in order, each that can still be paid."),
-    ] = None,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Order as many as were rejected, in their place.")
-    ] = False,
-    home: HomeOption = None,
-) -> None:
-    """Freeze the next picks, given all that was asked before; the last line is the order's name."""
-    from edsel_assets.desk import Asking, place
-    from edsel_assets.terminal import progress
-
-    asking = Asking(strategy, budget, spend, replace)
-    with progress() as listener, _desk(_study(study), Home.at(home), listener) as desk:
-        placed = place(desk, asking)
-    typer.echo(f"Ordered {placed.words}: {placed.file}")
-    export = _next("export", study, home, placed.name, "--format", "csv")
-    typer.echo(f"Hand them out: {export} --out FILE")
-    typer.echo(placed.name)
-
-
-@app.command()
-def export(
-    name: Annotated[str, typer.Argument(metavar="ORDER", help="Name of the order.")],
-    out: Annotated[Path, typer.Option("--out", help="File to write.")],
-    study: StudyOption = "demo",
-    style: Annotated[str, typer.Option("--format", help="jsonl, csv, label-studio or argilla.")] = "jsonl",
-    home: HomeOption = None,
-) -> None:
-    """Write the prompts of an order for those who answer them."""
-    from edsel_assets.desk import export
-
-    with _desk(_study(study), Home.at(home)) as desk:
-        for file in export(desk, name, style, out):
-            typer.echo(f"Wrote {file}")
-
-
-@app.command(name="import")
-def import_answers(
-    file: Annotated[Path, typer.Argument(help="Answers, in any of the formats of export.")],
-    study: StudyOption = "demo",
-    name: Annotated[str | None, typer.Option("--order", help="Only answers to this order.")] = None,
-    keep: Annotated[
-        str | None, typer.Option("--keep", help="first or last of several answers to one prompt.")
-    ] = None,
-    skip_unknown: Annotated[
-        bool, typer.Option("--skip-unknown", help="Leave out ids that were never asked for.")
-    ] = False,
-    home: HomeOption = None,
-) -> None:
-    """Take answers back: checked against what was asked, entered once, nothing written if one is wrong."""
-    from edsel_assets.desk import take_back
-
-    with _desk(_study(study), Home.at(home)) as desk:
-        counts = take_back(desk, file, order=name, keep=keep, skip_unknown=skip_unknown)
-    typer.echo(", ".join(f"{count} {kind}" for kind, count in counts.items()) + ".")
-    typer.echo(f"Train on them: {_next('run', study, home, '--only', 'spend_curve')}")
-
-
+for command in (order, cancel, export, answer):
+    app.command()(command)
+app.command(name="import")(import_answers)
 app.command()(diff)
-
-
-@app.command()
-def answer(
-    name: Annotated[str | None, typer.Argument(metavar="[ORDER]", help="The order; all without it.")] = None,
-    study: StudyOption = "demo",
-    home: HomeOption = None,
-) -> None:
-    """Let the study's annotator answer what is open; it goes on where an earlier call was stopped."""
-    from edsel_assets.desk import answer
-
-    with _desk(_study(study), Home.at(home)) as desk:
-        found = answer(desk, name)
-    for remark in found.remarks:
-        typer.echo(remark)
-    typer.echo(
-        f"{found.answered} answered, {found.rejected} rejected, {found.late} late, {found.open} open; "
-        f"paid {found.paid:g}."
-    )
 
 
 app.command()(report)
@@ -310,27 +227,6 @@ def _study(name: str) -> "Study":
     return Study.load(name)
 
 
-@contextmanager
-def _desk(study: "Study", home: Home, listener: "Listener | None" = None) -> Iterator["Desk"]:
-    """What commands about orders work on."""
-    from edsel_assets.defs.build import build_definitions
-    from edsel_assets.planning.ledger import check_store
-    from edsel_assets.running.instance import open_instance
-    from edsel_assets.running.ordering import open_desk
-
-    check_store(home.store(study.name))
-    with open_instance(home, study.name) as instance:
-        yield open_desk(study, build_definitions(study, home=home), instance, home, listener)
-
-
-def _next(command: str, study: str, home: Path | None, *words: str) -> str:
-    """A command on the same study and home that works as typed."""
-    from edsel_assets.next_steps import program
-
-    where = ["--study", study, *(["--home", str(home)] if home else [])]
-    return shlex.join([*program(), command, *words, *where])
-
-
 def _scope(study: "Study", only: str, budgets: list[int] | None, strategies: list[str] | None) -> "Scope":
     """What a person asked for; names that the study does not have are caught before anything is loaded."""
     from edsel_assets.planning.cells import Scope
@@ -357,6 +253,8 @@ def _make(study: "Study", scope: "Scope", typed: Path | None, workers: int, name
     from edsel_assets.next_steps import Finished, show_end
 
     start, home = time.perf_counter(), Home.at(typed)
+    for need in curve_notes(study, home, scope):
+        typer.echo(f"Note: {need}")
     outcome, read = make(study, scope, home, workers)
     seconds = time.perf_counter() - start
     show_end(Finished(study, outcome, home, typed is not None, named, read, seconds))

@@ -13,12 +13,14 @@ from edsel_assets.store import Store
 
 
 def record_orders(store: Store) -> None:
-    """Enter every order into the ledger, with what it replaces; again is nothing.
+    """Enter every order into the ledger, with what it replaces; mark the cancelled ones. Again is nothing.
 
     It also completes what a process that was killed between an order and the ledger left undone.
     """
     ledger = annotation.Ledger(store)
-    for order in annotation.list_orders(store):
+    for name in ledger.cancelled():
+        store.create(store.cancelled(name), b"")
+    for order in annotation.standing_orders(store):
         ledger.ask(annotation.order_table(store, order.name))
         state = ledger.state()
         ledger.append(
@@ -32,8 +34,10 @@ def export(desk: Desk, order: str, style: str, out: Path) -> list[Path]:
     """Write the prompts of an order for people or a tool; the files that were written.
 
     Raises:
-        ValueError: ``out`` is there already, as it may hold answers.
+        ValueError: the order is cancelled, or ``out`` is there already, as it may hold answers.
     """
+    if order in annotation.Ledger(desk.store).cancelled():
+        raise ValueError(f"{order} is cancelled, and nobody waits for its answers. Hand out another order.")
     if out.exists():
         raise ValueError(
             f"{out} is there already, and may hold answers. Name another file by --out, or move it away."

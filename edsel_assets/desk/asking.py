@@ -16,6 +16,7 @@ class Asking:
         budget: prompts. In rounds, one of the study's budgets, which all rounds share; ``spend`` likewise.
         spend: money instead.
         replace: as many as were rejected and not replaced yet, in their place.
+        validate: random prompts of the order that are bought to validate; by default what the study says.
         request: a name of this request; where an order was placed for it, that is the answer.
     """
 
@@ -23,10 +24,15 @@ class Asking:
     budget: int | None = None
     spend: float | None = None
     replace: bool = False
+    validate: int | None = None
     request: str | None = None
 
     def in_money(self, study: Study) -> bool:
         return self.spend is not None or study.selection.by_price
+
+    def sample(self, study: Study) -> int:
+        """How many prompts it buys to validate."""
+        return study.annotation.validation if self.validate is None else self.validate
 
     def check(self, study: Study) -> None:
         """Raises ValueError: a strategy or budget that the study does not have."""
@@ -46,6 +52,10 @@ class Asking:
     def _check_amount(self, study: Study) -> None:
         if self.budget is not None and self.budget < 1:
             raise ValueError(f"An order is of at least 1 prompt; got {self.budget}.")
+        if self.validate is not None and (self.validate < 0 or self.replace):
+            raise ValueError(
+                "--validate is for at least 0 prompts, and not for --replace, which replaces each in kind."
+            )
         if self.budget is not None and study.selection.by_price:
             raise ValueError("The study's budgets are money (selection.by_price). Order by --spend MONEY.")
         if self.spend is not None and not (math.isfinite(self.spend) and self.spend > 0):

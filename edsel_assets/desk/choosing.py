@@ -91,25 +91,34 @@ class Offer:
         return [free[i] for i in np.argsort(draws, kind="stable")[:size]]
 
 
-def by_number(offer: Offer, budget: int) -> Chosen:
-    """The first ``budget`` picks, and what the study buys to validate beside them."""
-    picks = offer.left[:budget]
-    return Chosen(picks, offer.to_validate(offer.study.annotation.validation, picks))
+def by_number(offer: Offer, budget: int, validate: int) -> Chosen:
+    """``budget`` prompts in all: ``validate`` of them random, the others the first picks.
+
+    Raises:
+        NothingToOrder: no room is left for a pick.
+    """
+    if validate >= budget:
+        raise NothingToOrder(
+            f"An order of {budget} prompts has no room for a pick beside {validate} to validate. Order at "
+            f"least {validate + 1}, or validate with fewer: --validate, annotation.validation."
+        )
+    picks = offer.left[: budget - validate]
+    return Chosen(picks, offer.to_validate(validate, picks))
 
 
-def whole_round(offer: Offer) -> Chosen:
-    """All picks of a round, and what the study buys to validate beside them."""
-    return Chosen(offer.left, offer.to_validate(offer.study.annotation.validation, offer.left))
+def whole_round(offer: Offer, validate: int) -> Chosen:
+    """All picks of a round, and beside them ``validate`` random prompts."""
+    return Chosen(offer.left, offer.to_validate(validate, offer.left))
 
 
-def for_money(offer: Offer, money: float) -> Chosen:
-    """What validates is paid first; then each pick, in their order, that can still be paid.
+def for_money(offer: Offer, money: float, validate: int) -> Chosen:
+    """``validate`` random prompts are paid first; then each pick, in order, that can still be paid.
 
     Raises:
         NothingToOrder: no pick can be paid.
     """
     picks = offer.affordable(offer.left, money)
-    validation = offer.to_validate(offer.study.annotation.validation, picks)
+    validation = offer.to_validate(validate, picks)
     if validation:
         others = [row for row in offer.left if row["prompt_id"] not in validation]
         rest = money - sum(offer.prices(validation))

@@ -57,5 +57,10 @@ class Placed:
 
     @property
     def words(self) -> str:
-        sample = f" ({self.validation} of them random, to validate)" if self.validation else ""
-        return f"{self.prompts} prompts{sample}, expected to cost {self.price:g}"
+        return words(self.prompts, self.validation, self.price)
+
+
+def words(prompts: int, validation: int, price: float) -> str:
+    """An order in one phrase."""
+    sample = f" ({validation} of them random, to validate)" if validation else ""
+    return f"{prompts} prompts{sample}, expected to cost {price:g}"

@@ -11,6 +11,7 @@ import pyarrow as pa
 from edsel_assets import annotation
 from edsel_assets.desk.answers import record_orders
 from edsel_assets.desk.choosing import Chosen, Offer
+from edsel_assets.desk.desk import words
 from edsel_assets.store import Store
 
 
@@ -30,6 +31,12 @@ class Draft:
     budget: float
     unit: str = "prompts"
     request: str | None = None
+
+    @property
+    def words(self) -> str:
+        table = self.table()
+        price = sum(value or 0.0 for value in table["price"].to_pylist())
+        return words(table.num_rows, len(self.chosen.validation), price)
 
     def table(self) -> pa.Table:
         """The prompts as ``annotation.place_order`` takes them: picks, then those to validate."""

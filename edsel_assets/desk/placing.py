@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -46,17 +47,32 @@ def place(desk: Desk, asking: Asking) -> Placed:
         ValueError: a strategy or budget that the study does not have, or nothing to order.
     """
     asking.check(desk.study)
+    with _alone(desk):
+        placed = _placed_before(desk.store, asking.request)
+        if placed is None:
+            cell, draft = _draft_of(desk, asking)
+            placed = freeze(desk.store, draft, _manifest(desk.store, cell))
+            desk.changed()
+        return _placed(desk, placed)
+
+
+def preview(desk: Desk, asking: Asking) -> Draft:
+    """What ``place`` would order; nothing is asked for. Raises as ``place`` does."""
+    asking.check(desk.study)
+    with _alone(desk):
+        return _draft_of(desk, asking)[1]
+
+
+@contextmanager
+def _alone(desk: Desk) -> Iterator[None]:
+    """One at a time, with every order entered."""
     with hold(desk.store.order_lease, "another order is being placed", waiting=desk.waiting):
         record_orders(desk.store)
-        earlier = _placed_before(desk.store, asking.request)
-        return _placed(desk, earlier or _place(desk, asking))
+        yield
 
 
-def _place(desk: Desk, asking: Asking) -> annotation.Order:
-    cell, draft = _replacement(desk, asking) if asking.replace else _next(desk, asking)
-    placed = freeze(desk.store, draft, _manifest(desk.store, cell))
-    desk.changed()
-    return placed
+def _draft_of(desk: Desk, asking: Asking) -> tuple[Cell, Draft]:
+    return _replacement(desk, asking) if asking.replace else _next(desk, asking)
 
 
 def _placed_before(store: Store, request: str | None) -> annotation.Order | None:
@@ -77,14 +93,16 @@ def _placed(desk: Desk, order: annotation.Order) -> Placed:
 def _next(desk: Desk, asking: Asking) -> tuple[Cell, Draft]:
     """The next picks: by number, for money, or a round whole."""
     amount = asking.spend if asking.spend is not None else asking.budget or 0
-    money = asking.in_money(desk.study)
+    money, sample = asking.in_money(desk.study), asking.sample(desk.study)
     if desk.study.strategy(asking.strategy).iterative:
         cell = _next_round(desk, asking.strategy, int(amount))
         offer = _offer(desk, cell, _read(desk, cell))
-        return cell, _draft(asking, offer, choosing.whole_round(offer), amount)
+        return cell, _draft(asking, offer, choosing.whole_round(offer, sample), amount)
     cell, picks = _ranked(desk, asking.strategy, amount, money)
     offer = _offer(desk, cell, picks)
-    chosen = choosing.for_money(offer, amount) if money else choosing.by_number(offer, int(amount))
+    if money:
+        return cell, _draft(asking, offer, choosing.for_money(offer, amount, sample), amount)
+    chosen = choosing.by_number(offer, int(amount), sample)
     return cell, _draft(asking, offer, chosen, amount)
 
 
@@ -114,7 +132,7 @@ def _within(study: Study, strategy: str, amount: float, money: bool) -> int:
 
 def _next_round(desk: Desk, strategy: str, budget: int) -> Cell:
     """The first round of that budget whose picks were not ordered yet, made."""
-    placed = {order.manifest.get("cell") for order in annotation.list_orders(desk.store)}
+    placed = {order.manifest.get("cell") for order in annotation.standing_orders(desk.store)}
     # What is bought follows the first seed.
     partition = partition_key(budget_key(budget), trial_key(strategy, 0))
     for number in range(1, desk.study.rounds.rounds + 1):
@@ -146,7 +164,7 @@ def _replacement(desk: Desk, asking: Asking) -> tuple[Cell, Draft]:
         # A prompt to validate is drawn at random, and needs no pick.
         picks = next_draws(desk.study, desk.home, cell, amount(gone)) if gone else _read(desk, cell)
     else:
-        validating = {p for order in annotation.list_orders(desk.store) for p in order.validation}
+        validating = {p for order in annotation.standing_orders(desk.store) for p in order.validation}
         gone = [p for p in rejected if p not in validating]
         spoiled = [p for p in rejected if p in validating]
         cell, picks = _ranked(desk, asking.strategy, amount(rejected), money)

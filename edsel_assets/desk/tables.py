@@ -47,12 +47,12 @@ ANSWERED = pa.schema(
 
 
 def orders_table(store: Store) -> pa.Table:
-    """Every prompt of every order, oldest order first.
+    """Every prompt of every order that was not cancelled, oldest order first.
 
     ``cell`` is what its picks were taken from; ``counts_for`` the same, but for a pick in the place of a
     rejected one what that one counted for; ``replaced`` says that a later order has another in its place.
     """
-    placed = annotation.list_orders(store)
+    placed = annotation.standing_orders(store)
     replaced = pa.array([p for order in placed for p in order.manifest.get("replaces", ())], pa.string())
     counts_for: dict[str, str | None] = {}
     validating: set[str] = set()

@@ -178,7 +178,7 @@ def check_store(store: Store) -> None:
 
 def _holds_ledgers(store: Store) -> bool:
     """Whether a store has a ledger of a cell or an order, though its marker is lost."""
-    if store.order_names():
+    if store.placed_orders():
         return True
     for name in store.list("**/*.json"):
         with suppress(ValueError):

@@ -85,7 +85,7 @@ def _bought(home: Home, store: Store) -> Iterator[Looked]:
     purchases, asked = Ledger(store), set[str]()
     if _was_there(purchases.path) or store.recorded_orders():
         yield _paid(purchases.path.name, lambda: asked.update(event.order for event in purchases.events()))
-    for name in sorted({*store.order_names(), *asked}):
+    for name in sorted({*store.placed_orders(), *asked}):
         found = _paid(f"orders/{name}", partial(order_table, store, name))
         whole = not found.wrong
         yield replace(found, checksum=has_checksum(store.read(store.order(name)))) if whole else found

@@ -246,14 +246,23 @@ class Store(Folder):
         """Names of the orders that the ledger of purchases has had."""
         return {Path(name).stem for name in self.list(f"orders/{_ORDER}*.recorded")}
 
+    def cancelled(self, order: str) -> str:
+        """Name of the file that says that an order was cancelled."""
+        return f"orders/{order}.cancelled"
+
     @property
     def orders_lock(self) -> Path:
         return self.path("orders/.lock")
 
-    def order_names(self) -> tuple[str, ...]:
-        """Names of the orders, oldest first; reads file names alone."""
+    def placed_orders(self) -> tuple[str, ...]:
+        """Names of all orders, oldest first; reads file names alone."""
         names = (Path(name).stem for name in self.list(f"orders/{_ORDER}*.json"))
         return tuple(sorted(names, key=lambda name: (len(name), name)))
+
+    def order_names(self) -> tuple[str, ...]:
+        """Those of them that were not cancelled."""
+        gone = {Path(name).stem for name in self.list(f"orders/{_ORDER}*.cancelled")}
+        return tuple(name for name in self.placed_orders() if name not in gone)
 
     @property
     def purchases(self) -> Path:

@@ -210,6 +210,7 @@ class AnnotationSettings(Settings):
         200.0, description="Characters of a response before any is there."
     )
     validation: Annotated[int, Field(ge=0, le=10**9)] = Field(
-        0, description="Random prompts that each order buys beside its picks to validate, never to train on."
+        0,
+        description="Random prompts in each order to validate, never to train on; 20 is a start.",
     )
     annotator: AnnotatorSettings = AnnotatorSettings()

@@ -129,6 +129,11 @@ def test_what_was_paid_in_advance_is_not_paid_again_after_the_answer(store):
         (Event("answered", ORDER, "done", response="other"), "answered already, with another answer"),
         (Event("rejected", ORDER, "done"), "is answered and cannot be rejected"),
         (Event("replaced", ORDER, "done"), "is answered and cannot be replaced"),
+        (
+            Event("cancelled", ORDER, "done"),
+            "is answered and cannot be cancelled",
+        ),
+        (Event("cancelled", ORDER, "gone"), "is replaced already, so the order cannot be cancelled"),
         (Event("answered", ORDER, "gone", response="r"), "is late: the prompt is replaced"),
         (Event("late", ORDER, "a", response="r"), "is not late: the prompt is asked"),
         (Event("sold", ORDER, "a"), "An event is one of asked, answered"),

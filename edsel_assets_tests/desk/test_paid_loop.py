@@ -65,15 +65,17 @@ def order(
     answered: list[str] | tuple[str, ...] = (),
 ) -> annotation.Order:
     asked = annotation.asked_prompts(store)
-    offer = Offer(study or tiny_study(), pool(), cell, ranking(ids), asked, answered)
+    study = study or tiny_study()
+    sample = study.annotation.validation
+    offer = Offer(study, pool(), cell, ranking(ids), asked, answered)
     if replaces:
         chosen = in_place_of(store, offer, replaces, unit)
     elif whole:
-        chosen = choosing.whole_round(offer)
+        chosen = choosing.whole_round(offer, sample)
     elif unit == "money":
-        chosen = choosing.for_money(offer, budget)
+        chosen = choosing.for_money(offer, budget, sample)
     else:
-        chosen = choosing.by_number(offer, int(budget))
+        chosen = choosing.by_number(offer, int(budget), sample)
     return freeze(store, Draft(offer, chosen, "fl_rbf", budget, unit), {"content": "x"})
 
 
@@ -166,9 +168,11 @@ def test_when_all_picks_are_asked_for_nothing_is_ordered(store) -> None:
         order(store, ids=IDS[:3])
 
 
-def test_a_validation_sample_is_bought_beside_the_picks_and_never_trained_on(store) -> None:
+def test_a_validation_sample_is_part_of_the_budget_and_never_trained_on(store) -> None:
     study = tiny_study(annotation={"validation": 3})
-    placed = order(store, study)
+    placed = order(store, study, budget=7)
+    with pytest.raises(NothingToOrder, match=r"no room for a pick beside 3 to validate\. Order at least 4"):
+        order(store, study, budget=3)
     assert len(placed.validation) == 3
     assert not set(placed.validation) & set(IDS[:4])
     answer(store, {key: f"answer {key[-2:]}" for key in [*IDS[:4], *placed.validation]})
@@ -221,7 +225,7 @@ def test_what_is_rejected_is_replaced_by_the_next_best(store) -> None:
 
 def test_what_is_replaced_is_replaced_in_kind(store) -> None:
     study, ledger = tiny_study(annotation={"validation": 3}), annotation.Ledger(store)
-    first = order(store, study)
+    first = order(store, study, budget=7)
     rejected = [IDS[0], IDS[2], first.validation[1]]
     ledger.append(annotation.Event("rejected", first.name, key) for key in rejected)
     second = order(store, study, budget=3, replaces=rejected)
@@ -308,7 +312,7 @@ def test_a_pick_and_a_prompt_to_validate_are_replaced_each_from_its_own_money(st
 
 def test_no_prompt_that_has_an_answer_is_drawn_to_validate(store) -> None:
     study = tiny_study(annotation={"validation": 16})
-    placed = order(store, study, answered=IDS[10:])
+    placed = order(store, study, answered=IDS[10:], budget=20)
     assert set(placed.validation) == set(IDS[4:10])
 
 
