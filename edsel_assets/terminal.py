@@ -39,6 +39,10 @@ def show_plan(found: Plan, every: bool) -> None:
         typer.echo(f"waits    {line}")
     if found.waiting:
         typer.echo(f"{len(found.waiting)} cells wait for answers to {len(lacking)} training sets.")
+    if found.unread:
+        typer.echo(
+            f"Left out, as nothing of the study reads them: {', '.join(found.unread)}. --only makes them."
+        )
     certain, possible = found.certain, found.possible
     if not found.steps:
         typer.echo(f"Nothing to do: {len(found.fresh)} cells are fresh.")

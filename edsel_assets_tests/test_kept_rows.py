@@ -95,6 +95,43 @@ def test_embeddings_alone_are_kept_too(tmp_path) -> None:
     assert table["prompt_logprob"].isna().all()
 
 
+def embeddings_alone(root, count=30, **changes) -> tuple[np.ndarray, int]:
+    """Embeddings of the first prompts, and how many of them were computed."""
+    kept = PoolSignals(Home.at(root), MODEL, SETTINGS, alone=True)
+
+    def open_model():
+        return tiny.model("llama", **changes), tiny.tokenizer()
+
+    made = kept.compute(IDS[:count], PROMPTS[:count], open_model=open_model, batch_tokens=300, shard_rows=7)
+    return kept.embeddings(IDS[:count]), made.rows_new
+
+
+def test_embeddings_alone_are_those_of_the_whole_pass_also_where_prompts_are_cut(tmp_path) -> None:
+    """Positions for 30 tokens: the whole pass leaves room for its 4, and so must the other."""
+
+    def open_model():
+        return tiny.model("llama", max_position_embeddings=30), tiny.tokenizer()
+
+    counts = compute(tmp_path / "whole", open_model=open_model)
+    assert counts.truncated > 5
+    whole = PoolSignals(Home.at(tmp_path / "whole"), MODEL, SETTINGS).embeddings(IDS)
+    alone, made = embeddings_alone(tmp_path / "alone", max_position_embeddings=30)
+    assert made == 30
+    np.testing.assert_allclose(alone, whole, rtol=1e-5, atol=1e-5)
+
+
+def test_embeddings_alone_reuse_the_rows_of_the_whole_pass_and_compute_the_others(tmp_path) -> None:
+    compute(tmp_path, 12)
+    assert embeddings_alone(tmp_path, 12)[1] == 0
+    mixed, made = embeddings_alone(tmp_path)
+    assert made == 18
+    assert embeddings_alone(tmp_path)[1] == 0
+    compute(tmp_path / "other")
+    expected = PoolSignals(Home.at(tmp_path / "other"), MODEL, SETTINGS).embeddings(IDS)
+    np.testing.assert_allclose(mixed, expected, rtol=1e-5, atol=1e-5)
+    assert compute(tmp_path).rows_new == 18  # what is decoded needs the whole pass
+
+
 @pytest.mark.parametrize(
     "change",
     [{"template": "A: {prompt}"}, {"max_new_tokens": 3}, {"pooling": "mean"}, {"prompt_likelihood": False}],

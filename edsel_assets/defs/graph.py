@@ -25,6 +25,8 @@ DEVICE_POOL = "model"
 #: Resources that an asset's function may name among its arguments.
 _RESOURCES = ("base_model",)
 
+_UNREAD = "Nothing of this study reads it: a run leaves it out, unless it is asked for by name."
+
 
 @dataclass
 class Graph:
@@ -81,12 +83,17 @@ class Graph:
                 else:
                     yield from result
 
-            description = asset.summary or inspect.getdoc(function)
+            description = self.described(asset, inspect.getdoc(function))
             return dg.asset(
                 **self.declare(asset), description=description, required_resource_keys=set(named)
             )(made)
 
         return declared
+
+    def described(self, asset: Asset, docstring: str | None = None) -> str | None:
+        """What the UI says of an asset."""
+        said = asset.summary or docstring
+        return f"{said}\n\n{_UNREAD}" if asset.name in self.partitions.table.unread else said
 
     def declare(self, asset: Asset) -> dict[str, Any]:
         """Arguments of ``@dg.asset``, by the asset's row."""

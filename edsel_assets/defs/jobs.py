@@ -41,7 +41,7 @@ def build(graph: Graph) -> list[dg.JobDefinition]:
 def scope_of(graph: Graph, part: str) -> Scope:
     """The cells that a job brings up to date, without what they need."""
     nodes = graph.lineage.nodes.values()
-    return Scope(assets=frozenset(node.asset for node in nodes if _part_of(node.group) in PARTS[part]))
+    return Scope(groups=frozenset(node.group for node in nodes if _part_of(node.group) in PARTS[part]))
 
 
 def _part_of(group: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import product, starmap
 
 from edsel_assets.keys import key_parts, partition_key
@@ -188,6 +189,23 @@ class Cells:
             return
         parts = [self._of(d) if keys is None else keys for d, keys in zip(dimensions, values, strict=True)]
         yield from (key for key in starmap(partition_key, product(*parts)) if is_asked_for(self.study, key))
+
+    @cached_property
+    def made(self) -> frozenset[tuple[str, str | None]]:
+        """(asset, partition) of every cell that a run makes: those of themselves, and all that these read."""
+        rows = [(asset, key) for asset in self.assets.values() for key in self.keys(asset.name)]
+        found = {(a.name, key) for a, key in rows if a.kind.alone(self.study, a.at(key))}
+        new = found
+        while new:
+            new = {parent for cell in new for parent in self.read(*cell)} - found
+            found = found | new
+        return frozenset(found)
+
+    @property
+    def unread(self) -> list[str]:
+        """Assets that a run leaves out, as nothing of the study reads them."""
+        made = {name for name, _ in self.made}
+        return sorted(name for name in self.assets if name not in made and self.keys(name))
 
     def continues(self, asset: Asset, each: Input) -> bool:
         """Whether each cell of an asset reads the cell of the same key, of the same dimensions."""

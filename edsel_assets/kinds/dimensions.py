@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edsel_assets.keys import budget_key, trial_key
 from edsel_assets.kinds.kind import Dimension
+from edsel_assets.selection.strategy import QUALITY, UNCERTAINTY
 from edsel_assets.study import MEASURES, Study
 
 
@@ -15,6 +16,17 @@ def ranked_once(study: Study) -> list[str]:
 def in_rounds(study: Study) -> list[str]:
     """Those that choose in rounds."""
     return [name for name in study.selection.names if study.strategy(name).iterative]
+
+
+def that_need(study: Study, *signals: str) -> list[str]:
+    """Those that read all of these signals."""
+    return [name for name in study.selection.names if study.strategy(name).needs >= set(signals)]
+
+
+def reads_probabilities(study: Study) -> bool:
+    """Whether a strategy reads what the model says of a prompt and its answer, not embeddings alone."""
+    scored = {study.quality_of(name) for name in that_need(study, QUALITY)}
+    return bool(that_need(study, UNCERTAINTY)) or any(map(study.quality.reads_forward_pass, scored))
 
 
 def trials_of(study: Study, strategy: str) -> list[str]:

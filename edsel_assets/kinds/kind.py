@@ -105,6 +105,11 @@ def _in_every_study(study: Study) -> bool:
     return True
 
 
+def only_read(study: Study, at: At) -> bool:
+    """Of a kind that is made for what reads it, and for nothing else."""
+    return False
+
+
 def _no_device(study: Study) -> bool:
     return False
 
@@ -132,6 +137,8 @@ class Kind:
         keeps: rows that its cells are made of and that are kept by content.
         checks: of its value, by name in ``kinds.checks``.
         there: whether a study has it.
+        alone: (study, cell) -> whether a run makes it where nothing else of the run reads it. Whoever names
+            the asset gets it in any case.
         rounds: the rounds that it is made in; None for a kind of no round.
         device: whether it holds the device, GPU or CPU, for itself.
         trains, scores: it finetunes a model; it scores one on the study's tasks.
@@ -157,6 +164,7 @@ class Kind:
     keeps: tuple[Rows, ...] = ()
     checks: tuple[str, ...] = ()
     there: Callable[[Study], bool] = _in_every_study
+    alone: Callable[[Study, At], bool] = _always
     rounds: Callable[[Study], Iterable[int]] | None = None
     device: Callable[[Study], bool] = _no_device
     trains: bool = False

@@ -58,20 +58,20 @@ def operations_per_weight(study: Study, work: Work) -> float:
     return work.tokens * each * (_SECOND_PASS if tuning.gradient_checkpointing else 1)
 
 
-def pass_work(study: Study, lengths: Lengths) -> Work | None:
-    """The forward pass over the pool with its decoding."""
+def pass_work(study: Study, lengths: Lengths, decoded: bool = True) -> Work | None:
+    """The forward pass over the pool, with its decoding or for embeddings alone."""
     if lengths.prompts is None:
         return None
     prompt = min(lengths.prompt, study.forward.max_prompt_tokens)
-    return Work(lengths.prompts * (prompt + study.forward.max_new_tokens), kept="forward pass")
+    return Work(lengths.prompts * (prompt + decoded * study.forward.max_new_tokens), kept="forward pass")
 
 
-def embedding_work(study: Study, settings: EmbeddingSettings, lengths: Lengths) -> Work | None:
+def embedding_work(study: Study, settings: EmbeddingSettings, lengths: Lengths, decoded: bool) -> Work | None:
     """Of embeddings by the base model; None for those of other models."""
     if settings.source != "model":
         return None
     if settings.input == "prompt":
-        return pass_work(study, lengths)
+        return pass_work(study, lengths, decoded)
     if lengths.prompts is None:
         return None
     both = min(lengths.prompt + lengths.response, study.forward.max_prompt_tokens)

@@ -123,24 +123,34 @@ class Scope:
     """What a run is restricted to; empty means everything.
 
     Attributes:
-        assets: asset names as in the UI, ``round_1/weights`` for those with a prefix.
+        assets: asset names as in the UI, ``round_1/weights`` for those with a prefix. Without them
+            a cell that nothing of the study reads is left out.
         budgets, strategies: keep the cells of these; what a kept cell needs is made as well.
+        groups: of the graph.
     """
 
     assets: frozenset[str] = frozenset()
     budgets: frozenset[int] = frozenset()
     strategies: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
 
     def wants(self, lineage: Lineage, cell: Cell) -> bool:
         """Whether the cell is asked for itself, be it needed by another or not."""
         if self.assets and cell.asset not in self.assets:
+            return False
+        if self.groups and lineage.nodes[cell.asset].group not in self.groups:
+            return False
+        if not self.assets and (cell.asset, cell.partition) not in lineage.table.made:
             return False
         if not self.budgets and not self.strategies:
             return True
         named = lineage.dimensions(cell)
         if "strategy" not in named:
             # Signals and diagnostics come along where needed; the report is of what there is.
-            return bool(self.assets) or lineage.nodes[cell.asset].group in {"evaluation", "report"}
+            return bool(self.assets or self.groups) or lineage.nodes[cell.asset].group in {
+                "evaluation",
+                "report",
+            }
         if self.strategies and named["strategy"] not in self.strategies:
             return False
         budgets = {budget_key(b) for b in self.budgets}
@@ -169,7 +179,7 @@ def cells_in(lineage: Lineage, scope: Scope) -> list[Cell]:
         raise ValueError(
             "Nothing is both in the study and asked for; check --only, --budget and --strategy against it."
         )
-    if scope.assets:
+    if scope.assets or scope.groups:
         # Who asks for a report by name wants all that it would hold of these budgets and strategies.
         held = Scope(budgets=scope.budgets, strategies=scope.strategies)
         parents = {parent for cell in wanted for parent in lineage.parents(cell)}

@@ -41,10 +41,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in the order in which they can be made, and the cells that are fresh."""
+    """Steps in the order in which they can be made, cells that are fresh, and assets that nothing reads."""
 
     steps: tuple[Step, ...]
     fresh: tuple[Cell, ...]
+    unread: tuple[str, ...] = ()
 
     @property
     def certain(self) -> tuple[Step, ...]:
@@ -67,7 +68,8 @@ def plan(freshness: Freshness, scope: Scope | None = None) -> Plan:
         ValueError: for a scope that names what is not there.
     """
     lineage = freshness.lineage
-    cells = cells_in(lineage, scope or Scope())
+    scope = scope or Scope()
+    cells = cells_in(lineage, scope)
     times, answers = _Times(freshness, lineage), Answers(freshness.store)
     remade: dict[Cell, bool] = {}  # cell -> whether it is certain
     waiting_for_answers: set[Cell] = set()
@@ -95,7 +97,8 @@ def plan(freshness: Freshness, scope: Scope | None = None) -> Plan:
         rule = freshness.study.annotation
         cost = answers.cost(cell, lineage.parents(cell), rule) if lacking else None
         steps.append(Step(cell, state, reasons, certain, times.of(cell), lacking, waits, cost))
-    return Plan(tuple(steps), tuple(fresh))
+    unread = tuple(lineage.table.unread) if scope == Scope() else ()
+    return Plan(tuple(steps), tuple(fresh), unread)
 
 
 def _without_echo(verdict: Verdict, waiting: list[Cell]) -> Verdict:

@@ -52,17 +52,17 @@ def trials(study: Study) -> list[tuple[str, int]]:
 
 
 def work_of(study: Study, lengths: Lengths) -> list[Work]:
-    """What the models of the study's own do, over all its cells; a pass whose rows are kept counts once."""
+    """What the models of the study's own do, over all that a run makes; a pass with kept rows counts once."""
     table = Cells(study)
     found: list[Work] = []
     kept: dict[str, Work] = {}
-    for asset in table.assets.values():
-        for key in table.keys(asset.name) if asset.kind.work else ():
-            work = asset.kind.work(study, lengths, asset.at(key)) if asset.kind.work else None
-            if work is not None and work.kept:
-                kept[work.kept] = work
-            elif work is not None:
-                found.append(work)
+    for name, key in sorted(table.made, key=str):
+        asset = table.assets[name]
+        work = asset.kind.work(study, lengths, asset.at(key)) if asset.kind.work else None
+        if work is not None and work.kept:
+            kept[work.kept] = work
+        elif work is not None:
+            found.append(work)
     return [*kept.values(), *found]
 
 

@@ -8,7 +8,7 @@ its last whole shard.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import wraps
 from typing import Any, Literal, ParamSpec, Protocol, TypeVar
 
@@ -43,6 +43,15 @@ class PassSettings:
     max_prompt_tokens: int
     pooling: Literal["last", "mean"] = "last"
     prompt_likelihood: bool = True
+    room: int = 0
+
+    def embeddings_alone(self) -> PassSettings:
+        """The same prompts, cut as they are here, and nothing decoded."""
+        return replace(self, max_new_tokens=0, prompt_likelihood=False, room=self.max_new_tokens)
+
+    def fields(self) -> dict[str, Any]:
+        """What rows are found by; a pass that leaves no room is found where it was before there was any."""
+        return {name: value for name, value in asdict(self).items() if name != "room" or value}
 
 
 @dataclass(frozen=True)
@@ -87,13 +96,18 @@ class PoolSignals:
         home: of the row store.
         model: what decides the model's values, as JSON values; see ``llm.models.identity.model_identity``.
         settings: of the pass.
+        alone: only embeddings are wanted: the rows of the pass are read where it was made, and of other
+            prompts nothing is decoded.
     """
 
-    def __init__(self, home: Home, model: Mapping[str, Any], settings: PassSettings) -> None:
+    def __init__(
+        self, home: Home, model: Mapping[str, Any], settings: PassSettings, alone: bool = False
+    ) -> None:
         check_template(settings.template)
-        self.settings = settings
-        fields = {"model": dict(model), "code_version": FORWARD_PASS.version, **asdict(settings)}
-        self._store = RowStore(home, FORWARD_PASS.name, fields)
+        passes = [settings, settings.embeddings_alone()] if alone else [settings]
+        fields = {"model": dict(model), "code_version": FORWARD_PASS.version}
+        self._stores = [RowStore(home, FORWARD_PASS.name, {**fields, **each.fields()}) for each in passes]
+        self.settings, self._store = passes[-1], self._stores[-1]
 
     def compute(
         self,
@@ -116,17 +130,17 @@ class PoolSignals:
                 at most these.
             progress: called with (prompts done, N), the reused ones counted as done.
         """
-        missing = _missing(self._store, prompt_ids, prompts, shard_rows)
+        missing = _missing(self._stores, prompt_ids, prompts, shard_rows)
         if len(missing):
             self._run(prompt_ids, prompts, missing, open_model(), batch_tokens, shard_rows, progress)
-        truncated = pc.sum(self._store.read(prompt_ids, ["truncated"])["truncated"]).as_py() or 0
+        truncated = pc.sum(self._read(prompt_ids, ["truncated"])["truncated"]).as_py() or 0
         return SignalsResult(
             len(missing), len(prompt_ids) - len(missing), int(truncated), self._store.fingerprint
         )
 
     def embeddings(self, prompt_ids: Sequence[str]) -> np.ndarray:
         """(N, d) float32 in the order of ``prompt_ids``. Raises MissingRows before ``compute``."""
-        return list_matrix(self._store.read(prompt_ids, ["embedding"])["embedding"])
+        return list_matrix(self._read(prompt_ids, ["embedding"])["embedding"])
 
     def token_probabilities(self, prompt_ids: Sequence[str]) -> pa.Table:
         """Per prompt, in order: lists over decoding steps, and numbers of the prompt itself.
@@ -136,6 +150,19 @@ class PoolSignals:
         """
         columns = ["prompt_id", *STEP_COLUMNS, "prompt_tokens", "truncated", "prompt_logprob"]
         return self._store.read(prompt_ids, columns)
+
+    def _read(self, prompt_ids: Sequence[str], columns: list[str]) -> pa.Table:
+        """Rows of the first store that has them, in the order of ``prompt_ids``."""
+        first, last = self._stores[0], self._store
+        absent = first.missing(prompt_ids)
+        if first is last or not len(absent):
+            return first.read(prompt_ids, columns)
+        if len(absent) == len(prompt_ids):
+            return last.read(prompt_ids, columns)
+        held = np.delete(np.arange(len(prompt_ids)), absent)
+        parts = [(first, held), (last, absent)]
+        read = [store.read([prompt_ids[i] for i in rows], columns) for store, rows in parts]
+        return pa.concat_tables(read).take(np.argsort(np.concatenate([held, absent])))
 
     def _run(
         self,
@@ -155,6 +182,7 @@ class PoolSignals:
             [format_prompt(settings.template, prompts[i]) for i in missing],
             max_new_tokens=settings.max_new_tokens,
             max_prompt_tokens=settings.max_prompt_tokens,
+            room=settings.room,
             batch_tokens=batch_tokens,
             pooling=settings.pooling,
             prompt_likelihood=settings.prompt_likelihood,
@@ -192,7 +220,7 @@ class PoolEmbeddings:
         progress: Progress | None = None,
     ) -> SignalsResult:
         """As :meth:`PoolSignals.compute`, with N texts that go to the embedder as they are."""
-        missing = _missing(self._store, prompt_ids, texts, shard_rows)
+        missing = _missing([self._store], prompt_ids, texts, shard_rows)
         done = len(prompt_ids) - len(missing)
         embedder = open_embedder() if len(missing) else None
         for start in range(0, len(missing), shard_rows):
@@ -231,14 +259,20 @@ def check_vectors(row_ids: Sequence[str], vectors: np.ndarray, remedy: str) -> N
         )
 
 
-def _missing(store: RowStore, prompt_ids: Sequence[str], texts: Sequence[str], shard_rows: int) -> np.ndarray:
+def _missing(
+    stores: Sequence[RowStore], prompt_ids: Sequence[str], texts: Sequence[str], shard_rows: int
+) -> np.ndarray:
+    """Positions of the prompts that have no row in any of the stores, ascending."""
     if len(prompt_ids) != len(texts):
         raise ValueError(f"every text needs one prompt_id; got {len(prompt_ids)} ids, {len(texts)} texts.")
     if len(set(prompt_ids)) != len(prompt_ids):
         raise ValueError("prompt_ids must be unique; drop the repeated prompts.")
     if shard_rows < 1:
         raise ValueError(f"shard_rows must be at least 1; got {shard_rows}.")
-    return store.missing(prompt_ids)
+    left = np.arange(len(prompt_ids))
+    for store in stores:
+        left = left[store.missing([prompt_ids[i] for i in left])]
+    return left
 
 
 def _shifted(progress: Progress | None, by: int) -> Progress | None:

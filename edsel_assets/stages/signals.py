@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from edsel_assets.kinds.deciding import versions
+from edsel_assets.kinds.dimensions import reads_probabilities
 from edsel_assets.kinds.kept import EMBEDDER, FORWARD_PASS
 from edsel_assets.llm.models.identity import encoder_name, model_identity
 from edsel_assets.llm.models.templates import format_prompt
@@ -67,8 +68,7 @@ def raw_embeddings(
         return given_embeddings(study, pool["prompt_id"]), {"from_file": pool.num_rows}
     ids, texts = _embedded_texts(study, pool)
     if settings.source == "model":
-        whole = settings.input == "prompt"
-        source = _base_pass(study, home, model_path) if whole else _text_pass(study, home, model_path)
+        source = _embedding_pass(study, home, model_path)
         counts = source.compute(
             ids,
             texts,
@@ -112,16 +112,18 @@ def token_probabilities(
     return source.token_probabilities(ids), asdict(counts)
 
 
-def _base_pass(study: Study, home: Home, model_path: str) -> PoolSignals:
+def _base_pass(study: Study, home: Home, model_path: str, alone: bool = False) -> PoolSignals:
     forward = study.forward
     settings = PassSettings(
         study.model.template, forward.max_new_tokens, forward.max_prompt_tokens, forward.pooling
     )
-    return PoolSignals(home, base_identity(study, home, model_path), settings)
+    return PoolSignals(home, base_identity(study, home, model_path), settings, alone)
 
 
-def _text_pass(study: Study, home: Home, model_path: str) -> PoolSignals:
-    """A pass over texts that are whole already: no template, no decoding."""
+def _embedding_pass(study: Study, home: Home, model_path: str) -> PoolSignals:
+    """The whole pass where the study reads more of it; texts that are whole already have no template."""
+    if study.embeddings.input == "prompt":
+        return _base_pass(study, home, model_path, alone=not reads_probabilities(study))
     forward = study.forward
     settings = PassSettings("{prompt}", 0, forward.max_prompt_tokens, forward.pooling, False)
     return PoolSignals(home, base_identity(study, home, model_path), settings)

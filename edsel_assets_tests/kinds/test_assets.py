@@ -10,6 +10,9 @@ from dagster._core.types.pagination import PaginatedResults
 
 from edsel_assets.defs.build import build_definitions
 from edsel_assets.kinds.assets import Cells
+from edsel_assets.kinds.dimensions import reads_probabilities
+from edsel_assets.selection import STRATEGIES
+from edsel_assets.selection.strategy import DEMAND, QUALITY, QUERIES
 from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import tiny_study
 
@@ -76,3 +79,35 @@ def test_each_cell_reads_what_dagsters_mappings_lead_to(name: str, placed: Place
             whole = {cell for cell in led if cell[1] is None}
             assert read - whole == led - whole, (asset, partition)
             assert read <= led, (asset, partition)
+
+
+def test_the_pass_is_decoded_where_a_run_makes_token_probabilities_and_only_there() -> None:
+    quality = [{"scorer": scorer} for scorer in ("likelihood", "perplexity", "column")]
+    given = {"pool": {"columns": {"quality": "quality"}}}
+    found = []
+    for name, row in STRATEGIES.items():
+        for each in quality if QUALITY in row.needs else quality[:1]:
+            changes: dict[str, Any] = {**given, "selection": {"strategies": [name]}, "quality": each}
+            if row.needs & {DEMAND, QUERIES}:
+                changes["targets"] = {"own": {"prompts": "queries.jsonl"}}
+                changes["selection"]["target"] = "own"
+            if row.scorer in ("reward", "judge"):
+                changes["rounds"] = {row.scorer: {"model": "any"}}
+            study = tiny_study(**changes)
+            made = {asset for asset, _ in Cells(study).made}
+            assert ("token_probabilities" in made) is reads_probabilities(study), name
+            assert "embeddings" in made
+            found.append(reads_probabilities(study))
+    assert 0 < sum(found) < len(found)
+
+
+def test_a_run_makes_the_diagnostics_of_what_its_strategies_read() -> None:
+    def unread(*names: str) -> set[str]:
+        return set(Cells(tiny_study(selection={"strategies": list(names)})).unread)
+
+    by_quality = {"cluster_quality", "quality_scores"}
+    signals = {"token_probabilities", "uncertainty_scores"}
+    assert unread("fl_rbf") == {"cluster_count", *by_quality, *signals}
+    assert unread("km_random") == {"kernel_width", *by_quality, *signals}
+    assert unread("kmq") == {"kernel_width", "uncertainty_scores"}
+    assert unread("min_margin") == {"kernel_width", "cluster_count", *by_quality}

@@ -29,7 +29,8 @@ def test_an_empty_store_has_everything_to_make_parents_first(study, tmp_path) ->
     assert not found.fresh
     assert {step.why for step in found.steps} == {"never made"}
     place = {step.cell: number for number, step in enumerate(found.steps)}
-    assert len(place) == sum(len(node.partitions) for node in lineage.nodes.values())
+    unread = {Cell("uncertainty_scores", m) for m in ("mean_entropy", "least_confidence", "mean_margin")}
+    assert set(place) == {cell for node in lineage.nodes.values() for cell in node.cells()} - unread
     for cell in place:
         assert all(place[parent] < place[cell] for parent in lineage.parents(cell))
 
@@ -126,6 +127,30 @@ def test_a_scope_plans_what_is_asked_for_and_what_it_needs(study, tmp_path) -> N
     found = [str(step.cell) for step in plan(freshness_of(study, tmp_path), scope).steps]
     needed = ["annotations", "orders", "pool", "purchases", "rankings[random]", "selections[00006|random]"]
     assert sorted(found) == needed
+
+
+def test_what_nothing_of_the_study_reads_is_left_out_and_said_and_made_by_name(tmp_path) -> None:
+    study = tiny_study(selection={"strategies": ["random", "k_center"]})
+    freshness = freshness_of(study, tmp_path)
+    left_out = {
+        "cluster_count",
+        "cluster_quality",
+        "kernel_width",
+        "quality_scores",
+        "token_probabilities",
+        "uncertainty_scores",
+    }
+    found = plan(freshness)
+    assert found.unread == tuple(sorted(left_out))
+    assert not left_out & {step.cell.asset for step in found.steps}
+    assert Cell("clusters", "00006") not in {step.cell for step in found.steps}
+    named = plan(freshness, Scope(assets=frozenset({"cluster_quality"})))
+    assert left_out - {step.cell.asset for step in named.steps} == {
+        "cluster_count",
+        "kernel_width",
+        "uncertainty_scores",
+    }
+    assert not named.unread
 
 
 def test_an_outside_file_that_is_not_there_is_said(study, tmp_path: Path) -> None:

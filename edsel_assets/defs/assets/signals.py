@@ -23,7 +23,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     def spec(name: str) -> dg.AssetOut:
         declared = graph.declare(graph.assets[name])
         shared = {each: declared[each] for each in ("key", "group_name", "code_version", "kinds")}
-        return dg.AssetOut(**shared, description=graph.assets[name].summary, is_required=False)
+        return dg.AssetOut(**shared, description=graph.described(graph.assets[name]), is_required=False)
 
     @dg.multi_asset(
         name="forward_pass",

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edsel_assets.kinds.deciding import PRODUCTS, price_settings
-from edsel_assets.kinds.dimensions import own_clusterings
+from edsel_assets.kinds.dimensions import own_clusterings, that_need
 from edsel_assets.kinds.kind import At, Kind, Parent
+from edsel_assets.selection.strategy import CLUSTERS, QUALITY
 from edsel_assets.study import Study
 
 _PLOTS = frozenset({"matplotlib"})
@@ -17,6 +18,18 @@ def _own(study: Study, at: At) -> Mapping[str, Sequence[str]]:
 
 def _chosen(study: Study, at: At) -> Mapping[str, Sequence[str]]:
     return {"scorer": [study.quality.scorer]}
+
+
+def _reads_width(study: Study, at: At) -> bool:
+    return any("selection.gamma" in study.strategy(name).settings for name in study.selection.names)
+
+
+def _clusters(study: Study, at: At) -> bool:
+    return bool(that_need(study, CLUSTERS))
+
+
+def _clusters_by_quality(study: Study, at: At) -> bool:
+    return bool(that_need(study, CLUSTERS, QUALITY))
 
 
 def _largest_budget(study: Study, partition: str | None) -> dict[str, Any]:
@@ -36,6 +49,7 @@ ROWS = (
     Kind(
         name="kernel_width",
         group="diagnostics",
+        alone=_reads_width,
         parents=(Parent("pool", lazy=True), Parent("embeddings", lazy=True)),
         settings=(
             _largest_budget,
@@ -53,6 +67,7 @@ ROWS = (
     Kind(
         name="cluster_count",
         group="diagnostics",
+        alone=_clusters,
         parents=(
             Parent("pool", columns=("prompt_id",)),
             Parent("embeddings"),
@@ -67,6 +82,7 @@ ROWS = (
     Kind(
         name="cluster_quality",
         group="diagnostics",
+        alone=_clusters_by_quality,
         parents=(
             Parent("pool", columns=("prompt_id",)),
             Parent("clusters", keys=_own, many=True),

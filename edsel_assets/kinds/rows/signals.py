@@ -5,9 +5,16 @@ from typing import Any
 
 from edsel_assets.kinds.checks import FINITE
 from edsel_assets.kinds.deciding import PASS, TEMPLATED, flat, model_settings, of_each
-from edsel_assets.kinds.dimensions import CLUSTERING, MEASURE, OTHER_EMBEDDINGS, SCORER, scorers
+from edsel_assets.kinds.dimensions import (
+    CLUSTERING,
+    MEASURE,
+    OTHER_EMBEDDINGS,
+    SCORER,
+    reads_probabilities,
+    scorers,
+)
 from edsel_assets.kinds.kept import EMBEDDER, FORWARD_PASS, SCORES
-from edsel_assets.kinds.kind import At, Kind, Parent, device
+from edsel_assets.kinds.kind import At, Kind, Parent, device, only_read
 from edsel_assets.kinds.sources import (
     MODEL_FILES,
     POOL_FILES,
@@ -82,11 +89,12 @@ def _other_files(study: Study, partition: str | None) -> list[str]:
 
 
 def _embedding_work(study: Study, lengths: Lengths, at: At) -> Work | None:
-    return embedding_work(study, study.embeddings, lengths)
+    return embedding_work(study, study.embeddings, lengths, reads_probabilities(study))
 
 
 def _other_work(study: Study, lengths: Lengths, at: At) -> Work | None:
-    return embedding_work(study, study.other_embeddings[at.keys["name"]], lengths)
+    other = study.other_embeddings[at.keys["name"]]
+    return embedding_work(study, other, lengths, reads_probabilities(study))
 
 
 # -- clusters, uncertainty
@@ -176,6 +184,7 @@ ROWS = (
     Kind(
         name="embeddings",
         group="signals",
+        alone=only_read,
         parents=(Parent("pool", lazy=True),),
         settings=(embedding_settings,),
         libraries=(embedding_libraries,),
@@ -191,6 +200,7 @@ ROWS = (
     Kind(
         name="other_embeddings",
         group="signals",
+        alone=only_read,
         dimensions=(OTHER_EMBEDDINGS,),
         parents=(Parent("pool", lazy=True),),
         settings=(_other_settings,),
@@ -207,6 +217,7 @@ ROWS = (
     Kind(
         name="token_probabilities",
         group="signals",
+        alone=only_read,
         parents=(Parent("pool", lazy=True),),
         settings=(*PASS, "forward.max_new_tokens"),
         libraries=FORWARD_PASS.libraries,
@@ -221,6 +232,7 @@ ROWS = (
     Kind(
         name="uncertainty_scores",
         group="signals",
+        alone=only_read,
         dimensions=(MEASURE,),
         parents=(Parent("token_probabilities"),),
         settings=(_measure_settings,),
@@ -229,6 +241,7 @@ ROWS = (
     Kind(
         name="clusters",
         group="signals",
+        alone=only_read,
         dimensions=(CLUSTERING,),
         parents=(
             Parent("pool", lazy=True),
@@ -242,6 +255,7 @@ ROWS = (
     Kind(
         name="quality_scores",
         group="signals",
+        alone=only_read,
         dimensions=(SCORER,),
         parents=(
             Parent("pool", when=_reads_pool, lazy=True),

@@ -66,6 +66,7 @@ def forward_pool(
     batch_tokens: int,
     pooling: Pooling = "last",
     prompt_likelihood: bool = True,
+    room: int = 0,
     window: int = WINDOW,
     progress: Progress | None = None,
 ) -> Iterator[PromptRecord]:
@@ -81,12 +82,13 @@ def forward_pool(
         prompts: N texts as the model shall read them, the template applied.
         max_new_tokens: decoding steps at most; 0 for embeddings alone.
         max_prompt_tokens: longer prompts lose tokens on the left (a start token stays) and are marked.
-            Lowered to what the model's positions leave beside ``max_new_tokens``.
+            Lowered to what the model's positions leave beside ``max_new_tokens`` and ``room``.
         batch_tokens: tokens that are read at once, padding included; on a CPU, a batch in each thread that
             PyTorch may use. Decoding holds the keys and values of 4 times as many, or 96 MiB of them.
             Halved whenever memory runs out.
         pooling: ``last`` or ``mean`` over the prompt's tokens.
         prompt_likelihood: whether to compute ``prompt_logprob``.
+        room: tokens that no prompt may take, so that it is cut as where as many are decoded.
         window: prompts sorted by length together; results come out after each window.
         progress: called with (done, N) after each decode batch.
 
@@ -101,7 +103,7 @@ def forward_pool(
     """
     if pooling not in ("last", "mean"):
         raise ValueError(f"pooling must be 'last' or 'mean'; got {pooling!r}.")
-    limit = prompt_limit(model, max_prompt_tokens, max_new_tokens)
+    limit = prompt_limit(model, max_prompt_tokens, max_new_tokens + room)
     settings = DecodeSettings(max_new_tokens, end_tokens(model, tokenizer), pooling, prompt_likelihood)
     windows = run_windows(model, tokenizer, prompts, limit, batch_tokens, settings, window, progress)
     return (record for encoded, results in windows for record in _records(encoded, results))
