@@ -9,6 +9,7 @@ from edsel_assets.rehearsal.changes import CHANGES
 from edsel_assets.rehearsal.sizes import Numbers, Size, StandIns
 from edsel_assets.study import Study
 from edsel_assets.study.base import Settings
+from edsel_assets.study.trials import HUMANEVAL
 
 
 def rehearsed(study: Study, size: Size, stand_ins: StandIns) -> Study:
@@ -25,6 +26,11 @@ def rehearsed(study: Study, size: Size, stand_ins: StandIns) -> Study:
     content["name"] = f"{study.name}-rehearsal"
     evaluation = content["evaluation"]
     evaluation["tasks"] = [t for t in evaluation.get("tasks", []) if t["name"] in stand_ins.task_names]
+    kept = {t.get("label") or t["name"] for t in evaluation["tasks"]} | {
+        HUMANEVAL if evaluation.get(HUMANEVAL) else ""
+    }
+    average = [name for name in study.report.average if name in kept]
+    content["report"] = {**content.get("report", {}), "average": average}
     return Study.model_validate(content)
 
 

@@ -103,6 +103,7 @@ def label_efficiency(
     *,
     items: pd.DataFrame | None = None,
     primary: Mapping[str, str] | None = None,
+    average: Collection[str] = (),
     control: str = "random",
     one_subset: Collection[str] = (),
     draws: int = 2000,
@@ -119,6 +120,7 @@ def label_efficiency(
             for all of its trials or for none. Of a ratio, such as the loss per token, give
             each item's linear part: mean + (numerator - mean * denominator) / mean denominator.
         primary: metric by task; PREFERRED_METRICS decides for others.
+        average: the tasks that AVERAGE is the mean of; all by default.
         control: strategy to compare with.
         one_subset: strategies that choose the same prompts whatever the seed.
         draws, seed: normal draws of the means, for the noise of random's monotone curve, and their seed.
@@ -142,12 +144,14 @@ def label_efficiency(
     if items is not None:
         check_items(items)
     metrics = primary_metrics(scores, primary or {})
-    trials, incomplete = trial_values(scores, metrics)
-    if len(metrics) == 1:
+    members = list(average or metrics)
+    trials, incomplete = trial_values(scores, metrics, members)
+    if len(members) == 1:
         trials = trials[trials["task"] != AVERAGE]
     parts, boards = [], {}
     for task in [*sorted(metrics), AVERAGE]:
-        board = make_board(trials, task, items)
+        read = trials[trials["task"].isin([*members, AVERAGE])] if task == AVERAGE else trials
+        board = make_board(read, task, items)
         if board is not None:
             boards[task] = board
             parts.append(_task_tables(task, board, control, draws, np.random.default_rng(seed)))

@@ -128,7 +128,7 @@ def _k_center(signals: Signals, budget: int, options: StrategyOptions) -> Rankin
         tie_break=signals.prompt_ids,
         seed_point=options.seed_point,
         seed=options.seed,
-        normalise=options.normalise,
+        normalise=options.k_center_normalise,
         device=options.device,
         progress=options.progress,
     )
@@ -180,6 +180,11 @@ def _fl_rbf_min_margin(signals: Signals, budget: int, options: StrategyOptions) 
     return _facility_location(signals, budget, options, "rbf", utility)
 
 
+def _worth(signals: Signals, options: StrategyOptions) -> np.ndarray:
+    quality = need(signals.quality, "quality")
+    return quality if options.worth == "quality" else quality * need(signals.complexity, "complexity")
+
+
 def _sample(
     signals: Signals, budget: int, options: StrategyOptions, rule: Rule, weights: np.ndarray | None = None
 ) -> Ranking:
@@ -189,7 +194,7 @@ def _sample(
         need(signals.clusters, "clusters"),
         budget,
         rule,
-        quality=signals.quality if rule == "quality" else None,
+        quality=_worth(signals, options) if rule == "quality" else None,
         weights=weights,
         demand=signals.demand if weights is None else None,
         selected=signals.selected,
@@ -251,7 +256,7 @@ def _qdit(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
 
     return qdit(
         need(signals.embeddings, "embeddings"),
-        need(signals.quality, "quality"),
+        _worth(signals, options),
         budget,
         alpha=options.qdit_alpha,
         selected=signals.selected,
@@ -274,7 +279,12 @@ _UNCERTAINTY_MEASURES = {
     "mean_margin": "Smallest mean margin of the two likeliest tokens.",
     "min_margin": "Smallest least margin of the two likeliest tokens.",
 }
-_DRAWS_BY_QUALITY = ("selection.seed", "selection.replacement", "selection.quality_temperature")
+_DRAWS_BY_QUALITY = (
+    "selection.seed",
+    "selection.replacement",
+    "selection.worth",
+    "selection.quality_temperature",
+)
 
 _ROUND_SCORERS = {
     "perplexity": "kmq in rounds, clusters reweighted by what the finetuned model learns.",
@@ -309,7 +319,7 @@ _ROWS = (
         paper=f"{_BHATT}, Eq. 2",
         summary="Farthest-first traversal.",
         needs=frozenset({EMBEDDINGS}),
-        settings=("selection.normalise", "selection.seed_point", "selection.seed"),
+        settings=("selection.k_center_normalise", "selection.seed_point", "selection.seed"),
     ),
     Strategy(
         name="fl_cosine",
@@ -387,7 +397,7 @@ _ROWS = (
         paper="Bukharin & Zhao 2023",
         summary="Facility location traded against quality.",
         needs=frozenset({EMBEDDINGS, QUALITY}),
-        settings=("selection.qdit_alpha",),
+        settings=("selection.qdit_alpha", "selection.worth"),
         per_price=True,
         aims=True,
     ),

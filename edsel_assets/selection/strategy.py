@@ -62,12 +62,14 @@ class StrategyOptions:
     Attributes:
         seed: of the random draws; the replicate of a stochastic strategy.
         gamma: RBF kernel width of facility location, or "auto" for the pool's own scale.
-        normalise: L2-normalise the embeddings (all but the cosine kernels, which always do).
+        normalise: L2-normalise the embeddings for the RBF kernel; cosine kernels always do.
+        k_center_normalise: the same for ``k_center``.
         utility_weight: weight of the utility term in ``fl_rbf_min_margin``.
         seed_point: first centre of ``k_center``: the point nearest the mean, or a random one.
         deita_threshold: cosine similarity from which ``deita`` calls two prompts the same.
         qdit_alpha: weight of quality against diversity in ``qdit``, in [0, 1].
         replacement: ``kmq`` draws with replacement, as the paper says.
+        worth: what ``kmq``, its rounds and ``qdit`` prefer: quality, or its product with complexity.
         noise: variance of an answer given the model, in ``variance_reduction``.
         temperature: ``kmq`` draws by softmax(quality / temperature); None: by quality / sum.
         engine, memory_limit (bytes): of facility location, see there. ``qdit`` runs on all but
@@ -81,11 +83,13 @@ class StrategyOptions:
     seed: int = 0
     gamma: float | Literal["auto"] = "auto"
     normalise: bool = True
+    k_center_normalise: bool = True
     utility_weight: float = 1.0
     seed_point: Literal["medoid", "random"] = "medoid"
     deita_threshold: float = 0.9
     qdit_alpha: float = 0.7
     replacement: bool = False
+    worth: Literal["quality", "quality_complexity"] = "quality"
     noise: float = 0.01
     temperature: float | None = None
     engine: Literal["auto", "dense", "sparse", "blocked", "apricot"] = "auto"

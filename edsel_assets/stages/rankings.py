@@ -25,6 +25,8 @@ RANKINGS = pa.schema(
     ]
 )
 _SUMMARY = b"edsel.rankings"
+#: Column of how often a prompt was drawn, where draws may repeat one.
+COPIES = "copies"
 
 
 def rank(
@@ -94,9 +96,9 @@ def cut_name(budget: int) -> str:
 
 
 def ranking_table(ranking: Ranking, prompt_ids: np.ndarray, budget: int | None, replicate: int) -> pa.Table:
-    """One ranking in the schema ``RANKINGS``."""
+    """One ranking in the schema ``RANKINGS``; of draws with replacement with how often each was drawn."""
     rows = len(ranking)
-    return pa.table(
+    table = pa.table(
         [
             pa.array([budget] * rows, pa.int64()),
             pa.array(np.full(rows, replicate, dtype=np.int32)),
@@ -106,6 +108,8 @@ def ranking_table(ranking: Ranking, prompt_ids: np.ndarray, budget: int | None, 
         ],
         schema=RANKINGS,
     )
+    copies = ranking.details.get(COPIES)
+    return table if copies is None else table.append_column(COPIES, pa.array(copies, pa.int64()))
 
 
 def ranking_summaries(table: pa.Table) -> list[dict[str, Any]]:

@@ -102,7 +102,7 @@ def ordered_round(orders: pa.Table, cell: str) -> pa.Table | None:
 
 def union(selections: Sequence[pa.Table]) -> pa.Table:
     """The rounds' selections one after another, ranked through."""
-    table = pa.concat_tables(selections)
+    table = pa.concat_tables(selections, promote_options="default")  # what was ordered was drawn once
     return table.set_column(
         table.schema.get_field_index("rank"), "rank", pa.array(np.arange(table.num_rows, dtype=np.int64))
     )
@@ -114,7 +114,7 @@ def replicates(by_seed: Mapping[int, pa.Table]) -> pa.Table:
     for seed, table in sorted(by_seed.items()):
         column = pa.array(np.full(table.num_rows, seed, dtype=np.int32))
         tables.append(table.set_column(table.schema.get_field_index("replicate"), "replicate", column))
-    return pa.concat_tables(tables)
+    return pa.concat_tables(tables, promote_options="default")
 
 
 def next_weights(
@@ -123,7 +123,7 @@ def next_weights(
     scores: np.ndarray,
     *,
     clusters: int,
-    temperature: float,
+    temperature: float | None,
     literal: bool,
 ) -> pa.Table:
     """The clusters' weights after a round: ``cluster, members, score, weight, history``.
@@ -136,6 +136,8 @@ def next_weights(
         scores: (n,) its score, NaN where it has none; a cluster's is their mean (Eq. 5), null where it has
             none.
         clusters: C.
+        temperature: tau of the softmax; None for the standard deviation of the scores, so that their unit
+            does not matter.
 
     Raises:
         ValueError: no prompt has a score, or as ``update_weights``.
@@ -149,11 +151,12 @@ def next_weights(
     if not known.any():
         raise ValueError(f"none of the {len(scores)} prompts of the round has a score. Use another scorer.")
     labels, scores = labels[known], scores[known]
+    tau = temperature or float(scores.std()) or 1.0  # equal scores: any will do
     members = np.bincount(labels, minlength=clusters)
     sums = np.bincount(labels, weights=scores, minlength=clusters)
     means = np.full(clusters, np.nan)
     np.divide(sums, members, out=means, where=members > 0)
-    updated = update_weights(weights, means, temperature=temperature, literal=literal)
+    updated = update_weights(weights, means, temperature=tau, literal=literal)
     return pa.table(
         {
             "cluster": np.arange(clusters, dtype=np.int64),

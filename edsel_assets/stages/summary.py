@@ -16,10 +16,11 @@ from edsel_assets.report.sheets import Rows, Sheet, rows_sheet, saved_sheet, sco
 from edsel_assets.report.statistics.trials import primary_metrics
 from edsel_assets.report.tables import LabelEfficiency, label_efficiency
 from edsel_assets.stages import held_out
-from edsel_assets.stages.evaluation.items import HUMANEVAL, NLL, TOKENS
+from edsel_assets.stages.evaluation.items import NLL, TOKENS
 from edsel_assets.stages.evaluation.judged import WIN_RATE
 from edsel_assets.stages.evaluation.programs import metric_of
 from edsel_assets.study import Study
+from edsel_assets.study.trials import HUMANEVAL
 
 _Key = tuple[int, str, int]  # budget, strategy, seed
 _WIDTH = 150  # characters of the text for a terminal
@@ -144,6 +145,7 @@ def _compare(
         frame,
         items=items,
         primary=primary,
+        average=_averaged(study, frame) if measure is None else (),
         control=control,
         one_subset=_one_subset(study),
     )
@@ -154,6 +156,11 @@ def primary_of(study: Study) -> dict[str, str]:
     named = {task.shown: task.metric for task in study.evaluation.tasks if task.metric}
     programs = study.evaluation.humaneval
     return named | ({HUMANEVAL: metric_of(programs)} if programs is not None else {})
+
+
+def _averaged(study: Study, frame: pd.DataFrame) -> list[str]:
+    """The tasks that the study names for its average; else those that have scores, each task once."""
+    return study.report.average or [task for task in study.evaluation.once if task in set(frame["task"])]
 
 
 def _frame(study: Study, base: Scores, trials: Mapping[str, Scores], control: str) -> pd.DataFrame:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from edsel_assets.stages.rankings import COPIES
 
 
 class MissingResponses(ValueError):
@@ -26,12 +29,13 @@ TRAINING_SET = pa.schema(
 def training_set(selection: pa.Table, pool: pa.Table, annotations: pa.Table) -> pa.Table:
     """``replicate, rank, prompt_id, prompt, response`` of what was selected.
 
-    An annotation counts before the pool's response.
+    An annotation counts before the pool's response. A prompt that was drawn several times is there as often.
 
     Raises:
         MissingResponses: when a prompt has neither.
     """
     prompts, responses = known_responses(pool, annotations)
+    selection = _as_often_as_drawn(selection)
     ids = selection["prompt_id"].to_pylist()
     absent = sorted({p for p in ids if responses.get(p) is None})
     if absent:
@@ -50,6 +54,13 @@ def training_set(selection: pa.Table, pool: pa.Table, annotations: pa.Table) -> 
         ],
         schema=TRAINING_SET,
     )
+
+
+def _as_often_as_drawn(selection: pa.Table) -> pa.Table:
+    if COPIES not in selection.column_names:
+        return selection
+    copies = selection[COPIES].fill_null(1).to_numpy()
+    return selection.take(np.repeat(np.arange(len(copies)), copies))
 
 
 def replicate_of(table: pa.Table, seed: int) -> pa.Table:

@@ -42,7 +42,8 @@ class Switches(Settings):
         description="RBF kernel width, a squared distance. auto: the pool's own scale, which is the mean "
         "squared distance of its embeddings from their mean.",
     )
-    normalise: bool = Field(True, description="L2-normalise embeddings.")
+    normalise: bool = Field(True, description="L2-normalise embeddings for the RBF kernel.")
+    k_center_normalise: bool = Field(True, description="The same for k_center; false: vectors as they are.")
     utility_weight: Annotated[float, Field(ge=0, le=10**6)] = Field(
         1.0, description="Weight of Eq. 4's log term."
     )
@@ -54,7 +55,13 @@ class Switches(Settings):
     quality_temperature: Factor | None = Field(
         None, description="softmax(q / temperature) instead of q / sum q."
     )
-    replacement: bool = Field(False, description="Sample with replacement, as Yu et al. write.")
+    replacement: bool = Field(
+        False,
+        description="Draw with replacement (Yu et al., Eq. 3), and train on a prompt as often as drawn.",
+    )
+    worth: Literal["quality", "quality_complexity"] = Field(
+        "quality", description="What kmq, QDIT and rounds prefer: quality, or quality x complexity as Deita."
+    )
     target: str | None = Field(
         None,
         description="One of targets: whom the picks must serve. A variant that can aim inherits it; null: it "
@@ -174,7 +181,11 @@ class RoundsSettings(Settings):
     """Iterative kMQ (Yu et al. 2024, Algorithm 1)."""
 
     rounds: Annotated[int, Field(ge=2, le=20)] = 3
-    temperature: Factor = Field(1.0, description="tau of softmax(s / tau).")
+    temperature: dict[Literal["perplexity", "reward", "judge"], Factor] = Field(
+        default_factory=dict,
+        description="tau of softmax(s / tau) by scorer; of one that is not named the standard deviation "
+        "of the round's scores.",
+    )
     literal: bool = Field(False, description="Eq. 6 to the letter: s / sum s; fails on a negative score.")
     start: Literal["base", "continue"] = Field(
         "base", description="Each round trains from the base model or goes on."

@@ -89,6 +89,7 @@ class Study(Settings):
         self._check_targets()
         self._check_reference()
         self._check_held_out()
+        self._check_average()
         self._check_quality(self.quality.scorer)  # the diagnostics read it
         for name in names:
             self._check_scorers(name)
@@ -175,6 +176,11 @@ class Study(Settings):
                 "evaluation.held_out_answers has no prompts to answer; set evaluation.held_out, or "
                 "annotation.validation"
             )
+
+    def _check_average(self) -> None:
+        named, there = self.report.average, self.evaluation.shown
+        if len(set(named)) < len(named) or not set(named) <= set(there):
+            raise ValueError(f"report.average must name some of the tasks {there}, each once; got {named}")
 
     def _check_reference(self) -> None:
         judge = self.evaluation.judge

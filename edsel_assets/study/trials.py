@@ -121,6 +121,17 @@ class EvaluationSettings(Settings):
         None, description="HumanEval; off unless the study says so, as it runs programs."
     )
 
+    @property
+    def shown(self) -> list[str]:
+        """Names of all tasks in scores."""
+        return [*(task.shown for task in self.tasks), *([HUMANEVAL] if self.humaneval else [])]
+
+    @property
+    def once(self) -> list[str]:
+        """The same, of a task with several labels the first."""
+        first = {task.name: task.shown for task in reversed(self.tasks)}
+        return [name for name in self.shown if name in first.values() or name == HUMANEVAL]
+
     @field_validator("held_out", mode="before")
     @classmethod
     def _count_or_share(cls, held_out: Any) -> Any:
@@ -157,7 +168,16 @@ class EvaluationSettings(Settings):
         return self
 
 
+#: The task that HumanEval's scores are shown as.
+HUMANEVAL = "humaneval"
+
+
 class ReportSettings(Settings):
+    average: list[str] = Field(
+        default_factory=list,
+        description="The tasks whose mean is the average, by their names in scores; humaneval for the programs. "
+        "By default all, of a task with several labels the first.",
+    )
     control: str | None = Field(
         "random", description="What every strategy is compared with; null: no comparison."
     )

@@ -52,7 +52,7 @@ def test_it_goes_on_where_the_largest_budget_alone_grew(home) -> None:
         {},  # fresh
         {"budgets": [2, 4]},  # smaller
         {"budgets": [2, 6], "seed_point": "random"},
-        {"budgets": [2, 6], "normalise": False},
+        {"budgets": [2, 6], "k_center_normalise": False},
     ],
 )
 def test_it_is_made_anew_where_anything_else_changed(home, selection) -> None:

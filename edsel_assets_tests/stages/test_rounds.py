@@ -74,6 +74,33 @@ def test_a_prompt_without_a_score_is_left_out_of_its_clusters_mean() -> None:
         next_weights(None, labels, np.full(4, nan), clusters=3, temperature=1.0, literal=False)
 
 
+def test_without_a_temperature_the_unit_of_the_scores_does_not_matter() -> None:
+    scores = np.random.default_rng(0).normal(size=400)
+    labels = np.arange(400) % 100
+    tables = [
+        next_weights(None, labels, unit * scores, clusters=100, temperature=None, literal=False)
+        for unit in (0.01, 1.0, 300.0)
+    ]
+    for other in tables[1:]:
+        np.testing.assert_allclose(other["weight"].to_numpy(), tables[0]["weight"].to_numpy(), rtol=1e-9)
+    means = np.bincount(labels, scores) / 4
+    expected = np.exp(means / scores.std())
+    np.testing.assert_allclose(tables[0]["weight"].to_numpy(), expected / expected.sum())
+    equal = next_weights(None, labels, np.full(400, 2.0), clusters=100, temperature=None, literal=False)
+    np.testing.assert_allclose(equal["weight"].to_numpy(), np.full(100, 0.01))
+
+
+def test_by_their_own_scale_no_scorer_leaves_a_few_clusters_at_the_papers_sizes() -> None:
+    """3,333 prompts a round over 2,048 clusters, three rounds, scores in the units of each scorer."""
+    for unit in (3.4, 1.4, 0.5):  # rewards, ratings, log-perplexities
+        draw, table = np.random.default_rng(1), None
+        for _ in range(3):
+            labels = draw.integers(2048, size=3333)
+            scores = unit * draw.normal(size=3333)
+            table = next_weights(table, labels, scores, clusters=2048, temperature=None, literal=False)
+        assert 300 < spread_of(table["weight"].to_numpy()).effective < 1000
+
+
 def test_the_spread_of_weights_by_hand() -> None:
     # -2 (1/2) log(1/2) = log 2: as of two clusters, log 2 / log 4 = 1/2.
     found = spread_of(np.array([0.5, 0.5, 0.0, 0.0]))

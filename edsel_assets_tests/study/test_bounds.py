@@ -51,7 +51,7 @@ SETTINGS = [
     "forward.max_new_tokens",
     "annotation.price",
     "evaluation.held_out",
-    "rounds.temperature",
+    "rounds.temperature.reward",
 ]
 
 

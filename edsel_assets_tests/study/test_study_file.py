@@ -90,8 +90,8 @@ MALFORMED: dict[str, tuple[str | bytes, str]] = {
     "a number for a name": ("name: x\n5: y\n", r"line 2: the name of a setting is text; got '5'"),
     "a list for a name": ("name: x\n? [a]\n: y\n", r"line 2: the name of a setting is text; got 'a list or"),
     "an infinite width": (
-        with_text("rounds", "temperature: .inf"),
-        r"line \d+: rounds.temperature: should be a finite number; got inf",
+        with_text("rounds", "temperature: {reward: .inf}"),
+        r"line \d+: rounds.temperature.reward: should be a finite number; got inf",
     ),
     "an infinite gamma": (
         changed("selection", gamma=float("inf")),

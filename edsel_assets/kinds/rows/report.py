@@ -21,10 +21,10 @@ ROWS = (
             Parent("purchases"),
             Parent("win_rates", optional=True),
         ),
-        settings=(_metrics, "report.control"),
+        settings=(_metrics, "report.control", "report.average"),
         # 2: what was bought is a section of it; 3: one task has no average, a judge's reference no win rate;
-        # 4: intervals by Welch
-        code="4",
+        # 4: intervals by Welch; 5: a task at two shot counts counts once in the average
+        code="5",
         before=("metrics",),
         tags=frozenset({"pandas", "matplotlib"}),
     ),

@@ -92,9 +92,9 @@ def _scoring_settings(study: Study, partition: str | None) -> dict[str, Any]:
 def _scores_of(study: Study, strategy: str) -> dict[str, Any]:
     """What decides the scores of a strategy's rounds beside what all rounds read."""
     named = study.strategy(strategy).scorer or ""
+    found: dict[str, Any] = {"rounds.temperature": dict(study.rounds.temperature).get(named)}
     if named == "perplexity":
-        return flat(study, "rounds.joint")
-    found: dict[str, Any] = {}
+        return found | flat(study, "rounds.joint")
     for place in ROUND_MODELS.get(named, ()):
         found |= model_settings(study, place)
     return found
@@ -179,7 +179,6 @@ ROWS = (
         settings=(
             _scoring_settings,
             *PASS,
-            "rounds.temperature",
             "rounds.literal",
             "rounds.start",
             "rounds.max_new_tokens",
@@ -187,7 +186,8 @@ ROWS = (
         libraries=ADAPTED,
         external=(MODEL_FILES, _scoring_files),
         keeps=(SCORES,),
-        code="2",  # the history of the weights lies in the table
+        # 2: the history of the weights lies in the table; 3: a temperature on the scale of the scores
+        code="3",
         checks=(SPREAD,),
         there=_there,
         rounds=_but_the_last,

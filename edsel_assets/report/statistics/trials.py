@@ -78,8 +78,13 @@ def primary_metric(
     return chosen
 
 
-def trial_values(scores: pd.DataFrame, metrics: dict[str, str]) -> tuple[pd.DataFrame, int]:
-    """Trials by their primary metrics, with AVERAGE as one more task, and how many lack a task's score.
+def trial_values(
+    scores: pd.DataFrame, metrics: dict[str, str], members: Collection[str]
+) -> tuple[pd.DataFrame, int]:
+    """Trials by their primary metrics, with AVERAGE as one more task, and how many lack a score of it.
+
+    Args:
+        members: the tasks of the average.
 
     Returns:
         ``task, strategy, budget, seed, value, stderr, n``, where stderr and n are NaN in
@@ -90,8 +95,9 @@ def trial_values(scores: pd.DataFrame, metrics: dict[str, str]) -> tuple[pd.Data
         kept[column] = kept[column].astype(float) if column in kept else np.nan
     kept.loc[kept["budget"] == 0, "strategy"] = BASE
     trial = ["strategy", "budget", "seed"]
-    grouped = kept.groupby(trial, sort=True)["value"].agg(["mean", "count"]).reset_index()
-    whole = grouped["count"] == len(metrics)
+    averaged = kept["value"].where(kept["task"].isin(members))
+    grouped = averaged.groupby([kept[name] for name in trial], sort=True).agg(["mean", "count"]).reset_index()
+    whole = grouped["count"] == len(members)
     average = grouped[whole].rename(columns={"mean": "value"}).assign(task=AVERAGE)
     columns = ["task", *trial, "value", "stderr", "n"]
     joined = pd.concat([kept[columns], average.reindex(columns=columns)], ignore_index=True)

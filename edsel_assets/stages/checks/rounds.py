@@ -15,6 +15,7 @@ def weights_spread(spread: Spread, collapse: float) -> Finding:
         return Finding(figures=figures)
     return Finding(
         f"The weights' entropy is {spread.evenness:.2f} of that of equal weights, as of "
-        f"{spread.effective:.1f} clusters, and rounds.collapse is {collapse:g}. Raise rounds.temperature.",
+        f"{spread.effective:.1f} clusters, and rounds.collapse is {collapse:g}. Raise rounds.temperature of "
+        "its scorer.",
         figures,
     )

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from edsel_assets.stages import held_out
+from edsel_assets.study.trials import HUMANEVAL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,6 @@ ITEMS = pa.schema(
 NLL, TOKENS = "nll", "tokens"
 PASSED = "passed"
 CUT = "cut"  # an answer that did not end within the tokens that it may have
-HUMANEVAL = "humaneval"
 
 
 def task_items(scores: Iterable[ItemScore], names: Mapping[str, str]) -> pa.Table:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from edsel_assets.stages.evaluation.items import HUMANEVAL, program_items
+from edsel_assets.stages.evaluation.items import program_items
 from edsel_assets.study import HumanEvalSettings, Study
+from edsel_assets.study.trials import HUMANEVAL
 
 
 def metric_of(settings: HumanEvalSettings) -> str:

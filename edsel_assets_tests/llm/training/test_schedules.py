@@ -13,9 +13,9 @@ def test_warm_up_as_a_share_is_rounded_up_and_shorter_than_the_run() -> None:
 
 
 def test_warm_up_longer_than_the_run_is_refused() -> None:
-    # Yu et al. 2024: 10,000 prompts x 3 epochs / 64 are 469 steps; their text says 1,000 of warm-up.
-    with pytest.raises(ValueError, match=r"shorter than the run; got 1000 steps of 469 .*0\.03"):
-        warmup_steps(1000, 469)
+    # Yu et al. 2024: 3 epochs of 157 steps, 10,000 prompts by 64, are 471; their text says 1,000 of warm-up.
+    with pytest.raises(ValueError, match=r"shorter than the run; got 1000 steps of 471 .*0\.03"):
+        warmup_steps(1000, 471)
     with pytest.raises(ValueError, match="shorter than the run"):
         warmup_steps(10, 10)
     assert warmup_steps(9, 10) == 9
