@@ -168,14 +168,21 @@ class Cells:
             dimensions = self.assets[name].kind.dimensions
             parts = [self._of(dimension) for dimension in dimensions]
             every = (partition_key(*key) for key in product(*parts)) if dimensions else (None,)
-            self._keys[name] = tuple(key for key in every if is_asked_for(self.study, key))
+            self._keys[name] = tuple(key for key in every if self.asked(name, key))
         return self._keys[name]
 
-    def read(self, name: str, partition: str | None) -> Iterator[tuple[str, str | None]]:
-        """(asset, partition) of every cell that a cell may read."""
+    def asked(self, name: str, partition: str | None) -> bool:
+        """Whether a cell is part of the study."""
+        asset = self.assets[name]
+        return is_asked_for(self.study, partition) and asset.kind.part(self.study, asset.at(partition))
+
+    def read(
+        self, name: str, partition: str | None, optional: bool = True
+    ) -> Iterator[tuple[str, str | None]]:
+        """(asset, partition) of every cell that a cell may read, those that it can do without as well."""
         asset = self.assets[name]
         for each in asset.inputs:
-            for key in self.read_of(asset, partition, each):
+            for key in self.read_of(asset, partition, each) if optional or not each.parent.optional else ():
                 yield each.asset, key
 
     def read_of(self, asset: Asset, partition: str | None, each: Input) -> Iterator[str | None]:
@@ -188,7 +195,7 @@ class Cells:
             yield None
             return
         parts = [self._of(d) if keys is None else keys for d, keys in zip(dimensions, values, strict=True)]
-        yield from (key for key in starmap(partition_key, product(*parts)) if is_asked_for(self.study, key))
+        yield from (key for key in starmap(partition_key, product(*parts)) if self.asked(each.asset, key))
 
     @cached_property
     def made(self) -> frozenset[tuple[str, str | None]]:
@@ -197,7 +204,7 @@ class Cells:
         found = {(a.name, key) for a, key in rows if a.kind.alone(self.study, a.at(key))}
         new = found
         while new:
-            new = {parent for cell in new for parent in self.read(*cell)} - found
+            new = {parent for cell in new for parent in self.read(*cell, optional=False)} - found
             found = found | new
         return frozenset(found)
 

@@ -105,9 +105,12 @@ def _in_every_study(study: Study) -> bool:
     return True
 
 
-def only_read(study: Study, at: At) -> bool:
-    """Of a kind that is made for what reads it, and for nothing else."""
+def never(study: Study, at: At) -> bool:
     return False
+
+
+#: Of a kind that is made for what reads it, and for nothing else.
+only_read = never
 
 
 def _no_device(study: Study) -> bool:
@@ -139,6 +142,8 @@ class Kind:
         there: whether a study has it.
         alone: (study, cell) -> whether a run makes it where nothing else of the run reads it. Whoever names
             the asset gets it in any case.
+        part: (study, cell) -> whether the cell is part of the study; its dimensions may name more.
+        paid: (study, cell) -> whether a server is asked for it, which costs money.
         rounds: the rounds that it is made in; None for a kind of no round.
         device: whether it holds the device, GPU or CPU, for itself.
         trains, scores: it finetunes a model; it scores one on the study's tasks.
@@ -165,6 +170,8 @@ class Kind:
     checks: tuple[str, ...] = ()
     there: Callable[[Study], bool] = _in_every_study
     alone: Callable[[Study, At], bool] = _always
+    part: Callable[[Study, At], bool] = _always
+    paid: Callable[[Study, At], bool] = never
     rounds: Callable[[Study], Iterable[int]] | None = None
     device: Callable[[Study], bool] = _no_device
     trains: bool = False

@@ -26,7 +26,7 @@ def setting(study: Study, dotted: str) -> Any:
     """The value at a dotted name; None inside a section that is not there."""
     value: Any = study
     for part in dotted.split("."):
-        value = None if value is None else getattr(value, part)
+        value = value.get(part) if isinstance(value, dict) else getattr(value, part, None)
     return value
 
 
@@ -34,6 +34,12 @@ def is_local(study: Study, place: str) -> bool:
     """Whether the scorer at ``place`` is a model that is loaded here."""
     chosen = setting(study, place)
     return chosen is not None and getattr(chosen, "by", "local") == "local"
+
+
+def is_asked(study: Study, place: str) -> bool:
+    """Whether the model at ``place`` is a server's."""
+    chosen = setting(study, place)
+    return getattr(chosen, "by", getattr(chosen, "source", None)) in ("openai", "cohere")
 
 
 def quality_places(study: Study) -> list[str]:

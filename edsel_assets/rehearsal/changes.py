@@ -124,6 +124,8 @@ def _judge(judge: Any, numbers: Numbers) -> dict[str, Any]:
         budget, strategy, _ = parse_budget_trial(judge.reference)
         small = numbers.budgets.get(budget, budget)
         change["reference"] = partition_key(budget_key(small), trial_key(strategy, 0))
+    if getattr(judge, "budgets", []):
+        change["budgets"] = [numbers.budgets[budget] for budget in judge.budgets if budget in numbers.budgets]
     known = type(judge).model_fields
     return {name: value for name, value in change.items() if name in known}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from edsel_assets.report import score_plots
+from edsel_assets.report import judge_plots, score_plots
 from edsel_assets.report.heat_map import heat_map
 from edsel_assets.report.sheets import (
     Rows,
@@ -35,7 +35,8 @@ class Evidence:
         captions: by name of a plot.
         unseen: sentences on the variance that the trials cannot show.
         table: one row per task, strategy and budget: the columns of ``LabelEfficiency.scores``
-            and ``saved``, and in the main task's rows ``win_rate`` and ``rating`` with their ``_se``.
+            and ``saved``, and in the main task's rows ``win_rate`` and ``rating`` with both of their
+            errors (``mean_of_trials``).
         notice: a sentence that a reader needs before any table; may be empty.
     """
 
@@ -70,6 +71,8 @@ def gather(
     sheets = [sheet for task in scored for sheet in _task_sheets(efficiency, task)]
     sheets += judged_sheets(win_rates, ratings)
     plots, captions = _plots(efficiency, scored[0])
+    judged_pngs, judged_captions = judged_plots(*judged)
+    plots, captions = plots | judged_pngs, captions | judged_captions
     return Evidence(
         title, tuple(sheets), plots, captions, efficiency.unseen, whole_table(efficiency, *judged)
     )
@@ -101,16 +104,17 @@ def whole_table(efficiency: LabelEfficiency, *judged: pd.DataFrame) -> pd.DataFr
 
 
 def mean_of_trials(frame: pd.DataFrame | None, name: str) -> pd.DataFrame:
-    """``strategy, budget, NAME, NAME_se, n, lost`` over the n trials of each cell; lost replies are summed.
+    """Means over the n trials of each cell: ``strategy, budget, NAME, NAME_se, NAME_prompts_se, n, lost``.
 
-    The standard error is over trials; of one trial, that over its instructions.
+    ``NAME_se`` is the standard error over trials, NaN of one; ``NAME_prompts_se`` that over instructions: the
+    mean of the trials' own, as all trials answer the same ones.
     """
     columns = ["strategy", "budget", name]
     numbers = {name: float, "budget": int, "stderr": float, "lost": float}
     given = pd.DataFrame(columns=columns) if frame is None else frame
     cells = given.reindex(columns=["strategy", *numbers]).astype(numbers).groupby(columns[:2])
     means = cells[name].agg(["mean", "sem", "count"]).assign(lost=cells["lost"].sum())
-    means["sem"] = means["sem"].where(means["count"] > 1, cells["stderr"].mean())
+    means[f"{name}_prompts_se"] = cells["stderr"].mean()
     named = {"mean": name, "sem": f"{name}_se", "count": "n"}
     return means.reset_index().rename(columns=named)
 
@@ -128,6 +132,19 @@ def judged_sheets(win_rates: pd.DataFrame | None, ratings: pd.DataFrame | None) 
     return found
 
 
+def judged_plots(win_rates: pd.DataFrame, ratings: pd.DataFrame) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Plots and captions of what ``mean_of_trials`` gives of a judge; none where there is none."""
+    plots, captions = {}, {}
+    for means, name, label, draw in (
+        (win_rates, "win_rate", "win rate against the reference", 0.5),
+        (ratings, "rating", "mean rating", None),
+    ):
+        if len(means):
+            plots[f"{name}s"] = judge_plots.judged(means, name, label, draw)
+            captions[f"{name}s"] = f"{label[0].upper()}{label[1:]} ({judge_plots.ERRORS})"
+    return plots, captions
+
+
 def _task_sheets(efficiency: LabelEfficiency, task: str) -> list[Sheet]:
     sheets = [
         saved_sheet(efficiency, task),
@@ -139,19 +156,21 @@ def _task_sheets(efficiency: LabelEfficiency, task: str) -> list[Sheet]:
 
 def _judged_sheet(means: pd.DataFrame, name: str, title: str, text: str) -> Sheet:
     ordered = means.sort_values(["budget", name, "strategy"], ascending=[True, False, True])
+    errors = (f"{name}_se", f"{name}_prompts_se")
     rows = tuple(
         (
             str(row["strategy"]),
             f"{row['budget']:,}",
             text.format(row[name]),
-            "" if np.isnan(row[f"{name}_se"]) else text.format(row[f"{name}_se"]),
+            *("" if np.isnan(row[error]) else text.format(row[error]) for error in errors),
             plain_text(int(row["n"])),
             f"{row['lost']:,.0f}",
         )
         for row in ordered.to_dict("records")
     )
-    header = ("strategy", "budget", name.replace("_", " "), "standard error", "seeds", "lost replies")
-    caption = "Standard error over seeds; of one seed over its instructions."
+    header = ("strategy", "budget", name.replace("_", " "), "error over trials", "error over prompts")
+    header += ("trials", "lost replies")
+    caption = "Standard errors; over prompts the mean of the trials' own, as all answer the same prompts."
     if name == "win_rate":
         caption += " The reference trial itself is left out."
     return Sheet(title, header, rows, caption)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import dagster as dg
 
+from edsel_assets.keys import parse_trial
 from edsel_assets.planning import preflight
 from edsel_assets.planning.answers import Answers
 from edsel_assets.planning.cells import Cell, Lineage, Scope, cells_in
@@ -35,7 +36,15 @@ _TAG_LENGTH = 250  # characters that the UI still shows
 
 
 class RunFailed(RuntimeError):
-    """A cell that could not be made: which, and the reason in one line."""
+    """A cell that could not be made: which, and the reason in one line.
+
+    Attributes:
+        batch: the cells that were being made.
+    """
+
+    def __init__(self, reason: str, batch: Sequence[Cell] = ()) -> None:
+        super().__init__(reason)
+        self.batch = batch
 
 
 @dataclass
@@ -96,7 +105,8 @@ def materialize(
 
     Raises:
         NotReady: before anything is made, with all that can be known to be wrong by then.
-        RunFailed: at the first cell that fails; what was made before it is kept.
+        RunFailed: at the first cell that fails; what was made before it is kept. After one that costs money
+            nothing more is paid for, and what costs nothing is made, the report of what there is too.
         ValueError: for a scope that names what is not there.
     """
     listener = listener or Listener()
@@ -131,24 +141,59 @@ class _Schedule:
         self._taken: set[Cell] = set()
         self._answers = Answers(freshness.store)
         self._outcome = Outcome()
+        self._free_running = 0
+        self._failed: RunFailed | None = None
 
     def run(self, pool_was_made: Callable[[], None]) -> Outcome:
         """Make the cells; ``pool_was_made`` is called once it is, before anything is made from it."""
         running = 0
         while True:
             self._judge()
-            while self._due and running < self._pool.slots:
-                self._start(min(self._due, key=self._order.__getitem__))
+            while running < self._pool.slots and (cell := self._next()) is not None:
+                self._start(cell)
                 running += 1
             if not running:
-                return self._outcome
-            batch, made = self._pool.wait()
+                break
+            try:
+                batch, made = self._pool.wait()
+            except RunFailed as failure:
+                self._leave_out(failure)
+                running -= 1
+                continue
             running -= 1
+            self._free_running -= not self._paid(batch[0])
             self._freshness.forget(batch)
             if Cell("pool") in made:
                 pool_was_made()
             for cell in batch:
                 self._done(cell, was_fresh=cell not in made)
+        if self._failed is not None:
+            raise self._failed
+        return self._outcome
+
+    def _paid(self, cell: Cell) -> bool:
+        at = self._freshness.lineage.table.assets[cell.asset].at(cell.partition)
+        return cell.row.paid(self._freshness.study, at)
+
+    def _next(self) -> Cell | None:
+        """The cell to start: what costs money after all that does not, a seed of each strategy at a time."""
+        free = [cell for cell in self._due if not self._paid(cell)]
+        if free or self._free_running or not self._due:
+            return min(free, key=self._order.__getitem__, default=None)
+        return min(self._due, key=lambda cell: (self._seed(cell), self._order[cell]))
+
+    def _seed(self, cell: Cell) -> int:
+        trial = self._freshness.lineage.dimensions(cell).get("trial")
+        return 0 if trial is None else parse_trial(trial)[1]
+
+    def _leave_out(self, failure: RunFailed) -> None:
+        """After a failure of what costs money: that, what needs it, and all else that costs money."""
+        if not failure.batch or not self._paid(failure.batch[0]):
+            raise failure
+        self._failed = self._failed or failure
+        due, self._due = self._due, [cell for cell in self._due if not self._paid(cell)]
+        for cell in [*failure.batch, *(cell for cell in due if self._paid(cell))]:
+            self._wait(cell)
 
     def _judge(self) -> None:
         """Sort the ready cells into fresh ones, which are done, and due ones."""
@@ -160,6 +205,8 @@ class _Schedule:
                 self._done(cell, was_fresh=True)
             elif lacking := self._answers.lacking(cell, self._freshness.lineage.parents(cell)):
                 self._outcome.lacking[cell] = lacking
+                self._wait(cell)
+            elif self._failed is not None and self._paid(cell):
                 self._wait(cell)
             else:
                 self._due.append(cell)
@@ -187,6 +234,7 @@ class _Schedule:
         while following := self._following(batch):
             batch.append(following)
         self._taken.update(batch)
+        self._free_running += not self._paid(first)
         for cell in batch:
             self._listener.started(cell)
         self._pool.start(batch)
@@ -202,6 +250,7 @@ class _Schedule:
                     and self._needs[cell] <= set(batch)
                     and self._freshness.verdict(cell).state is State.MISSING
                     and cell.row.waits is None  # what it lacks is told by the selection before it
+                    and not self._paid(cell)
                 ):
                     return cell
         return None
@@ -295,7 +344,10 @@ class _Here:
         self._batch = batch
 
     def wait(self) -> tuple[Sequence[Cell], Sequence[Cell]]:
-        return self._batch, self._runner.make(self._batch)
+        try:
+            return self._batch, self._runner.make(self._batch)
+        except RunFailed as failure:
+            raise RunFailed(str(failure), self._batch) from failure
 
 
 def _was_interrupted(event: dg.DagsterEvent) -> bool:

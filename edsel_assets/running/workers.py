@@ -175,9 +175,9 @@ class WorkerPool:
         if isinstance(answer, WorkerDied):
             killed = answer.code in (-signal.SIGKILL, 128 + signal.SIGKILL)
             hint = "; is memory enough for --workers?" if killed else "; what it said stands above."
-            raise RunFailed(f"{batch[0]}: {answer}{hint}")
+            raise RunFailed(f"{batch[0]}: {answer}{hint}", batch)
         if answer["failed"]:
-            raise RunFailed(answer["failed"])
+            raise RunFailed(answer["failed"], batch)
         return batch, [Cell(*cell) for cell in answer["made"]]
 
 

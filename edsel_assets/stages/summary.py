@@ -11,7 +11,15 @@ import pandas as pd
 import pyarrow as pa
 
 from edsel_assets.keys import parse_budget_trial
-from edsel_assets.report.evidence import STALE, Evidence, gather, judged_sheets, section_sheets
+from edsel_assets.report.evidence import (
+    STALE,
+    Evidence,
+    gather,
+    judged_plots,
+    judged_sheets,
+    mean_of_trials,
+    section_sheets,
+)
 from edsel_assets.report.sheets import Rows, Sheet, rows_sheet, saved_sheet, score_sheet
 from edsel_assets.report.statistics.trials import primary_metrics
 from edsel_assets.report.tables import LabelEfficiency, label_efficiency
@@ -92,7 +100,8 @@ def summarise(
         ]
         evidence, shown = _joined(parts), [*_main_sheets(compared), *judged]
     else:
-        evidence = _without_comparison(study, base, trials, judged)
+        means = mean_of_trials(rates, "win_rate"), mean_of_trials(ratings, "rating")
+        evidence = _without_comparison(study, base, trials, judged, judged_plots(*means))
         shown = [*evidence.sheets]
     listed = (spend, staleness, missing)
     evidence = replace(
@@ -286,6 +295,7 @@ def _without_comparison(
     base: Scores,
     trials: Mapping[str, Scores],
     judged: Sequence[Sheet],
+    plots: tuple[dict[str, bytes], dict[str, str]],
 ) -> Evidence:
     """Means over seeds, and why nothing is compared."""
     frame = _frame(study, base, trials, "base model").rename(columns={"value": "score"})
@@ -297,4 +307,4 @@ def _without_comparison(
         else f"No trial of the control {study.control!r} is scored yet, so nothing is compared."
     )
     sheets = [rows_sheet("Scores", table.to_dict("records"))] if len(table) else []
-    return Evidence(f"Scores: {study.name}", (*sheets, *judged), {}, {}, (why,), table)
+    return Evidence(f"Scores: {study.name}", (*sheets, *judged), *plots, (why,), table)

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from edsel_assets.llm.judging.prompts import PREFERENCE_FIELDS, RATING_FIELDS, check_judge_template
 from edsel_assets.study.base import Address, Factor, Few, Money, Positive, Seconds, Seed, Settings, Tokens
 
 
@@ -79,6 +80,17 @@ class JudgeSettings(AnyJudge):
         description="The trial that all are compared with, such as 90000|random.s0; by default the "
         "control's at its largest budget, seed 0.",
     )
+    budgets: list[Positive] = Field(
+        default_factory=list,
+        description="Budgets whose trials are judged, beside the reference; all by default.",
+    )
+    question: str | None = Field(
+        None,
+        description="What the judge is asked, with ${instruction}, ${first_answer}, ${second_answer} and the "
+        "labels ${first}, ${second}; for a rating ${instruction}, ${response}. Edsel's words by default.",
+    )
+    system: str | None = Field(None, description="The system message of a server's judge; none by default.")
+    labels: tuple[str, str] = Field(("m", "M"), description="What a preference may reply; AlpacaEval's.")
     model: str | None = Field(
         None,
         description="The judge: its name at the server, or a folder. Without it answers are written and "
@@ -88,6 +100,17 @@ class JudgeSettings(AnyJudge):
         True, description="Whether the server gives log-probabilities; without them a preference is 0 or 1."
     )
     top_logprobs: Few = Field(20, description="Of how many tokens; OpenAI's own server gives 20.")
+
+    @model_validator(mode="after")
+    def _asked_so(self) -> "JudgeSettings":
+        if self.question is not None:
+            fields = PREFERENCE_FIELDS if self.kind == "preference" else RATING_FIELDS
+            check_judge_template(self.question, fields)
+        if self.system is not None and self.by == "local":
+            raise ValueError("system is of a server's judge; put it into the template of a local one")
+        if self.labels[0] == self.labels[1] or not all(self.labels):
+            raise ValueError(f"labels must be two different words; got {list(self.labels)}")
+        return self
 
     @model_validator(mode="after")
     def _rating_compares_nothing(self) -> "JudgeSettings":

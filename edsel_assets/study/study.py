@@ -184,6 +184,11 @@ class Study(Settings):
 
     def _check_reference(self) -> None:
         judge = self.evaluation.judge
+        unknown = [] if judge is None else sorted(set(judge.budgets) - set(self.selection.every_budget))
+        if unknown:
+            raise ValueError(
+                f"evaluation.judge.budgets names {unknown}; budgets are {self.selection.every_budget}"
+            )
         if judge is None or judge.kind != "preference":
             return
         if self.reference is None:

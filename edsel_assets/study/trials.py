@@ -175,7 +175,7 @@ HUMANEVAL = "humaneval"
 class ReportSettings(Settings):
     average: list[str] = Field(
         default_factory=list,
-        description="The tasks whose mean is the average, by their names in scores; humaneval for the programs. "
+        description="The tasks whose mean is the average, by their names in scores; humaneval: the programs. "
         "By default all, of a task with several labels the first.",
     )
     control: str | None = Field(

@@ -34,6 +34,7 @@ STUDIES = {
     },
     "continued": {"rounds": {"start": "continue", "rounds": 3}},
     "judged": {"evaluation": {"judge": JUDGE}},
+    "judged in part": {"evaluation": {"judge": {**JUDGE, "budgets": [10], "reference": "6|random.s0"}}},
     "random alone": {"selection": {"strategies": ["random"]}},
 }
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from edsel_assets.kinds import deciding, settings_of
 from edsel_assets.llm.models import dtypes
-from edsel_assets.planning.cells import Cell, Lineage
+from edsel_assets.planning.cells import Cell, Lineage, Scope
 from edsel_assets.planning.external import External
 from edsel_assets.planning.freshness import State
 from edsel_assets.planning.plan import plan
@@ -107,7 +107,7 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
     ("selection.qdit_alpha", 0.2, {"rankings[qdit]"}),
     ("selection.quality_temperature", 2.0, BY_QUALITY),
     ("selection.replacement", True, BY_QUALITY),
-    ("selection.worth", "quality_complexity", BY_QUALITY),
+    ("selection.worth", "quality_complexity", {*BY_QUALITY, "rankings[qdit]"}),
     ("selection.engine", "dense", NOTHING),
     ("selection.memory_limit_gib", 3.0, NOTHING),
     ("selection.noise", 0.3, NOTHING),  # read by strategies that aim, of which the study has none
@@ -204,6 +204,7 @@ SHAPES = {
     "evaluation.judge",
     "evaluation.humaneval",
     "rounds.rounds",
+    "report.average",
     "report.control",
 }
 
@@ -219,10 +220,10 @@ def changed(study: Study, dotted: str, value: Any) -> Study:
 
 
 def stale(study: Study, home: Path) -> set[str]:
-    """Cells that are certain to be made again, by name."""
-    return {
-        str(step.cell) for step in plan(freshness_of(study, home)).certain if step.state is not State.MISSING
-    }
+    """Cells that are certain to be made again, by name, those that a run leaves out among them."""
+    freshness = freshness_of(study, home)
+    found = plan(freshness, Scope(assets=frozenset(freshness.lineage.nodes)))
+    return {str(step.cell) for step in found.certain if step.state is not State.MISSING}
 
 
 def expand(lineage: Lineage, names: set[str]) -> set[str]:

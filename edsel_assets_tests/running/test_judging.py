@@ -95,12 +95,42 @@ def test_a_judge_that_fails_ends_the_run_and_everything_else_is_kept(
         server.script = [(200, {}, prefers_by_text({"messages": [{"content": "x"}]})), (400, {}, "no")]
         with pytest.raises(RunFailed, match=r"win_rates.*answers 400.*What was paid for is kept"):
             desk.run(study)
+        store = desk.store(study).folder
+        assert (store / "label_efficiency.html").is_file(), "a stop leaves the report"
+        assert len([*(store / "benchmark_scores").glob("*/*.parquet")]) == 4
         paid = len(server.asked) - 1
         finished = desk.run(study)
         assert {cell.asset for cell in finished.made} <= {"win_rates", "label_efficiency"}
         assert paid >= 1
         bodies = [json.dumps(body, sort_keys=True) for body in server.asked]
         assert len(bodies) - len(set(bodies)) == 1, "only the refused request is sent again"
+
+
+def test_a_judge_is_asked_in_the_studys_own_words(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+    def second(body: dict[str, Any]) -> str:
+        return completion("B", [{"A": math.log(0.25), "B": math.log(0.75)}])
+
+    words = "Q: ${instruction} ${first}: ${first_answer} ${second}: ${second_answer} Which?"
+    asked = {"question": words, "system": "You compare.", "labels": ["A", "B"], "budgets": [6]}
+    with serving(second) as server:
+        study = judged_study(tmp_path, {"base_url": server.url, **asked})
+        desk.run(study, assets=["win_rates"], strategies=["k_center"], budgets=[6])
+        for body in server.asked:
+            system, question = body["messages"]
+            assert system == {"role": "system", "content": "You compare."}
+            assert question["content"].startswith("Q: Say ")
+            assert " A: " in question["content"]
+            assert question["content"].endswith(" Which?")
+    (row,) = pq.read_table(
+        desk.store(study).folder / "win_rates" / "00006" / "k_center.s0.parquet"
+    ).to_pylist()
+    assert row["value"] == pytest.approx(0.5)  # 1/4 as the first and 3/4 as the second
+    with pytest.raises(ValueError, match="must hold each of"):
+        judged_study(tmp_path, {"question": "Which is better?"})
 
 
 def test_a_local_judge_serves_too(desk: Desk, tmp_path: Path) -> None:

@@ -159,8 +159,20 @@ def test_the_reference_trial_is_no_seed_of_its_own_cell(results):
     rows = summarise(study, base, trials, wins).table.to_pylist()
     cells = {r["budget"]: r for r in rows if (r["task"], r["strategy"]) == ("average", "random")}
     assert cells[800]["win_rate"] == pytest.approx(0.7)
-    assert cells[800]["win_rate_se"] == pytest.approx(0.1), "of one seed, over its instructions"
+    assert cells[800]["win_rate_se"] is None or np.isnan(cells[800]["win_rate_se"]), "of one trial, none"
     assert cells[100]["win_rate_se"] == pytest.approx(0.1), "of two, over them"
+    assert cells[800]["win_rate_prompts_se"] == pytest.approx(0.1)
+
+
+def test_win_rates_are_drawn_with_and_without_a_control(results):
+    study, base, trials, wins = results
+    alone = study.model_copy(update={"report": study.report.model_copy(update={"control": None})})
+    for each in (study, alone):
+        report = summarise(each, base, trials, wins)
+        assert report.plots["win_rates"].startswith(b"\x89PNG")
+        text = report.texts[".txt"]
+        assert "error over trials" in text
+        assert "error over prompts" in text
 
 
 def test_prompts_of_another_draw_are_not_paired(results):

@@ -3,13 +3,20 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edsel_assets.keys import key_parts
+from edsel_assets.keys import key_parts, partition_key
 from edsel_assets.kinds.checks import FINITE, NO_BENCHMARK_ITEM
 from edsel_assets.kinds.deciding import ADAPTED, MODEL, PASS, TEMPLATED, flat
 from edsel_assets.kinds.dimensions import BUDGET, TRIAL
 from edsel_assets.kinds.kind import At, Kind, Parent, device
 from edsel_assets.kinds.rows.pool import POOL_SETTINGS
-from edsel_assets.kinds.sources import INSTRUCTION_FILES, JUDGE_FILES, MODEL_FILES, POOL_FILES, TASK_FILES
+from edsel_assets.kinds.sources import (
+    INSTRUCTION_FILES,
+    JUDGE_FILES,
+    MODEL_FILES,
+    POOL_FILES,
+    TASK_FILES,
+    is_asked,
+)
 from edsel_assets.kinds.work import Lengths, Work
 from edsel_assets.llm.scoring.backends import PACKAGES
 from edsel_assets.study import Study
@@ -87,6 +94,19 @@ def _judge_settings(study: Study, names: tuple[str, ...]) -> dict[str, Any]:
     return {} if judge is None else {f"evaluation.judge.{name}": getattr(judge, name) for name in names}
 
 
+def _judged(study: Study, at: At) -> bool:
+    """Of a trial that a judge reads: all, or those at the budgets that the study names, and the reference."""
+    judge = study.evaluation.judge
+    budgets = judge.budgets if judge is not None else []
+    named = partition_key(at.keys["budget"], at.keys["trial"])
+    return not budgets or int(at.keys["budget"]) in budgets or named == study.reference
+
+
+def _judge_is_asked(study: Study, at: At) -> bool:
+    named = partition_key(at.keys["budget"], at.keys["trial"])
+    return is_asked(study, "evaluation.judge") and named != study.reference
+
+
 def _writing_settings(study: Study, partition: str | None) -> dict[str, Any]:
     return _judge_settings(study, ("limit", "max_new_tokens"))
 
@@ -96,7 +116,8 @@ def _word_settings(study: Study, partition: str | None) -> dict[str, Any]:
     judge = study.evaluation.judge
     names: tuple[str, ...] = ()
     if judge is not None:
-        names = ("by", "kind", "model", *(("reply_tokens",) if judge.kind == "rating" else ()))
+        names = ("by", "kind", "model", "question", "system")
+        names += ("reply_tokens",) if judge.kind == "rating" else ("labels",)
         if judge.by == "local":
             names += ("revision", "dtype", "template")
         else:
@@ -169,6 +190,7 @@ ROWS = (
         libraries=ADAPTED,
         external=(MODEL_FILES, INSTRUCTION_FILES),
         there=_with_instructions,
+        part=_judged,
         device=device,
         before=("instructions",),
         work=_writing_work,
@@ -191,6 +213,8 @@ ROWS = (
         external=(_judge_files,),
         code="2",  # 2: a judge's word on answers, no more a comparison of likelihoods
         there=judges,
+        part=_judged,
+        paid=_judge_is_asked,
         device=_judged_here,
         before=("instructions", "judge"),
         seconds=_asking_seconds,

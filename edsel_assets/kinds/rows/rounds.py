@@ -23,7 +23,7 @@ from edsel_assets.kinds.dimensions import BUDGET, ROUND_TRIAL, in_rounds
 from edsel_assets.kinds.kept import SCORES
 from edsel_assets.kinds.kind import At, Kind, Parent, device
 from edsel_assets.kinds.rows.selection import clustering, scorer
-from edsel_assets.kinds.sources import MODEL_FILES, ROUND_MODELS, is_local, round_places
+from edsel_assets.kinds.sources import MODEL_FILES, ROUND_MODELS, is_asked, is_local, round_places
 from edsel_assets.kinds.work import Lengths, Work, training_work
 from edsel_assets.study import Study
 
@@ -103,6 +103,10 @@ def _scores_of(study: Study, strategy: str) -> dict[str, Any]:
 def _scoring_files(study: Study, partition: str | None) -> Iterable[str]:
     places = round_places(study, strategy_in(partition))
     return (place for place in places if is_local(study, place))
+
+
+def _asked(study: Study, at: At) -> bool:
+    return any(is_asked(study, place) for place in round_places(study, at.strategy))
 
 
 def _work(study: Study, lengths: Lengths, at: At) -> Work | None:
@@ -191,6 +195,7 @@ ROWS = (
         checks=(SPREAD,),
         there=_there,
         rounds=_but_the_last,
+        paid=_asked,
         device=device,
         before=("scorers of rounds",),
         tags=frozenset({"pytorch"}),

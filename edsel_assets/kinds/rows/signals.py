@@ -20,6 +20,7 @@ from edsel_assets.kinds.sources import (
     POOL_FILES,
     QUALITY_MODELS,
     SCORE_FILE,
+    is_asked,
     is_local,
     other_embedders,
 )
@@ -86,6 +87,14 @@ def embedding_files(study: Study, partition: str | None) -> list[str]:
 
 def _other_files(study: Study, partition: str | None) -> list[str]:
     return _files_of(other_embedders(study, partition))
+
+
+def _embedder_is_asked(study: Study, at: At) -> bool:
+    return is_asked(study, f"other_embeddings.{at.keys['name']}" if at.keys else "embeddings")
+
+
+def _scorer_is_asked(study: Study, at: At) -> bool:
+    return any(is_asked(study, place) for place in QUALITY_MODELS.get(at.keys["scorer"], ()))
 
 
 def _embedding_work(study: Study, lengths: Lengths, at: At) -> Work | None:
@@ -185,6 +194,7 @@ ROWS = (
         name="embeddings",
         group="signals",
         alone=only_read,
+        paid=_embedder_is_asked,
         parents=(Parent("pool", lazy=True),),
         settings=(embedding_settings,),
         libraries=(embedding_libraries,),
@@ -201,6 +211,7 @@ ROWS = (
         name="other_embeddings",
         group="signals",
         alone=only_read,
+        paid=_embedder_is_asked,
         dimensions=(OTHER_EMBEDDINGS,),
         parents=(Parent("pool", lazy=True),),
         settings=(_other_settings,),
@@ -256,6 +267,7 @@ ROWS = (
         name="quality_scores",
         group="signals",
         alone=only_read,
+        paid=_scorer_is_asked,
         dimensions=(SCORER,),
         parents=(
             Parent("pool", when=_reads_pool, lazy=True),

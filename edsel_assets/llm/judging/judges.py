@@ -265,6 +265,7 @@ class EndpointJudge:
         reply_tokens: the longest free reply.
         temperature: of free replies. Log-probabilities are asked for at temperature 1, which some servers
             apply to them.
+        system: what the system message says; None for no such message.
         parameters: further ones of every request.
     """
 
@@ -276,10 +277,12 @@ class EndpointJudge:
         top_logprobs: int = 20,
         reply_tokens: int = 1024,
         temperature: float = 0.0,
+        system: str | None = None,
         parameters: Mapping[str, Any] | None = None,
     ) -> None:
         self._client, self._logprobs, self._top = client, logprobs, top_logprobs
         self._reply_tokens, self._temperature = reply_tokens, temperature
+        self._first = [] if system is None else [{"role": "system", "content": system}]
         self._parameters = dict(parameters or {})
         self._asked_for: list[Outcome[Any]] = []
 
@@ -328,7 +331,7 @@ class EndpointJudge:
         parameters: Mapping[str, Any],
         progress: Progress | None,
     ) -> list[Outcome[Any]]:
-        conversations = [[{"role": "user", "content": prompt}] for prompt in prompts]
+        conversations = [[*self._first, {"role": "user", "content": prompt}] for prompt in prompts]
         outcomes = self._client.ask(
             conversations,
             parse,

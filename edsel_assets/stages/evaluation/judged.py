@@ -60,7 +60,9 @@ def judge_answers(
             f"{name} has answered other instructions. Run again: its answers are then made anew."
         )
     value, columns = (
-        _preferences(judge, answers, reference) if reference is not None else _ratings(judge, answers)
+        _preferences(judge, settings, answers, reference)
+        if reference is not None
+        else _ratings(judge, settings, answers)
     )
     tally = judge.tally
     missing = int(np.isnan(value).sum())
@@ -87,19 +89,29 @@ def itself(answers: pa.Table, name: str) -> Judged:
     return Judged(pa.Table.from_pylist([row], schema=JUDGED), items)
 
 
-def _preferences(judge: Any, answers: pa.Table, reference: pa.Table) -> tuple[np.ndarray, dict[str, Any]]:
+def _preferences(
+    judge: Any, settings: JudgeSettings, answers: pa.Table, reference: pa.Table
+) -> tuple[np.ndarray, dict[str, Any]]:
     from edsel_assets.llm import preferences
+    from edsel_assets.llm.judging.prompts import PREFERENCE
 
     texts = (answers["instruction"], answers["answer"], reference["answer"])
-    found = preferences(judge, *(column.to_pylist() for column in texts))
+    found = preferences(
+        judge,
+        *(column.to_pylist() for column in texts),
+        labels=settings.labels,
+        template=settings.question or PREFERENCE,
+    )
     orders = {"answer_first": found.answer_first, "reference_first": found.reference_first}
     return found.value, {name: _nullable(values) for name, values in orders.items()}
 
 
-def _ratings(judge: Any, answers: pa.Table) -> tuple[np.ndarray, dict[str, Any]]:
+def _ratings(judge: Any, settings: JudgeSettings, answers: pa.Table) -> tuple[np.ndarray, dict[str, Any]]:
     from edsel_assets.llm import rate_responses
+    from edsel_assets.llm.judging.prompts import RATING
 
-    found = rate_responses(judge, answers["instruction"].to_pylist(), answers["answer"].to_pylist())
+    texts = (answers["instruction"].to_pylist(), answers["answer"].to_pylist())
+    found = rate_responses(judge, *texts, template=settings.question or RATING)
     return found.value, {"reply": pa.array(found.replies, pa.large_string())}
 
 

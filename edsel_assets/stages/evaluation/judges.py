@@ -47,4 +47,5 @@ def open_judge(
     asked: dict[str, Any] = {"reply_tokens": settings.reply_tokens}
     if isinstance(settings, JudgeSettings):
         asked |= {"logprobs": settings.logprobs, "top_logprobs": settings.top_logprobs}
+        asked |= {"system": settings.system}
     return EndpointJudge(client, **asked)
