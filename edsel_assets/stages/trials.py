@@ -124,7 +124,7 @@ def _score_tasks(
         data_directory=settings.data_directory,
         num_fewshot=shots,
         max_new_tokens=lengths,
-        chat_template=settings.chat_template,
+        chat_template=study.model.template if settings.chat_template == "model" else settings.chat_template,
         fewshot_as_multiturn=settings.fewshot_as_multiturn,
         limit=tasks[0].limit,
         sample_share=tasks[0].share,

@@ -94,7 +94,11 @@ class EvaluationSettings(Settings):
         None, description="Of few-shot examples and sampled answers; lm-eval's own (1234) by default."
     )
     share_seed: Seed = Field(0, description="Which items a task's share are.")
-    chat_template: bool = Field(False, description="Put tasks to the model by its tokenizer's chat template.")
+    chat_template: bool | Literal["model"] = Field(
+        False,
+        description="Put tasks to the model by its tokenizer's chat template; model: by model.template, as "
+        "in training. false: as lm-eval writes them.",
+    )
     fewshot_as_multiturn: bool = Field(
         True, description="With a chat template: each few-shot example is a turn of the conversation."
     )
@@ -165,6 +169,10 @@ class EvaluationSettings(Settings):
     def _own_model(self) -> "EvaluationSettings":
         if self.backend_arguments and self.backend == "edsel":
             raise ValueError("backend_arguments are those of another backend; edsel's own takes none")
+        if self.chat_template == "model" and self.backend != "edsel":
+            raise ValueError(
+                "chat_template: model needs the backend edsel; other backends know no such template"
+            )
         return self
 
 

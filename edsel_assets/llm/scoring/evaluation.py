@@ -73,7 +73,7 @@ def evaluate(
     data_directory: str | Path | None = None,
     num_fewshot: int | Mapping[str, int] | None = None,
     max_new_tokens: int | Mapping[str, int] | None = None,
-    chat_template: bool = False,
+    chat_template: bool | str = False,
     fewshot_as_multiturn: bool = True,
     limit: int | None = None,
     sample_share: float | Mapping[str, float] | None = None,
@@ -100,8 +100,8 @@ def evaluate(
         num_fewshot: for all tasks, or by name as in ``tasks``. As in lm-eval, a task that is defined with 0
             stays at 0.
         max_new_tokens: longest answer of tasks that generate, for all or by name; else the task's own.
-        chat_template: put items by the tokenizer's chat template, each few-shot example as a turn of its own
-            with ``fewshot_as_multiturn``.
+        chat_template: put items by the tokenizer's chat template, or by a text with ``{prompt}`` as they are
+            trained on; each few-shot example as a turn of its own with ``fewshot_as_multiturn``.
         limit: the first so many items of each task. ``sample_share``: a random share of each task's items
             instead, in (0, 1], for all tasks or by name; ``sample_seed`` and the task's name fix which ones.
         seed: of the few-shot examples, and of sampled answers.
@@ -138,6 +138,7 @@ def evaluate(
             from .lm_eval_model import EngineLM
 
             settings: dict[str, Any] = {"batch_tokens": batch_tokens, "max_length": max_length, "seed": seed}
+            settings["template"] = chat_template if isinstance(chat_template, str) else None
             lm: Any = EngineLM(model, tokenizer, **settings, progress=progress)
         else:
             lm = stack.enter_context(backend_model(backend, backend_arguments or {}, model, tokenizer))
@@ -148,8 +149,8 @@ def evaluate(
             limit=None if sample_share is not None else limit,
             bootstrap_iters=bootstrap_iters,
             log_samples=samples_path is not None or items is not None,
-            apply_chat_template=chat_template,
-            fewshot_as_multiturn=chat_template and fewshot_as_multiturn,
+            apply_chat_template=bool(chat_template),
+            fewshot_as_multiturn=bool(chat_template) and fewshot_as_multiturn,
             confirm_run_unsafe_code=allow_code_execution,
         )
     if items is not None:

@@ -17,6 +17,7 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import normalize_gen_kwargs, postprocess_generated_text
 
 from ..models.split import SplitModel
+from ..models.templates import check_template, trained_conversation
 from ..models.tokens import end_tokens, max_positions
 from ..reading.batching import TokenBudget, in_batches
 from ..reading.comparison import way_of
@@ -34,6 +35,7 @@ class EngineLM(TemplateLM):
 
     Equal to lm-eval's ``HFLM`` up to rounding: same tokens, same truncation from the left, same stops. For a
     model in lower precision logits come from float32 products of the head, where ``HFLM`` rounds them.
+    With a ``template`` conversations are written as examples are trained on.
     Answers are sampled only by temperature; a task that asks for another way to decode is refused.
     ``progress`` is called with (requests done, requests of that kind).
     """
@@ -46,6 +48,7 @@ class EngineLM(TemplateLM):
         batch_tokens: int,
         max_length: int | None = None,
         seed: int = 0,
+        template: str | None = None,
         progress: Callable[[int, int], None] | None = None,
     ):
         super().__init__()
@@ -56,6 +59,7 @@ class EngineLM(TemplateLM):
         self._way = way_of(self._split)
         self._budget = TokenBudget(batch_tokens)
         self._seed = seed
+        self._template = None if template is None else check_template(template)
         self._progress = progress or (lambda done, total: None)
 
     @property
@@ -72,14 +76,19 @@ class EngineLM(TemplateLM):
         return str(self.tokenizer.name_or_path).replace("/", "__")
 
     def chat_template(self, chat_template: bool | str = False) -> str | None:
-        """The tokenizer's chat template; None where none is wanted."""
-        return self.tokenizer.get_chat_template() if chat_template else None
+        """The template of conversations; None where none is wanted."""
+        return (self._template or self.tokenizer.get_chat_template()) if chat_template else None
 
     def apply_chat_template(
         self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
     ) -> str:
         """The conversation as one text; a template that has no system role is given none."""
         from jinja2.exceptions import TemplateError
+
+        if self._template is not None:
+            return trained_conversation(
+                self._template, chat_history, self.tokenizer.eos_token or "", add_generation_prompt
+            )
 
         def text(history: list[dict[str, str]]) -> str:
             return self.tokenizer.apply_chat_template(

@@ -80,10 +80,12 @@ def test_settings_change_what_the_model_reads(folder: Path, tmp_path: Path) -> N
         prompts(chat_template=True, fewshot_as_multiturn=False),
         prompts(max_new_tokens=3),
         prompts(seed=7),
+        prompts(chat_template="Q: {prompt}\nA: "),
     ]
     assert len(set(found)) == len(found)
     assert "<user>Is 0 even? Answer:<assistant>" in found[1]
     assert found[1].count("<assistant>") > found[2].count("<assistant>")
+    assert "Q: Is 0 even? Answer:\\nA: " in found[5]  # as examples are trained on
 
 
 def test_a_backend_that_reads_folders_is_given_a_whole_checkpoint(
