@@ -67,6 +67,7 @@ def build_definitions(study: Study, *, home: Home | Path | None = None) -> dg.De
         resources={
             "io_manager": study_store(study, graph.home),
             "base_model": BaseModel.of(study),
+            "selecting_model": BaseModel.of(study.selecting),
             "annotator": Annotator.of(study, graph.store),
         },
         metadata={STORE: str(graph.store)},

@@ -24,6 +24,8 @@ DEVICE_POOL = "model"
 
 #: Resources that an asset's function may name among its arguments.
 _RESOURCES = ("base_model",)
+#: The resource that kinds whose base model is the one that selects are given in its place.
+_SELECTING = "selecting_model"
 
 _UNREAD = "Nothing of this study reads it: a run leaves it out, unless it is asked for by name."
 
@@ -74,9 +76,10 @@ class Graph:
 
         def declared(function: Callable[..., Any]) -> dg.AssetsDefinition:
             named = [name for name in _RESOURCES if name in inspect.signature(function).parameters]
+            keys = {name: _SELECTING if asset.kind.selecting else name for name in named}
 
             def made(context: dg.AssetExecutionContext, **inputs: Any) -> Iterator[Any]:
-                given = {name: getattr(context.resources, name) for name in named}
+                given = {name: getattr(context.resources, key) for name, key in keys.items()}
                 result = function(context, **_given(function, asset, inputs), **given)
                 if isinstance(result, dg.Output):
                     yield result
@@ -85,7 +88,7 @@ class Graph:
 
             description = self.described(asset, inspect.getdoc(function))
             return dg.asset(
-                **self.declare(asset), description=description, required_resource_keys=set(named)
+                **self.declare(asset), description=description, required_resource_keys=set(keys.values())
             )(made)
 
         return declared

@@ -37,8 +37,7 @@ class Partitions:
     def mapping(self, asset: Asset, each: Input) -> dg.PartitionMapping | None:
         """How an asset reads an input; None where Dagster's own rule says it (the same key, or all keys)."""
         parent = self.table.assets[each.asset]
-        same = self.table.continues(asset, each) and self._keys(asset) == self._keys(parent)
-        if not parent.kind.dimensions or same:
+        if not parent.kind.dimensions or self.table.continues(asset, each):
             return None
         if not asset.kind.dimensions:
             read = set(self.table.read_of(asset, None, each))

@@ -24,6 +24,7 @@ from edsel_assets.kinds.rows import (
     signals,
     targets,
 )
+from edsel_assets.kinds.sources import MODEL_FILES, SELECTING_FILES
 from edsel_assets.study import Study
 
 _GROUPS = (pool, annotation, signals, targets, diagnostics, selection, rounds, finetuning, evaluation, report)
@@ -31,9 +32,14 @@ _GROUPS = (pool, annotation, signals, targets, diagnostics, selection, rounds, f
 KINDS: dict[str, Kind] = {row.name: row for group in _GROUPS for row in group.ROWS}
 
 
+def study_of(study: Study, kind: str) -> Study:
+    """The study as a kind reads it: its base model may be the one that selects."""
+    return study.selecting if KINDS[kind].selecting else study
+
+
 def settings_of(study: Study, kind: str, partition: str | None = None) -> dict[str, Any]:
     """The settings that decide a cell, by dotted name; without a partition, of the whole asset."""
-    found: dict[str, Any] = {}
+    study, found = study_of(study, kind), dict[str, Any]()
     for each in KINDS[kind].settings:
         found |= flat(study, each) if isinstance(each, str) else each(study, partition)
     return {name: format_here(study, name, value) for name, value in found.items()}
@@ -46,7 +52,9 @@ def libraries_of(study: Study, kind: str, partition: str | None = None) -> dict[
 
 def external_of(study: Study, kind: str, partition: str | None = None) -> tuple[str, ...]:
     """Sources of the files outside the store that a cell reads; without a partition, any cell of the kind."""
-    return tuple(_names(KINDS[kind].external, study, partition))
+    named = _names(KINDS[kind].external, study, partition)
+    own = SELECTING_FILES if study_of(study, kind) is not study else MODEL_FILES
+    return tuple(own if name == MODEL_FILES else name for name in named)
 
 
 def _names(given: tuple[Any, ...], study: Study, partition: str | None) -> list[str]:

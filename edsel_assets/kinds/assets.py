@@ -215,9 +215,10 @@ class Cells:
         return sorted(name for name in self.assets if name not in made and self.keys(name))
 
     def continues(self, asset: Asset, each: Input) -> bool:
-        """Whether each cell of an asset reads the cell of the same key, of the same dimensions."""
+        """Whether both have the same keys, and each cell of the asset reads the cell of its own key."""
         of = self.assets[each.asset].kind.dimensions
-        return bool(of) and of == asset.kind.dimensions and each.parent.follows
+        same = bool(of) and of == asset.kind.dimensions and each.parent.follows
+        return same and self.keys(asset.name) == self.keys(each.asset)
 
     def _of(self, dimension: Dimension) -> Sequence[str]:
         return self.orders if dimension.keys is None else dimension.keys(self.study)

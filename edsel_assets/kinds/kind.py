@@ -146,6 +146,7 @@ class Kind:
         paid: (study, cell) -> whether a server is asked for it, which costs money.
         rounds: the rounds that it is made in; None for a kind of no round.
         device: whether it holds the device, GPU or CPU, for itself.
+        selecting: its base model is the one that selects (``selection.model``), not that of trials.
         trains, scores: it finetunes a model; it scores one on the study's tasks.
         selects: its value is what a strategy picked.
         waits: for the answers to all that its parents ``selected``, or to the first of its ``order``.
@@ -174,6 +175,7 @@ class Kind:
     paid: Callable[[Study, At], bool] = never
     rounds: Callable[[Study], Iterable[int]] | None = None
     device: Callable[[Study], bool] = _no_device
+    selecting: bool = False
     trains: bool = False
     scores: bool = False
     selects: bool = False

@@ -7,6 +7,8 @@ from typing import Any
 from edsel_assets.study import EmbeddingSettings, Study
 
 POOL_FILES, ANNOTATION_FILES, MODEL_FILES, TASK_FILES = "pool", "annotations", "model", "tasks"
+#: The model that selects, where trials train another.
+SELECTING_FILES = "selecting model"
 ORDER_FILES, PURCHASE_FILES = "orders", "purchases"
 INSTRUCTION_FILES, JUDGE_FILES = "instructions", "judge"
 #: The file of scores, by the place of its setting.

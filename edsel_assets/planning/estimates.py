@@ -9,6 +9,7 @@ import os
 from functools import cached_property
 from pathlib import Path
 
+from edsel_assets.kinds import study_of
 from edsel_assets.kinds.work import CHARACTERS_PER_TOKEN, Lengths, operations_per_weight
 from edsel_assets.machine import has_gpu
 from edsel_assets.planning.cells import Cell, Lineage
@@ -26,6 +27,7 @@ class FromTokens:
 
     def __init__(self, study: Study, store: Store, lineage: Lineage) -> None:
         self._study, self._store, self._lineage = study, store, lineage
+        self._weights: dict[str, float | None] = {}
 
     def of(self, cell: Cell) -> float | None:
         """What reading or training takes; None for other cells, or where the tokens are not known."""
@@ -35,15 +37,17 @@ class FromTokens:
         if row.work is None:
             return None
         work = row.work(self._study, self._lengths, self._lineage.table.assets[cell.asset].at(cell.partition))
-        if work is None or self._weights is None:
+        weights = self._weights_of(model_path(study_of(self._study, cell.kind)))
+        if work is None or weights is None:
             return None
         gpu = has_gpu() and self._study.model.device != "cpu"
         rate = GPU_RATE if gpu else CORE_RATE * (os.cpu_count() or 1)
-        return operations_per_weight(self._study, work) * self._weights / rate
+        return operations_per_weight(self._study, work) * weights / rate
 
-    @cached_property
-    def _weights(self) -> float | None:
-        return model_weights(model_path(self._study))
+    def _weights_of(self, path: str) -> float | None:
+        if path not in self._weights:
+            self._weights[path] = model_weights(path)
+        return self._weights[path]
 
     @cached_property
     def _lengths(self) -> Lengths:

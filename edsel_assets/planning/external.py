@@ -266,6 +266,7 @@ _SOURCES = {
     sources.ORDER_FILES: _order_files,
     sources.PURCHASE_FILES: _purchase_files,
     sources.MODEL_FILES: _model_files,
+    sources.SELECTING_FILES: lambda study, hashes: _model_files(study.selecting, hashes),
     sources.TASK_FILES: _task_files,
     sources.INSTRUCTION_FILES: _instruction_files,
     sources.JUDGE_FILES: _judge_files,

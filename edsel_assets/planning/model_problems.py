@@ -20,6 +20,12 @@ def base_model_problems(study: Study) -> Iterator[str]:
         yield f"model.device: {study.model.device}, but PyTorch has no NVIDIA GPU here. Set auto or cpu."
 
 
+def selecting_model_problems(study: Study) -> Iterator[str]:
+    """The model that selects, where trials train another."""
+    chosen = study.selecting.model
+    yield from model_problems("selection.model.path", chosen.path, chosen.revision, _NEEDED)
+
+
 def model_problems(place: str, name: str, revision: str | None, needed: Sequence[str]) -> Iterator[str]:
     """A model that cannot be loaded.
 

@@ -9,6 +9,7 @@ from edsel_assets.kinds import KINDS, external_of
 from edsel_assets.kinds.dimensions import with_queries
 from edsel_assets.kinds.sources import (
     MODEL_FILES,
+    SELECTING_FILES,
     is_local,
     other_embedders,
     quality_places,
@@ -25,6 +26,7 @@ from edsel_assets.planning.model_problems import (
     base_model_problems,
     model_problems,
     positions,
+    selecting_model_problems,
     target_problems,
 )
 from edsel_assets.pools import PoolError
@@ -67,7 +69,9 @@ def problems(
     """
     asked = {name for row in KINDS.values() if row.name in kinds for name in row.before}
     asked |= {"prices"} if kinds else set()
-    asked |= {"base model"} if any(MODEL_FILES in external_of(study, kind) for kind in kinds) else set()
+    files = {source for kind in kinds for source in external_of(study, kind)}
+    asked |= {"base model"} if MODEL_FILES in files else set()
+    asked |= {"selecting model"} if SELECTING_FILES in files else set()
     found: dict[str, None] = {}
     for name, check in CHECKS.items():
         if name in asked and (names is None or name in names):
@@ -393,6 +397,7 @@ CHECKS: Mapping[str, Check] = {
     "other given embeddings": _given(other_embedders),
     "cluster counts": _cluster_counts,
     "base model": _of_study(base_model_problems),
+    "selecting model": _of_study(selecting_model_problems),
     "embedder": _embedders(_own_embedder),
     "targets": _of_study(_targets),
     "target tasks": _target_tasks,

@@ -53,6 +53,9 @@ def _pool(study: Study, rehearsal: Rehearsal) -> Iterator[Need]:
 
 def _models(study: Study) -> Iterator[Need]:
     yield _model("base model", model_path(study), study.model.revision)
+    if study.selection.model is not None:
+        chosen = study.selecting
+        yield _model("selecting model", model_path(chosen), chosen.model.revision)
     for embeddings in (study.embeddings, *study.other_embeddings.values()):
         if embeddings.source == "sentence_transformers":
             yield _model("embedding model", str(embeddings.name), embeddings.revision)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from edsel_assets.report import judge_plots, score_plots
+from edsel_assets.report import plots as single_plots
+from edsel_assets.report import score_plots
 from edsel_assets.report.heat_map import heat_map
 from edsel_assets.report.sheets import (
     Rows,
@@ -140,8 +141,8 @@ def judged_plots(win_rates: pd.DataFrame, ratings: pd.DataFrame) -> tuple[dict[s
         (ratings, "rating", "mean rating", None),
     ):
         if len(means):
-            plots[f"{name}s"] = judge_plots.judged(means, name, label, draw)
-            captions[f"{name}s"] = f"{label[0].upper()}{label[1:]} ({judge_plots.ERRORS})"
+            plots[f"{name}s"] = single_plots.judged(means, name, label, draw)
+            captions[f"{name}s"] = f"{label[0].upper()}{label[1:]} ({single_plots.ERRORS})"
     return plots, captions
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from edsel_assets.report.score_plots import annotation_saved, differences, score_by_budget
@@ -19,13 +20,18 @@ __all__ = [
     "embedding_map",
     "gain_curves",
     "histogram",
+    "judged",
     "loss_curve",
     "low_quality_share",
     "principal_components",
     "score_by_budget",
+    "silhouettes",
 ]
 
 _MAP_ROWS = 20_000
+
+#: What each error bar is, for captions.
+ERRORS = "thick bars: standard error over trials; thin: over prompts, the mean of the trials' own"
 
 
 def gain_curves(
@@ -114,6 +120,28 @@ def cluster_counts(
     lower.set_xlabel("clusters")
     title = "Number of clusters" + (f" ({'; '.join(notes)})" if notes else "")
     upper.set_title(title, loc="left", fontsize=11)
+    return png(made)
+
+
+def silhouettes(curves: pd.DataFrame) -> bytes:
+    """Silhouette by number of clusters, a line for each of the embeddings (Yu et al. 2024, Figure 5).
+
+    Args:
+        curves: ``embeddings, clusters, silhouette, silhouette_stderr``.
+    """
+    made, axes = figure(7.5, 4.2)
+    for number, (name, rows) in enumerate(curves.groupby("embeddings", sort=False)):
+        rows = rows.sort_values("clusters")
+        axes.errorbar(
+            rows["clusters"], rows["silhouette"], rows["silhouette_stderr"].fillna(0), label=str(name),
+            **line_style(number),
+        )  # fmt: skip
+    axes.set_xscale("log", base=2)
+    count_ticks(axes, sorted(set(curves["clusters"])))
+    axes.set_xlabel("clusters")
+    axes.set_ylabel("silhouette")
+    axes.set_title("Silhouette by embeddings (bars: standard error of the sample)", loc="left", fontsize=11)
+    made.legend(loc="outside right upper", frameon=False, fontsize=9)
     return png(made)
 
 
@@ -243,3 +271,31 @@ def principal_components(embeddings: np.ndarray, generator: np.random.Generator)
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), range(axes.shape[1])])
     blocks = [np.asarray(embeddings[i : i + 8192], np.float32) - centre for i in range(0, rows, 8192)]
     return np.concatenate([block @ axes for block in blocks])
+
+
+def judged(means: pd.DataFrame, name: str, label: str, draw: float | None = None) -> bytes:
+    """Dots by strategy, a panel for each budget, best first.
+
+    Args:
+        means: ``strategy, budget, NAME, NAME_se`` (over trials, NaN of one) and ``NAME_prompts_se``.
+        draw: the value of a draw, a dotted line.
+    """
+    budgets = sorted(set(means["budget"]))
+    rows = max(means["budget"].value_counts())
+    made = Figure(figsize=(2.2 + 2.9 * len(budgets), 1.3 + 0.3 * rows), layout="constrained")
+    panels = made.subplots(1, len(budgets), sharex=True, squeeze=False)[0]
+    for axes, budget in zip(panels, budgets, strict=True):
+        cells = means[means["budget"] == budget].sort_values(name)
+        places, values = np.arange(len(cells)), cells[name].to_numpy()
+        plain(axes).errorbar(
+            values, places, xerr=cells[f"{name}_prompts_se"].fillna(0), fmt="none", ecolor=GREY, capsize=3
+        )
+        axes.errorbar(
+            values, places, xerr=cells[f"{name}_se"].fillna(0), fmt="o", color=PALETTE[0], elinewidth=3
+        )
+        if draw is not None:
+            axes.axvline(draw, color=CONTROL, linestyle=":", linewidth=1)
+        axes.set_yticks(places, cells["strategy"])
+        axes.set_title(f"{budget:,} prompts", loc="left", fontsize=10)
+        axes.set_xlabel(label)
+    return png(made)

@@ -1,11 +1,12 @@
-"""Plots of iterative selection: how the clusters' weights moved over the rounds."""
+"""Plots of selection by clusters: weights and scores by round, and scores by number of clusters."""
 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
-from edsel_assets.report.style import GREY, PALETTE, plain, png
+from edsel_assets.report.style import CONTROL, GREY, PALETTE, figure, line_style, plain, png
 
 _NAMED = len(PALETTE)
 _DRAWN = 300
@@ -46,4 +47,67 @@ def cluster_weights(history: np.ndarray, *, evenness: float, title: str = "") ->
         f"of {clusters:,}; dotted: {clusters**evenness:.3g}, collapsed below", loc="left", fontsize=9
     )
     made.legend(loc="outside right upper", frameon=False, fontsize=8, title="cluster (weight)")
+    return png(made)
+
+
+def score_by_round(scores: pd.DataFrame, rounds: int) -> bytes:
+    """Score after each round; dotted, the strategies that choose at once (Yu et al. 2024, Figure 2).
+
+    Args:
+        scores: ``strategy, budget, round, score, se``; round 0 of those that choose at once. Drawn is
+            the largest budget that was chosen in rounds.
+    """
+    budget = scores.loc[scores["round"] > 0, "budget"].max()
+    cells = scores[scores["budget"] == budget]
+    made, axes = figure(7.5, 4.4)
+    for number, (name, rows) in enumerate(cells[cells["round"] > 0].groupby("strategy")):
+        axes.errorbar(
+            rows["round"], rows["score"], rows["se"].fillna(0), label=str(name), **line_style(number)
+        )
+    for number, row in enumerate(cells[cells["round"] == 0].to_dict("records")):
+        colour = CONTROL if row["strategy"] == "random" else PALETTE[-1 - number % len(PALETTE)]
+        axes.axhline(row["score"], color=colour, linestyle=":", label=row["strategy"])
+    axes.set_xticks(range(1, rounds + 1))
+    axes.set_xlabel("round")
+    axes.set_ylabel("score")
+    title = f"Score by round at {budget:,} prompts (bars: standard error over trials)"
+    axes.set_title(title, loc="left", fontsize=11)
+    made.legend(loc="outside right upper", frameon=False, fontsize=9)
+    return png(made)
+
+
+def score_by_clusters(scores: pd.DataFrame, geometry: pd.DataFrame, elbow: int) -> bytes:
+    """Score (bars), silhouette and inertia (lines) by number of clusters (Yu et al. 2024, Figure 3).
+
+    A panel for each strategy, at its largest budget.
+
+    Args:
+        scores: ``strategy, budget, clusters, score, se``. geometry: ``clusters, silhouette, inertia``.
+        elbow: the number of clusters where inertia bends; a dotted line.
+    """
+    shown = scores[scores["budget"] == scores.groupby("strategy")["budget"].transform("max")]
+    panels = list(shown.groupby("strategy"))
+    geometry = geometry.sort_values("clusters", ignore_index=True)
+    places = {count: place for place, count in enumerate(geometry["clusters"])}
+    made = Figure(figsize=(8.0, 3.2 * max(1, len(panels))), layout="constrained")
+    for axes, (name, rows) in zip(made.subplots(len(panels), 1, squeeze=False)[:, 0], panels, strict=True):
+        plain(axes).bar(
+            rows["clusters"].map(places),
+            rows["score"],
+            yerr=rows["se"].fillna(0),
+            color=PALETTE[4],
+            width=0.6,
+        )
+        low, high = rows["score"].min(), rows["score"].max()
+        axes.set_ylim(low - 0.5 * (high - low or 1), high + 0.2 * (high - low or 1))
+        axes.set_ylabel("score")
+        for column, colour, offset in (("silhouette", PALETTE[1], 0), ("inertia", GREY, 55)):
+            line = axes.twinx()
+            line.plot(range(len(geometry)), geometry[column], color=colour, marker="o")
+            line.spines["right"].set_position(("outward", offset))
+            line.set_ylabel(column, color=colour)
+        axes.axvline(places[elbow], color=CONTROL, linestyle=":")
+        axes.set_xticks(range(len(geometry)), [f"{count:,}" for count in geometry["clusters"]])
+        axes.set_xlabel("clusters")
+        axes.set_title(f"{name} (dotted: the elbow of inertia, at {elbow:,})", loc="left", fontsize=11)
     return png(made)

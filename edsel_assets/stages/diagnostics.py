@@ -6,7 +6,7 @@ Bhatt et al. 2024, Section 4.4 and Figure 3; Yu et al. 2024, Figures 3 and 4.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,15 @@ from edsel_assets.stages.inputs import clusters_of, column, embedding_matrix, mo
 from edsel_assets.study import Study
 
 _SILHOUETTE_SAMPLE = 10_000
+
+
+class TableWithArrays(NamedTuple):
+    """A clustering as it is stored."""
+
+    table: pa.Table
+    arrays: Mapping[str, np.ndarray]
+
+
 _POINTS = 200
 
 
@@ -46,6 +55,32 @@ def cluster_count(making: Making, pool: pa.Table, embeddings: pa.Table, clusters
     columns = (table[name].to_pylist() for name in ("clusters", "silhouette", "inertia"))
     curve = cluster_counts(*columns, chosen=settings.chosen)
     return Made(table, {"curve": curve, "preview": table})
+
+
+def embedding_silhouettes(
+    making: Making, pool: pa.Table, cluster_count: pa.Table, other_embeddings: Mapping[str, pa.Table]
+) -> Made:
+    """Silhouette by number of clusters, for the study's own embeddings and each of the others."""
+    from edsel_assets.report.plots import silhouettes as picture
+
+    study, found = making.study, [_named("own", cluster_count)]
+    for done, (name, table) in enumerate(sorted(other_embeddings.items())):
+        making.progress(done, len(other_embeddings))
+        clusterings = {n: _clustering(study, pool, table, n) for n in sorted(study.clustering.counts)}
+        found.append(_named(name, compare_counts(pool, table, clusterings, study.clustering.seed)))
+    joined = pa.concat_tables(found)
+    return Made(joined, {"curves": picture(joined.to_pandas()), "preview": joined})
+
+
+def _clustering(study: Study, pool: pa.Table, embeddings: pa.Table, count: int) -> TableWithArrays:
+    from edsel_assets.stages.signals import cluster_pool
+
+    table, found = cluster_pool(study, pool, embeddings, count)
+    return TableWithArrays(table, {"centroids": found.centroids})
+
+
+def _named(name: str, table: pa.Table) -> pa.Table:
+    return table.add_column(0, "embeddings", pa.array([name] * table.num_rows, pa.string()))
 
 
 def cluster_quality(

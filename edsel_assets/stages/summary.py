@@ -154,7 +154,7 @@ def _compare(
         frame,
         items=items,
         primary=primary,
-        average=_averaged(study, frame) if measure is None else (),
+        average=averaged_tasks(study, frame) if measure is None else (),
         control=control,
         one_subset=_one_subset(study),
     )
@@ -167,18 +167,25 @@ def primary_of(study: Study) -> dict[str, str]:
     return named | ({HUMANEVAL: metric_of(programs)} if programs is not None else {})
 
 
-def _averaged(study: Study, frame: pd.DataFrame) -> list[str]:
+def averaged_tasks(study: Study, frame: pd.DataFrame) -> list[str]:
     """The tasks that the study names for its average; else those that have scores, each task once."""
     return study.report.average or [task for task in study.evaluation.once if task in set(frame["task"])]
 
 
 def _frame(study: Study, base: Scores, trials: Mapping[str, Scores], control: str) -> pd.DataFrame:
-    frames = [_trial_frame(base.table, 0, control, 0)]
-    for key, scores in trials.items():
-        frames.append(_trial_frame(scores.table, *parse_budget_trial(key)))
-    wanted = {task.shown for task in study.evaluation.tasks} | {held_out.TASK, HUMANEVAL}
-    frame = pd.concat(frames, ignore_index=True)
-    return frame[frame["task"].isin(wanted)]
+    own = trial_frames(study, {key: scores.table for key, scores in trials.items()})
+    return pd.concat([_wanted(study, _trial_frame(base.table, 0, control, 0)), own], ignore_index=True)
+
+
+def trial_frames(study: Study, trials: Mapping[str, pa.Table]) -> pd.DataFrame:
+    """``strategy, budget, seed, task, metric, value, stderr, n`` of trials by key, on the study's tasks."""
+    frames = [_trial_frame(table, *parse_budget_trial(key)) for key, table in trials.items()]
+    columns = ["task", "metric", "value", "strategy", "budget", "seed"]
+    return _wanted(study, pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns))
+
+
+def _wanted(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[frame["task"].isin({*study.evaluation.shown, held_out.TASK, HUMANEVAL})]
 
 
 def _held_out_items(models: Mapping[_Key, Scores]) -> pd.DataFrame | None:

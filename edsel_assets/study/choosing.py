@@ -19,6 +19,7 @@ from edsel_assets.study.base import (
     Settings,
     Tokens,
 )
+from edsel_assets.study.inputs import ModelSettings
 from edsel_assets.study.scorers import JudgeModel, RewardSettings, Scorer
 
 
@@ -105,6 +106,10 @@ class SelectionSettings(Switches):
     strategies: list[StrategyName] = Field(description="Keys of STRATEGIES.", min_length=1)
     variants: dict[PlainName, VariantSettings] = Field(
         default_factory=dict, description="Further strategies by name, each a variant of another."
+    )
+    model: ModelSettings | None = Field(
+        None,
+        description="The model that selects, by its signals and rounds, where trials train another (model).",
     )
     budgets: Annotated[list[Positive], Field(max_length=SHORT_LIST)] = Field(
         description="Prompts to annotate, each a cut of the ranking; money with by_price.", min_length=1
@@ -197,6 +202,9 @@ class RoundsSettings(Settings):
     )
     reward: RewardSettings | None = Field(None, description="Scores answers for iterative_kmq_reward.")
     judge: JudgeModel | None = Field(None, description="Rates answers for iterative_kmq_judge.")
+    score: bool = Field(
+        False, description="Score the models of the rounds before the last too, for a curve by round."
+    )
     collapse: Annotated[float, Field(ge=0, le=1)] = Field(
         0.5,
         description="Weights count as collapsed, which a check reports, where their entropy is less than "

@@ -22,6 +22,8 @@ from edsel_assets.study.yaml_text import MOST_BYTES, Place, SettingsError, dotte
 
 Model = TypeVar("Model", bound=BaseModel)
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+#: The setting that names the shipped study whose settings a file begins with.
+_EXTENDS = re.compile(r"^extends:[ \t]*(\w+)", re.MULTILINE)
 _SHOWN = 5
 #: What pydantic says of a wrong type, in words for who wrote the file.
 _RULES = {
@@ -72,6 +74,7 @@ def load_study(
         content, lines = parse(text)
         _check_top(content, model)
         refuse_secrets(content, lines)
+        content = _with_base(content, lines, shipped, os.environ if variables is None else variables)
     except SettingsError as error:
         line = f", line {error.line}" if error.line else ""
         raise StudyError(_one_line(f"{path}{line}: {error}.")) from None  # its cause may quote the file
@@ -96,11 +99,38 @@ def unset_variables(name_or_path: str | Path, shipped: Path) -> list[str]:
     path = _find(name_or_path, shipped)
     try:
         text = _decoded(_bytes(path))
+        base = _EXTENDS.search(text)
+        if base and (shipped / f"{base[1]}.yaml").is_file():
+            text += _decoded(_bytes(shipped / f"{base[1]}.yaml"))
     except SettingsError as error:
         raise StudyError(_one_line(f"{path}: {error}.")) from None
     used = [line for line in text.split("\n") if not line.lstrip().startswith("#")]
     needed = [match[1] for line in used for match in _VARIABLE.finditer(line) if match[2] is None]
     return [name for name in dict.fromkeys(needed) if name not in os.environ]
+
+
+def _with_base(
+    content: dict[str, Any], lines: dict[Place, int], shipped: Path, variables: Mapping[str, str]
+) -> dict[str, Any]:
+    """``content`` over the settings of the shipped study that it extends, if it extends one."""
+    if "extends" not in content:
+        return content
+    name, names = content["extends"], sorted(path.stem for path in shipped.glob("*.yaml"))
+    if name not in names:
+        reason = f"extends: should be one of the shipped studies {', '.join(names)}; got {_limited(name)}"
+        raise SettingsError(reason, lines.get(("extends",)))
+    base, _ = parse(_expand(_decoded(_bytes(shipped / f"{name}.yaml")), variables))
+    own = {setting: value for setting, value in content.items() if setting != "extends"}
+    return _over(base, own)
+
+
+def _over(base: Any, own: Any) -> Any:
+    """``own`` settings in the place of those of ``base``; null in the place of a section leaves it out."""
+    if not isinstance(base, dict) or not isinstance(own, dict):
+        return own
+    gone = {name for name, value in own.items() if value is None and isinstance(base.get(name), dict)}
+    joined = {name: _over(base.get(name), value) for name, value in own.items()}
+    return {name: value for name, value in {**base, **joined}.items() if name not in gone}
 
 
 def _find(name_or_path: str | Path, shipped: Path) -> Path:

@@ -110,6 +110,10 @@ class Study(Settings):
             self._check_quality(self.quality_of(name))
         if row.scorer in ("reward", "judge") and getattr(self.rounds, row.scorer) is None:
             raise ValueError(f"{name} needs the section rounds.{row.scorer}; add it")
+        if row.iterative and self.rounds.start == "continue" and self.selection.model is not None:
+            raise ValueError(
+                "rounds.start: continue goes on from the adapters of selection.model; set it to base"
+            )
         if row.iterative and self.rounds.start == "continue" and self.finetuning.method == "dora":
             raise ValueError(
                 "rounds.start: continue adds the rounds' adapters up, which dora's cannot be; "
@@ -304,6 +308,12 @@ class Study(Settings):
         """Name of the other embeddings that a variant reads; None for the study's own."""
         variant = self.selection.variants.get(strategy)
         return variant.embeddings if variant else None
+
+    @property
+    def selecting(self) -> "Study":
+        """The study as if the model that selects were its base model."""
+        model = self.selection.model
+        return self if model is None else self.model_copy(update={"model": model})
 
     def with_embeddings(self, name: str) -> "Study":
         """The study as if those of ``other_embeddings`` were its own."""

@@ -41,6 +41,10 @@ ENDPOINT: list[tuple[str, Any, set[str]]] = [
     ("revision", "main", NOTHING),
     ("dtype", "float32", NOTHING),
     ("template", "{prompt}", NOTHING),
+    ("question", "Which?", JUDGED),
+    ("system", "You compare.", JUDGED),
+    ("labels", ("A", "B"), JUDGED),
+    ("budgets", [10], {"label_efficiency"}),  # fewer trials are judged
 ]
 #: The same for a local judge that rates.
 LOCAL: list[tuple[str, Any, set[str]]] = [
@@ -49,6 +53,8 @@ LOCAL: list[tuple[str, Any, set[str]]] = [
     ("dtype", "float16", JUDGED),  # auto is float32 on a CPU
     ("template", "Judge: {prompt}", JUDGED),
     ("logprobs", False, NOTHING),
+    ("question", "How good?", JUDGED),
+    ("labels", ("A", "B"), NOTHING),
 ]
 PROGRAMS: list[tuple[str, Any, set[str]]] = [
     ("limit", 1, SCORES),

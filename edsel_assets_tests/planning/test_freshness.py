@@ -17,9 +17,12 @@ from edsel_assets.planning.plan import plan
 from edsel_assets.stages.signals import embedder_identity
 from edsel_assets.store import Home
 from edsel_assets.study import DeitaSettings, JudgeModel, RewardSettings, Study
+from edsel_assets.study.inputs import ModelSettings
 from edsel_assets_tests.planning.fake_store import fill, freshness_of, put
 
 NOTHING: set[str] = set()
+#: Kinds whose base model is the one that selects.
+SELECTING = {"embeddings", "token_probabilities", "round_checkpoint", "round_weights"}
 POOL = {"pool", "held_out"}
 #: Kinds of cells that read the base model's outputs as they are put to it.
 PROMPTED = {"embeddings", "token_probabilities"}
@@ -179,6 +182,7 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
     ("rounds.max_new_tokens", 3, {"round_weights"}),
     ("triggers", [], NOTHING),
     ("rounds.joint", True, {"round_weights"}),
+    ("selection.model", ModelSettings(path="builtin:demo", dtype="float16"), SELECTING),
     ("rounds.reward", REWARD, NOTHING),
     ("rounds.judge", JUDGE, NOTHING),
     ("rounds.collapse", 0.1, NOTHING),
@@ -204,6 +208,7 @@ SHAPES = {
     "evaluation.judge",
     "evaluation.humaneval",
     "rounds.rounds",
+    "rounds.score",
     "report.average",
     "report.control",
 }

@@ -15,12 +15,6 @@ from edsel_assets.study import Study, shipped_studies
 from edsel_assets_tests.defs.conftest import TINY
 from edsel_assets_tests.rehearsal.test_scaled import shipped
 
-#: Those of the papers, which nothing else runs whole; the others take as long again each.
-SHIPPED = [
-    pytest.param(name, marks=() if name in ("bhatt2024", "yu2024") else pytest.mark.slow)
-    for name in shipped_studies()
-]
-
 
 def offline() -> dict[str, str]:
     """The environment without a study's variables and without a network."""
@@ -35,7 +29,8 @@ def rehearse(*words: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.slow  # minutes each; test_cells runs a few cells of each
+@pytest.mark.parametrize("name", shipped_studies())
 def test_a_shipped_study_is_rehearsed_whole(name, tmp_path) -> None:
     code, out, error = rehearse(name, "--prompts", "120", "--home", str(tmp_path))
     assert code == 0, error[-2000:]

@@ -274,7 +274,7 @@ def test_a_row_names_exactly_the_settings_that_change_its_ranking(name):
 
     # by_price changes what a budget is: see test_spending. Targets and quotas_by change the signals.
     others = {"strategies", "variants", "budgets", "budgets_of", "by_price", "target", "quotas_by"}
-    others.add("gammas")  # of a diagnostic
+    others |= {"gammas", "model"}  # of a diagnostic; whose signals are read
     assert set(SWITCHES) == set(SelectionSettings.model_fields) - others
     rng = np.random.default_rng(4)
     points = rng.normal(size=(90, 5)) * rng.uniform(0.3, 3, size=(90, 1))

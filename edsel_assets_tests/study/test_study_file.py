@@ -439,3 +439,31 @@ def test_fuzz_changed_characters(tmp_path, seed, times) -> None:
             + text[i + 1 :]
         )
     check(tmp_path / "fuzz.yaml", text.encode())
+
+
+def test_a_study_extends_a_shipped_one(tmp_path) -> None:
+    demo = Study.load("demo")
+    found = load(
+        tmp_path / "s.yaml",
+        "extends: demo\nname: more\nselection:\n  strategies: [random, k_center]\n  budgets: [60]\n"
+        "  budgets_of: null\nfinetuning: {seeds: 2}\nevaluation: {held_out: 9}\n",
+    )
+    assert found.name == "more"
+    assert found.selection.names == ["random", "k_center"]
+    assert found.selection.budgets_of == {}
+    assert found.finetuning == demo.finetuning.model_copy(update={"seeds": 2})
+    assert found.evaluation.tasks == demo.evaluation.tasks
+    assert found.pool == demo.pool
+    with pytest.raises(
+        StudyError, match=r"line 1: extends: should be one of the shipped studies bhatt2024, "
+    ):
+        load(tmp_path / "s.yaml", "extends: nobody\nname: more\n")
+    with pytest.raises(StudyError, match=r"line 3: finetuning.seeds: should be a whole number"):
+        load(tmp_path / "s.yaml", "extends: demo\nname: more\nfinetuning: {seeds: many}\n")
+
+
+def test_the_variables_of_the_extended_study_are_needed_too(tmp_path, monkeypatch) -> None:
+    monkeypatch.delenv("EDSEL_POOL", raising=False)
+    file = tmp_path / "s.yaml"
+    file.write_text("extends: yu2024\nname: more\n")
+    assert "EDSEL_POOL" in Study.unset_variables(file)

@@ -11,6 +11,7 @@ from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.io_managers import TableWithFiles
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 from edsel_assets.defs.resources import BaseModel
+from edsel_assets.kinds import study_of
 from edsel_assets.kinds.assets import Asset
 from edsel_assets.running.progress import progress_log
 
@@ -25,9 +26,10 @@ def _maker(graph: Graph, asset: Asset) -> Callable[..., Iterator[Any]]:
         from edsel_assets.kinds.making import Making
 
         key = context.partition_key if context.has_partition_key else None
-        model = BaseModel.of(graph.study)
+        study = study_of(graph.study, asset.kind.name)
+        model = BaseModel.of(study)
         log = progress_log(context.log, asset.name)
-        making = Making(graph.study, graph.home, asset.at(key), model.open, log)
+        making = Making(study, graph.home, asset.at(key), model.open, log)
         with timed() as time:
             found = _function(str(asset.kind.make))(making, **inputs)
         yield from checked(context, found.findings)

@@ -35,15 +35,6 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         table = held_out_table(found.every, found.held_out, validation_answers(orders, purchases))
         return versioned_output(context, table, {"preview": preview(table), **time})
 
-    def scores(context: dg.AssetExecutionContext, scored: Scored, seconds: dict[str, Any]) -> dg.Output:
-        table = scored.table
-        return versioned_output(
-            context,
-            TableWithFiles(table, items=scored.items),
-            {**_headline(table), "preview": preview(table), **seconds},
-            data_sets=External(study, graph.home).data_sets(scored.files),
-        )
-
     @graph.asset("base_scores")
     def base_scores(
         context: dg.AssetExecutionContext, base_model: BaseModel, held_out: Table
@@ -58,7 +49,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             scored = evaluate_study(*base_model.open(), study, held_out)
         shared = benchmark_items(stored_prompts(graph.store), benchmark_texts(study))
         yield from checked(context, {FINITE: finite(scored.table), NO_BENCHMARK_ITEM: shared})
-        yield scores(context, scored, {**time, **base_model.reading()})
+        yield scored_output(graph, context, scored, {**time, **base_model.reading()})
 
     @graph.asset("benchmark_scores")
     def benchmark_scores(
@@ -72,9 +63,22 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         with timed() as time, finetuned(model, lora_adapters, whole=wants_whole(study)) as trial:
             scored = evaluate_study(trial, tokenizer, study, held_out)
         yield from checked(context, {FINITE: finite(scored.table)})
-        yield scores(context, scored, {**time, **base_model.reading()})
+        yield scored_output(graph, context, scored, {**time, **base_model.reading()})
 
     return [held_out, base_scores, benchmark_scores]
+
+
+def scored_output(
+    graph: Graph, context: dg.AssetExecutionContext, scored: Scored, seconds: dict[str, Any]
+) -> dg.Output:
+    """A model's scores with their values by item, and the data sets that tasks were found to read."""
+    table = scored.table
+    return versioned_output(
+        context,
+        TableWithFiles(table, items=scored.items),
+        {**_headline(table), "preview": preview(table), **seconds},
+        data_sets=External(graph.study, graph.home).data_sets(scored.files),
+    )
 
 
 def _headline(table: Table) -> dict[str, float]:

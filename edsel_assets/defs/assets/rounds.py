@@ -13,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 
+from edsel_assets.defs.assets.evaluation import scored_output
 from edsel_assets.defs.assets.finetuning import training_figures
 from edsel_assets.defs.checks import checked
 from edsel_assets.defs.graph import Graph
@@ -20,7 +21,14 @@ from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles
 from edsel_assets.defs.metadata import Picture, plot, preview, timed, versioned_output
 from edsel_assets.defs.resources import BaseModel
 from edsel_assets.keys import parse_budget_trial
-from edsel_assets.kinds.checks import ADAPTER_LOADS, EXACT_BUDGET, LOSS_FELL, NONE_BOUGHT_BEFORE, SPREAD
+from edsel_assets.kinds.checks import (
+    ADAPTER_LOADS,
+    EXACT_BUDGET,
+    FINITE,
+    LOSS_FELL,
+    NONE_BOUGHT_BEFORE,
+    SPREAD,
+)
 from edsel_assets.planning.cells import Cell
 
 
@@ -97,7 +105,7 @@ def _training_set(graph: Graph, number: int) -> dg.AssetsDefinition:
 
 
 def _checkpoint(graph: Graph, number: int) -> dg.AssetsDefinition:
-    study = graph.study
+    study = graph.study.selecting
 
     @graph.asset("round_checkpoint", number)
     def checkpoint(
@@ -124,8 +132,27 @@ def _checkpoint(graph: Graph, number: int) -> dg.AssetsDefinition:
     return checkpoint
 
 
+def _scores(graph: Graph, number: int) -> dg.AssetsDefinition:
+    study = graph.study.selecting
+
+    @graph.asset("round_scores", number)
+    def scores(
+        context: dg.AssetExecutionContext, base_model: BaseModel, held_out: Table, **checkpoints: Path
+    ) -> Iterator[Any]:
+        from edsel_assets.stages.checks.tables import finite
+        from edsel_assets.stages.trials import adapted_chain, evaluate_study
+
+        model, tokenizer = base_model.open()
+        with timed() as time, adapted_chain(model, _in_order(checkpoints)) as trial:
+            scored = evaluate_study(trial, tokenizer, study, held_out)
+        yield from checked(context, {FINITE: finite(scored.table)})
+        yield scored_output(graph, context, scored, time)
+
+    return scores
+
+
 def _weights(graph: Graph, number: int) -> dg.AssetsDefinition:
-    study = graph.study
+    study = graph.study.selecting
 
     @graph.asset("round_weights", number)
     def weights(
@@ -223,4 +250,5 @@ _MADE_BY: dict[str, Callable[[Graph, Any], dg.AssetsDefinition]] = {
     "round_training_set": _training_set,
     "round_checkpoint": _checkpoint,
     "round_weights": _weights,
+    "round_scores": _scores,
 }

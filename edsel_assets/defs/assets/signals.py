@@ -18,7 +18,7 @@ _ONE_PASS = ("embeddings", "token_probabilities")
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
-    study = graph.study
+    study = graph.study.selecting
 
     def spec(name: str) -> dg.AssetOut:
         declared = graph.declare(graph.assets[name])
@@ -32,7 +32,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         pool=DEVICE_POOL,
     )
     def forward_pass(
-        context: dg.AssetExecutionContext, base_model: BaseModel, pool: StoredTable
+        context: dg.AssetExecutionContext, selecting_model: BaseModel, pool: StoredTable
     ) -> Iterator[dg.Output]:
         """Embeddings and token probabilities, from one pass over the prompts not seen before."""
         from edsel_assets.stages import signals
@@ -48,15 +48,15 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
                     study,
                     graph.home,
                     texts,
-                    base_model.path,
-                    base_model.open,
+                    selecting_model.path,
+                    selecting_model.open,
                     progress_log(context.log, name),
                 )
             shown = {} if name == "embeddings" else {"preview": preview(table)}
             yield versioned_output(
                 context,
                 table,
-                {**counts, **shown, **time, **base_model.reading()},
+                {**counts, **shown, **time, **selecting_model.reading()},
                 asset_key=dg.AssetKey(name),
                 output_name=name,
             )
@@ -144,7 +144,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
 
 
 def _other_embeddings(graph: Graph) -> dg.AssetsDefinition:
-    study = graph.study
+    study = graph.study.selecting
 
     @graph.asset("other_embeddings")
     def other_embeddings(

@@ -57,7 +57,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
 
 
 def _queries(graph: Graph) -> dg.AssetsDefinition:
-    study = graph.study
+    study = graph.study.selecting
 
     @graph.asset("target_queries")
     def target_queries(

@@ -40,6 +40,7 @@ ROWS = (
     Kind(
         name="embedding_geometry",
         group="diagnostics",
+        selecting=True,
         parents=(Parent("pool", lazy=True), Parent("embeddings", lazy=True)),
         libraries=PRODUCTS,
         tags=_PLOTS,
@@ -78,6 +79,27 @@ ROWS = (
         tags=_PLOTS,
         make="edsel_assets.stages.diagnostics:cluster_count",
         summary="Silhouette and inertia by number of clusters (Yu et al. 2024, Figure 3): advice, not proof.",
+    ),
+    Kind(
+        name="embedding_silhouettes",
+        group="diagnostics",
+        alone=_clusters,
+        parents=(
+            Parent("pool", columns=("prompt_id",)),
+            Parent("cluster_count"),
+            Parent("other_embeddings", many=True),
+        ),
+        settings=(
+            "clustering.counts",
+            "clustering.seed",
+            "clustering.restarts",
+            "clustering.iterations",
+        ),
+        libraries=("faiss", *PRODUCTS),
+        there=lambda study: bool(study.other_embeddings),
+        tags=_PLOTS,
+        make="edsel_assets.stages.diagnostics:embedding_silhouettes",
+        summary="Silhouette by number of clusters, for each of the embeddings (Yu et al. 2024, Figure 5).",
     ),
     Kind(
         name="cluster_quality",

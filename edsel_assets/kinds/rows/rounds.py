@@ -6,7 +6,14 @@ Round r chooses by the weights of round r - 1; the last round only chooses, as n
 from collections.abc import Iterable
 from typing import Any
 
-from edsel_assets.kinds.checks import ADAPTER_LOADS, EXACT_BUDGET, LOSS_FELL, NONE_BOUGHT_BEFORE, SPREAD
+from edsel_assets.kinds.checks import (
+    ADAPTER_LOADS,
+    EXACT_BUDGET,
+    FINITE,
+    LOSS_FELL,
+    NONE_BOUGHT_BEFORE,
+    SPREAD,
+)
 from edsel_assets.kinds.deciding import (
     ADAPTED,
     PASS,
@@ -22,6 +29,7 @@ from edsel_assets.kinds.deciding import (
 from edsel_assets.kinds.dimensions import BUDGET, ROUND_TRIAL, in_rounds
 from edsel_assets.kinds.kept import SCORES
 from edsel_assets.kinds.kind import At, Kind, Parent, device
+from edsel_assets.kinds.rows.evaluation import scored
 from edsel_assets.kinds.rows.selection import clustering, scorer
 from edsel_assets.kinds.sources import MODEL_FILES, ROUND_MODELS, is_asked, is_local, round_places
 from edsel_assets.kinds.work import Lengths, Work, training_work
@@ -151,6 +159,7 @@ ROWS = (
     Kind(
         name="round_checkpoint",
         group="round",
+        selecting=True,
         dimensions=_DIMENSIONS,
         parents=(
             Parent("round_training_set", rounds=_same, name="training_set"),
@@ -172,6 +181,7 @@ ROWS = (
     Kind(
         name="round_weights",
         group="round",
+        selecting=True,
         dimensions=_DIMENSIONS,
         parents=(
             Parent("pool", lazy=True),
@@ -200,6 +210,18 @@ ROWS = (
         before=("scorers of rounds",),
         tags=frozenset({"pytorch"}),
         summary="Cluster weights after round {}: what the model finds hard to learn counts more.",
+    ),
+    Kind(
+        name="round_scores",
+        group="round",
+        selecting=True,
+        dimensions=_DIMENSIONS,
+        parents=(Parent("held_out"), Parent("round_checkpoint", rounds=_model_of)),
+        checks=(FINITE,),
+        there=lambda study: _there(study) and study.rounds.score,
+        rounds=_but_the_last,
+        summary="Benchmark scores of the model of rounds 1 to {}.",
+        **scored(ADAPTED),
     ),
     Kind(
         name="iterative_selections",

@@ -193,6 +193,7 @@ ROWS = (
     Kind(
         name="embeddings",
         group="signals",
+        selecting=True,
         alone=only_read,
         paid=_embedder_is_asked,
         parents=(Parent("pool", lazy=True),),
@@ -210,6 +211,7 @@ ROWS = (
     Kind(
         name="other_embeddings",
         group="signals",
+        selecting=True,
         alone=only_read,
         paid=_embedder_is_asked,
         dimensions=(OTHER_EMBEDDINGS,),
@@ -228,6 +230,7 @@ ROWS = (
     Kind(
         name="token_probabilities",
         group="signals",
+        selecting=True,
         alone=only_read,
         parents=(Parent("pool", lazy=True),),
         settings=(*PASS, "forward.max_new_tokens"),
@@ -266,6 +269,7 @@ ROWS = (
     Kind(
         name="quality_scores",
         group="signals",
+        selecting=True,
         alone=only_read,
         paid=_scorer_is_asked,
         dimensions=(SCORER,),

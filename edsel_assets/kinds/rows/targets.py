@@ -50,6 +50,7 @@ ROWS = (
     Kind(
         name="target_queries",
         group="targets",
+        selecting=True,
         dimensions=(TARGET_WITH_QUERIES,),
         parents=(Parent("pool", lazy=True), Parent("held_out", lazy=True)),
         settings=(_query_settings,),
