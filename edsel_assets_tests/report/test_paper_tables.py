@@ -27,6 +27,15 @@ TABLE_5 = {
     "kmq_1024": (45.6, 17.8, 81.6, 55.5, 44.9, 34.1, 46.6),
     "kmq_4096": (44.2, 15.2, 79.1, 54.3, 42.0, 33.2, 44.7),
 }
+TABLE_6 = {
+    "random": (38.2, 9.1, 79.1, 51.3, 41.1, 20.5, 39.9),
+    "deita": (39.4, 10.7, 79.4, 51.2, 41.7, 22.9, 40.9),
+    "qdit": (38.7, 11.3, 79.8, 51.6, 42.6, 25.6, 41.6),
+    "k_center": (37.3, 8.1, 79.0, 50.7, 41.0, 12.8, 38.2),
+    "kmq_64": (41.3, 12.6, 79.7, 51.1, 43.4, 25.3, 42.2),
+    "kmq_256": (39.5, 12.3, 79.1, 51.0, 42.7, 26.0, 41.8),
+    "kmq_1024": (37.3, 11.2, 78.6, 51.2, 41.5, 22.3, 40.4),
+}
 METRICS = {
     "mmlu": "acc",
     "gsm8k": "exact_match,strict-match",
@@ -46,21 +55,30 @@ def scores(values: tuple[float, ...], eight_shots: float) -> Scores:
     return Scores(pa.Table.from_pylist([*rows, again]), {})
 
 
-@pytest.mark.parametrize("named", [True, False])
-def test_the_papers_rows_give_the_papers_averages(named: bool) -> None:
-    study = shipped("yu2024")
+@pytest.mark.parametrize(
+    ("name", "paper", "named"),
+    [
+        ("yu2024", TABLE_2, True),
+        ("yu2024", TABLE_2, False),
+        ("yu2024_clusters", TABLE_5 | {"random": TABLE_2["random"]}, True),
+        ("yu2024_alpaca", TABLE_6, True),
+    ],
+)
+def test_the_papers_rows_give_the_papers_averages(name: str, paper: dict, named: bool) -> None:
+    study = shipped(name)
+    assert set(paper) <= set(study.selection.names)
+    budget = max(study.selection.budgets)
     if not named:  # by itself, a task at two shot counts counts once
         study = study.model_copy(update={"report": study.report.model_copy(update={"average": []})})
-    paper = TABLE_2 | TABLE_5
     trials = {
-        f"10000|{name}.s{seed}": scores(tuple(np.add(row[:-1], 0.1 * (seed - 1))), 0.9)
-        for name, row in paper.items()
+        f"{budget:05d}|{strategy}.s{seed}": scores(tuple(np.add(row[:-1], 0.1 * (seed - 1))), 0.9)
+        for strategy, row in paper.items()
         for seed in range(3)
     }
     report = summarise(study, scores(TABLE_2["random"][:-1], 0.1), trials, {})
     found = {r["strategy"]: r["mean"] for r in report.table.to_pylist() if r["task"] == "average"}
-    assert {name: found[name] * 100 for name in paper} == pytest.approx(
-        {name: row[-1] for name, row in paper.items()}, abs=0.0501
+    assert {each: found[each] * 100 for each in paper} == pytest.approx(
+        {each: row[-1] for each, row in paper.items()}, abs=0.0501
     )
     eight = [r for r in report.table.to_pylist() if r["task"] == "gsm8k_8" and r["budget"]]
     assert {r["mean"] for r in eight} == {0.9}  # shown, and not in the average
