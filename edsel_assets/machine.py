@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 _CPU_FACTS = Path("/proc/cpuinfo")
+_MEMORY_FACTS = Path("/proc/meminfo")
 #: Names that Linux gives to instructions which multiply bfloat16 at a higher rate than float32.
 _BFLOAT16 = {"amx_bf16", "avx512_bf16"}
 
@@ -29,6 +32,21 @@ def multiplies_bfloat16() -> bool:
     return bool(_BFLOAT16 & cpu_flags(_CPU_FACTS))
 
 
+@cache
+def gpu_multiplies_bfloat16() -> bool:
+    """Whether the first GPU has products in bfloat16: compute capability 8 (Ampere, 2020) or above.
+
+    The driver's tool is asked, as PyTorch would have to be imported, and counts emulation. True where there is
+    no such tool.
+    """
+    ask = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
+    try:
+        said = subprocess.run(ask, capture_output=True, text=True, timeout=20, check=True).stdout
+        return float(said.split()[0]) >= 8
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return True
+
+
 def cpu_flags(file: Path) -> set[str]:
     """The flags of the first processor in a file such as ``/proc/cpuinfo``; none where it is not there."""
     try:
@@ -37,6 +55,33 @@ def cpu_flags(file: Path) -> set[str]:
         return set()
     flags = (line.partition(":")[2] for line in lines if line.partition(":")[0].strip() == "flags")
     return set(next(flags, "").split())
+
+
+def free_memory(device: Any = None) -> int:
+    """Bytes that can be had now: of a CUDA device (a ``torch.device``), or of the machine without one.
+
+    What PyTorch keeps of memory that it has given up, and the system of files that it has read, counts as free.
+    """
+    if device is not None and device.type == "cuda":
+        from torch import cuda
+
+        return cuda.mem_get_info(device)[0] + cuda.memory_reserved(device) - cuda.memory_allocated(device)
+    try:
+        lines = _MEMORY_FACTS.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    facts = (line.split() for line in lines if line.startswith("MemAvailable:"))
+    everything = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return next((int(fact[1]) * 1024 for fact in facts), everything)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error of PyTorch or Python says that there was no memory, on a GPU or beside it."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    # PyTorch's allocator on the CPU has no class of its own.
+    texts = ("can't allocate memory", "not enough memory")
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in texts)
 
 
 @cache

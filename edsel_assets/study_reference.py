@@ -30,7 +30,7 @@ WORDS = {
     "uncertainty.entropy_sign": "entropy prefers uncertain prompts; paper_literal has the paper's sign.",
     "clustering.seed": "Seed of the starts of k-means.",
     "selection.engine": "How facility location is computed; auto goes by pool and memory.",
-    "finetuning.method": "An adapter (lora, dora, qlora), or all weights (full).",
+    "finetuning.method": "An adapter (lora, dora), or all weights (full).",
     "finetuning.rank": "Rank of the adapter's matrices.",
     "finetuning.alpha": "Scale of the adapter: its product is multiplied by alpha / rank.",
     "finetuning.dropout": "Share of the adapter's inputs that is dropped while training.",

@@ -16,7 +16,6 @@ HEAVY = (
     "transformers",
     "peft",
     "lm_eval",
-    "faiss",
     "numba",
     "sklearn",
     "pandas",

@@ -1,6 +1,8 @@
 """What a machine says of itself: a GPU that PyTorch can use, and instructions of the CPU."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,43 @@ def test_instructions_for_bfloat16_are_read_off_the_first_processor(
     machine.multiplies_bfloat16.cache_clear()
     assert machine.multiplies_bfloat16() is found
     machine.multiplies_bfloat16.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("said", "found"), [("echo 9.0", True), ("echo 7.5", False), ("printf '8.6\\n7.0'", True), ("exit 9", True)]
+)
+def test_a_gpus_bfloat16_goes_by_its_compute_capability(tmp_path, monkeypatch, said, found) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(f"#!/bin/sh\n{said}\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    machine.gpu_multiplies_bfloat16.cache_clear()
+    assert machine.gpu_multiplies_bfloat16() is found
+    machine.gpu_multiplies_bfloat16.cache_clear()
+
+
+def test_free_memory_is_what_the_system_can_give(tmp_path, monkeypatch) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemFree: 2 kB\nMemAvailable: 5 kB\n")
+    monkeypatch.setattr(machine, "_MEMORY_FACTS", tmp_path / "meminfo")
+    assert machine.free_memory() == 5 * 1024
+    monkeypatch.setattr(machine, "_MEMORY_FACTS", tmp_path / "absent")
+    assert machine.free_memory() == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def test_what_says_that_there_is_no_memory() -> None:
+    import torch
+
+    full = [MemoryError(), torch.OutOfMemoryError("x"), RuntimeError("[enforce fail] not enough memory: y")]
+    assert all(map(machine.out_of_memory, full))
+    assert not any(map(machine.out_of_memory, [RuntimeError("shapes"), ValueError("not enough memory")]))
+
+
+def test_sums_of_cublas_come_in_one_order_unless_the_user_says_otherwise() -> None:
+    code = "import os, edsel_assets; print(os.environ['CUBLAS_WORKSPACE_CONFIG'])"
+    for before, after in (({}, ":4096:8"), ({"CUBLAS_WORKSPACE_CONFIG": ":0:0"}, ":0:0")):
+        env = {k: v for k, v in os.environ.items() if k != "CUBLAS_WORKSPACE_CONFIG"} | before
+        found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+        assert found.stdout.strip() == after
 
 
 def test_a_system_that_says_nothing_has_no_flags(tmp_path) -> None:

@@ -21,8 +21,6 @@ ADAPTED = (*MODEL, "peft")
 BASE = ("model.revision", "model.dtype")
 TEMPLATED = (*BASE, "model.template")
 PASS = (*TEMPLATED, "forward.max_prompt_tokens")
-#: Distributions that give one library; they have the same version numbers.
-_BUILDS = {"faiss": ("faiss-gpu", "faiss-cpu")}
 #: Settings of finetuning that say how it is carried out, or how often.
 _EXECUTION = {
     "seeds",
@@ -39,12 +37,10 @@ _EXECUTION = {
 @cache
 def version(distribution: str) -> str:
     """Version of an installed distribution; "absent" where it is not installed."""
-    for name in _BUILDS.get(distribution, (distribution,)):
-        try:
-            return metadata.version(name).partition("+")[0]  # one release, whatever it was built for
-        except metadata.PackageNotFoundError:
-            continue
-    return "absent"
+    try:
+        return metadata.version(distribution).partition("+")[0]  # one release, whatever it was built for
+    except metadata.PackageNotFoundError:
+        return "absent"
 
 
 def versions(distributions: Iterable[str]) -> dict[str, str]:

@@ -17,7 +17,6 @@ from edsel_assets.kinds.sources import (
     setting,
 )
 from edsel_assets.llm.models.files import sentence_model
-from edsel_assets.machine import has_gpu
 from edsel_assets.planning.cells import Cell
 from edsel_assets.planning.external import External
 from edsel_assets.planning.ledger import read_ledger
@@ -257,9 +256,6 @@ def _scorer(study: Study, place: str) -> Iterator[str]:
 
 def _training(study: Study) -> Iterator[str]:
     yield from target_problems(study)
-    tuning = study.finetuning
-    if tuning.method == "qlora" and not has_gpu():
-        yield "finetuning.method: qlora needs an NVIDIA GPU, and this machine shows none. Use lora."
     yield from training_mistakes(study)
 
 

@@ -143,7 +143,7 @@ def memory(study: Study, shape: Shape) -> Memory:
     tuning = study.finetuning
     trained = shape.weights if tuning.method == "full" else _adapter_weights(study, shape)
     shards = tuning.processes if tuning.fsdp else 1
-    base = 0.5 if tuning.method == "qlora" else _BYTES[study.model.dtype]
+    base = _BYTES[study.model.dtype]
     tokens = tuning.micro_batch_tokens or _MICRO_BATCH
     layer = 34 * shape.width
     kept = 2 * shape.width * shape.layers + layer if tuning.gradient_checkpointing else layer * shape.layers

@@ -65,7 +65,7 @@ def _selection(selection: Any, numbers: Numbers) -> dict[str, Any]:
 def _finetuning(tuning: Any, numbers: Numbers) -> dict[str, Any]:
     size = numbers.size
     return {
-        "method": "lora" if tuning.method == "qlora" else tuning.method,
+        "method": tuning.method,
         "rank": min(tuning.rank, 8),
         "warmup": 0 if isinstance(tuning.warmup, int) else tuning.warmup,  # of a run of few steps
         "batch_size": "auto" if tuning.batch_size == "auto" else min(tuning.batch_size, 8),

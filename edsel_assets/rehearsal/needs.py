@@ -122,8 +122,6 @@ def _packages(study: Study) -> Iterator[Need]:
     wanted = []
     if any(e.source == "sentence_transformers" for e in (study.embeddings, *study.other_embeddings.values())):
         wanted.append("sentence_transformers")
-    if study.finetuning.method == "qlora":
-        wanted.append("bitsandbytes")
     backend = getattr(study.evaluation, "backend", "edsel")
     if backend not in ("edsel", "hf"):
         wanted.append(backend)
@@ -154,8 +152,6 @@ def _replaced(study: Study, rehearsal: Rehearsal) -> Iterator[Need]:
         yield Need(
             State.REPLACED, "embeddings", "the tiny model's stood in for those of other models or files"
         )
-    if tuning.method == "qlora":
-        yield Need(State.REPLACED, "finetuning", "lora stood in for qlora, which needs a GPU")
     if tuning.launcher:
         yield Need(
             State.REPLACED, "finetuning", f"one process stood in for {tuning.processes} of {tuning.launcher}"

@@ -75,23 +75,23 @@ def coverage(
     """
     import torch
 
-    from edsel_assets.selection.clustering.assignment import assign, gpu_count
+    from edsel_assets.selection.clustering.assignment import Points, assign
     from edsel_assets.selection.core.distances import pair_squares
 
     if not (np.isfinite(distance) and distance >= 0):
         raise ValueError(f"distance must be a finite number of at least 0; got {distance!r}.")
-    gpu = str(device) != "cpu" and gpu_count() > 0
-    pool = as_embeddings(embeddings, normalise=normalise, device="cpu")
+    pool = as_embeddings(embeddings, normalise=normalise, device=device)
     rows = checks.selected_rows(indices, pool.size)
     if not len(rows):
         raise ValueError("indices must hold at least one chosen row; nothing covers the pool.")
     chosen = pool.rows(rows)
     squares = []
     for _, _, block in pool.blocks(ROWS):
-        owners = torch.from_numpy(assign(block, chosen, gpu=gpu).labels)
+        points = Points(block)
+        owners = points.put(assign(points, chosen).labels)
         # Measured by differences: what is chosen lies at 0 from itself, which a product does not give.
-        squares.append(pair_squares(block, torch.arange(len(block)), chosen, owners))
-    nearest = torch.cat(squares).sqrt_().numpy()
+        squares.append(pair_squares(block, torch.arange(len(block), device=block.device), chosen, owners))
+    nearest = torch.cat(squares).sqrt_().cpu().numpy()
     levels = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
     quantiles = dict(zip(levels, np.quantile(nearest, levels).tolist(), strict=True))
     return Coverage(float((nearest <= distance).mean()), float(distance), quantiles, float(nearest.mean()))

@@ -3,11 +3,33 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from edsel_assets.stages.trials import adapted_chain
+from edsel_assets.llm.models.adapters import ADAPTER_CONFIG
+from edsel_assets.stages.trials import adapted_chain, finetuned
+
+
+@contextmanager
+def scored_chain(model: Any, chain: Sequence[Path]) -> Iterator[Any]:
+    """The last model of a chain, made as trials are scored: adapters beside a base in its own format.
+
+    Several adapters count as their sum, which is one.
+    """
+    from edsel_assets.llm import sum_adapters
+
+    whole = [place for place, path in enumerate(chain) if not (path / ADAPTER_CONFIG).is_file()]
+    if whole or len(chain) == 1:
+        with finetuned(model, chain[-1]) as scored:
+            yield scored
+        return
+    with TemporaryDirectory() as folder:
+        sum_adapters(chain, folder)
+        with finetuned(model, Path(folder)) as scored:
+            yield scored
 
 
 def continue_chain(

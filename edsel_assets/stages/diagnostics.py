@@ -50,8 +50,8 @@ def cluster_count(making: Making, pool: pa.Table, embeddings: pa.Table, clusters
     """Silhouette and inertia by number of clusters."""
     from edsel_assets.report.plots import cluster_counts
 
-    settings = making.study.clustering
-    table = compare_counts(pool, embeddings, {int(k): v for k, v in clusters.items()}, settings.seed)
+    settings, device = making.study.clustering, making.study.model.device
+    table = compare_counts(pool, embeddings, {int(k): v for k, v in clusters.items()}, settings.seed, device)
     columns = (table[name].to_pylist() for name in ("clusters", "silhouette", "inertia"))
     curve = cluster_counts(*columns, chosen=settings.chosen)
     return Made(table, {"curve": curve, "preview": table})
@@ -143,7 +143,7 @@ def gain_table(curves: Mapping[float, np.ndarray]) -> pa.Table:
 
 
 def compare_counts(
-    pool: pa.Table, embeddings: pa.Table, clusterings: Mapping[int, Any], seed: int
+    pool: pa.Table, embeddings: pa.Table, clusterings: Mapping[int, Any], seed: int, device: str = "auto"
 ) -> pa.Table:
     """``clusters, inertia, silhouette, silhouette_stderr`` by number of clusters, ascending.
 
@@ -160,6 +160,7 @@ def compare_counts(
             sample=min(len(matrix), _SILHOUETTE_SAMPLE),
             seed=seed,
             tie_break=ids.to_numpy().astype(str),
+            device=device,
         )
         rows.append(
             {"clusters": count, "inertia": found.inertia, "silhouette": value, "silhouette_stderr": error}

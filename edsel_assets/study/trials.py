@@ -11,7 +11,7 @@ from edsel_assets.study.judges import HumanEvalSettings, JudgeSettings
 class FinetuningSettings(Settings):
     """One training run per trial."""
 
-    method: Literal["lora", "dora", "qlora", "full"] = "lora"
+    method: Literal["lora", "dora", "full"] = "lora"
     rank: Annotated[int, Field(ge=1, le=65_536)] = 64
     alpha: Factor = 16
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1

@@ -180,11 +180,6 @@ LACKING: dict[str, tuple[dict, str, str]] = {
         "base_scores",
         "(1) evaluation.tasks: no task ... edsel_demo_generate.",
     ),
-    "a method that needs a GPU": (
-        {"finetuning": {"method": "qlora"}},
-        "lora_adapters",
-        "(1) finetuning.method: qlora needs an NV ... Use lora.",
-    ),
     "modules that the model lacks": (
         {"finetuning": {"target_modules": ["q_prj"]}},
         "lora_adapters",

@@ -364,7 +364,6 @@ def test_shots_of_a_task_make_scores_stale_and_are_named(filled) -> None:
         ("transformers", READ_MODEL),
         ("peft", READ_MODEL - PROMPTED - {"base_scores"}),
         ("lm-eval", SCORES),
-        ("faiss", {"clusters"}),
         ("pandas", NOTHING),
     ],
 )

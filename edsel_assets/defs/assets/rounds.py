@@ -166,11 +166,11 @@ def _weights(graph: Graph, number: int) -> dg.AssetsDefinition:
         import numpy as np
 
         from edsel_assets.report.plots import histogram
+        from edsel_assets.stages.chains import scored_chain
         from edsel_assets.stages.checks.rounds import weights_spread
         from edsel_assets.stages.inputs import clusters_of, rows_of
         from edsel_assets.stages.rounds import next_weights, spread_of
         from edsel_assets.stages.scoring.answers import answer_scores
-        from edsel_assets.stages.trials import adapted_chain
 
         scorer = study.strategy(parse_budget_trial(context.partition_key)[1]).scorer
         assert scorer is not None, "only strategies that choose in rounds have weights"
@@ -179,7 +179,7 @@ def _weights(graph: Graph, number: int) -> dg.AssetsDefinition:
         prompt_ids = pool.read(["prompt_id"])["prompt_id"]
         grouped = clusters_of(clusters, prompt_ids)
         model, tokenizer = base_model.open()
-        with timed() as time, adapted_chain(model, _in_order(inputs)) as trial:
+        with timed() as time, scored_chain(model, _in_order(inputs)) as trial:
             scores = answer_scores(scorer, trial, tokenizer, study, graph.home, training_set)
         table = next_weights(
             before,

@@ -5,7 +5,7 @@ from typing import Any
 
 from edsel_assets.kinds.deciding import PRODUCTS, price_settings
 from edsel_assets.kinds.dimensions import own_clusterings, that_need
-from edsel_assets.kinds.kind import At, Kind, Parent
+from edsel_assets.kinds.kind import At, Kind, Parent, device
 from edsel_assets.selection.strategy import CLUSTERS, QUALITY
 from edsel_assets.study import Study
 
@@ -43,6 +43,7 @@ ROWS = (
         selecting=True,
         parents=(Parent("pool", lazy=True), Parent("embeddings", lazy=True)),
         libraries=PRODUCTS,
+        device=device,
         tags=_PLOTS,
         make="edsel_assets.stages.vectors.geometry:embedding_geometry",
         summary="How embeddings lie before and after their transform: cone, effective dimension, twins.",
@@ -60,6 +61,7 @@ ROWS = (
             "selection.normalise",
         ),
         libraries=PRODUCTS,
+        device=device,
         code="2",  # 2: the study's own width is among them
         tags=_PLOTS,
         make="edsel_assets.stages.diagnostics:kernel_width",
@@ -76,6 +78,8 @@ ROWS = (
         ),
         settings=("clustering.seed",),
         libraries=PRODUCTS,
+        code="2",  # 2: distances by PyTorch, on the study's device
+        device=device,
         tags=_PLOTS,
         make="edsel_assets.stages.diagnostics:cluster_count",
         summary="Silhouette and inertia by number of clusters (Yu et al. 2024, Figure 3): advice, not proof.",

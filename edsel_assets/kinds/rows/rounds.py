@@ -201,7 +201,7 @@ ROWS = (
         external=(MODEL_FILES, _scoring_files),
         keeps=(SCORES,),
         # 2: the history of the weights lies in the table; 3: a temperature on the scale of the scores
-        code="3",
+        code="4",  # 4: answers by a model made as that of a trial, where a base in bfloat16 stays so
         checks=(SPREAD,),
         there=_there,
         rounds=_but_the_last,

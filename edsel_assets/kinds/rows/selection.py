@@ -6,7 +6,7 @@ from typing import Any
 from edsel_assets.kinds.checks import EXACT_BUDGET, GAINS, NONE_BOUGHT_BEFORE, NOT_WORSE
 from edsel_assets.kinds.deciding import PRODUCTS, of_each, price_settings, strategy_settings
 from edsel_assets.kinds.dimensions import ANY_STRATEGY, BUDGET, STRATEGY, ranked_once, trials_of
-from edsel_assets.kinds.kind import At, Kind, Parent
+from edsel_assets.kinds.kind import At, Kind, Parent, device
 from edsel_assets.selection.strategy import CLUSTERS, EMBEDDINGS, QUALITY
 from edsel_assets.study import Study
 
@@ -108,6 +108,7 @@ ROWS = (
         libraries=(_ranking_libraries,),
         code="2",  # 2: gamma auto is the pool's own scale, no more a reading of the gain curves
         checks=(NONE_BOUGHT_BEFORE, GAINS),
+        device=device,
         before=("budgets",),
         tags=frozenset({"pytorch"}),
     ),
@@ -157,6 +158,7 @@ ROWS = (
         ),
         settings=("selection.seed", price_settings),
         libraries=PRODUCTS,
+        device=device,
         checks=(NOT_WORSE,),
         tags=frozenset({"matplotlib"}),
     ),

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edsel_assets.kinds.checks import FINITE
-from edsel_assets.kinds.deciding import PASS, TEMPLATED, flat, model_settings, of_each
+from edsel_assets.kinds.deciding import PASS, PRODUCTS, TEMPLATED, flat, model_settings, of_each
 from edsel_assets.kinds.dimensions import (
     CLUSTERING,
     MEASURE,
@@ -263,7 +263,9 @@ ROWS = (
             Parent("other_embeddings", keys=_named, lazy=True),
         ),
         settings=("clustering.seed", "clustering.restarts", "clustering.iterations"),
-        libraries=("faiss",),
+        libraries=PRODUCTS,
+        code="2",  # 2: distances by PyTorch's products; what lies within their rounding may be swapped otherwise
+        device=device,
         before=("cluster counts",),
     ),
     Kind(

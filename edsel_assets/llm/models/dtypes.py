@@ -12,7 +12,7 @@ import json
 from functools import cache
 from pathlib import Path
 
-from edsel_assets.machine import has_gpu, multiplies_bfloat16
+from edsel_assets.machine import gpu_multiplies_bfloat16, has_gpu, multiplies_bfloat16
 
 _HUB_SECONDS = 10.0
 
@@ -40,11 +40,14 @@ def dtype_here(dtype: str, device: str, name_or_path: str, revision: str | None 
 
 
 def training_dtype_here(dtype: str, device: str) -> str:
-    """``dtype`` of the products while training, or what ``auto`` is: bfloat16 on a GPU, else float32."""
+    """``dtype`` of the products while training, or what ``auto`` is: bfloat16 on a GPU that has it, else float32.
+
+    Older GPUs emulate bfloat16, at a fraction of their rate in float32.
+    """
     if dtype != "auto":
         return dtype
     on_gpu = device.startswith("cuda") or (device == "auto" and has_gpu())
-    return "bfloat16" if on_gpu else "float32"
+    return "bfloat16" if on_gpu and gpu_multiplies_bfloat16() else "float32"
 
 
 def _stored_dtype(name_or_path: str, revision: str | None) -> str | None:

@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from edsel_assets.machine import out_of_memory
 from edsel_assets.threads import one_core_each
 
 logger = logging.getLogger(__name__)
@@ -153,10 +154,7 @@ def _attempt(
 ) -> tuple[bool, Result | None]:
     try:
         return True, process(rows, tokens)
-    except (torch.OutOfMemoryError, MemoryError):
-        return False, None
-    except RuntimeError as error:
-        # The CPU allocator has no exception class of its own.
-        if "can't allocate memory" in str(error) or "not enough memory" in str(error):
+    except Exception as error:
+        if out_of_memory(error):
             return False, None
         raise

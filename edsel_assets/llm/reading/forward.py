@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edsel_assets.machine import free_memory
+
 from ..models.split import SplitModel
 from ..models.tokens import Encoded, encode_prompts, end_tokens, prompt_limit
 from .batching import TokenBudget, in_batches
 from .comparison import way_of
 from .decode import DecodeBatch, DecodeSettings, Pooling, read_and_decode
+from .way import Way
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -84,8 +87,8 @@ def forward_pool(
         max_prompt_tokens: longer prompts lose tokens on the left (a start token stays) and are marked.
             Lowered to what the model's positions leave beside ``max_new_tokens`` and ``room``.
         batch_tokens: tokens that are read at once, padding included; on a CPU, a batch in each thread that
-            PyTorch may use. Decoding holds the keys and values of 4 times as many, or 96 MiB of them.
-            Halved whenever memory runs out.
+            PyTorch may use. Decoding holds the keys and values of 4 times as many, or 96 MiB of them, and of no
+            more than half the memory that is free at first. Halved whenever memory runs out.
         pooling: ``last`` or ``mean`` over the prompt's tokens.
         prompt_likelihood: whether to compute ``prompt_logprob``.
         room: tokens that no prompt may take, so that it is cut as where as many are decoded.
@@ -137,7 +140,7 @@ def _windows(
     progress: Progress | None,
 ) -> Iterator[tuple[Encoded, list[tuple[np.ndarray, DecodeBatch]]]]:
     way = way_of(split)
-    multiple = max(DECODE_MULTIPLE, SMALL_CACHE // (way.cache_bytes * budget.tokens) if way.cached else 1)
+    multiple = _multiple(budget, way, free_memory(split.device))
     for first in range(0, len(prompts), window):
         encoded = encode_prompts(tokenizer, prompts[first : first + window], limit, first)
         results = []
@@ -153,6 +156,20 @@ def _windows(
             if progress is not None:
                 progress(done, len(prompts))
         yield encoded, results
+
+
+def _multiple(budget: TokenBudget, way: Way, free: int) -> int:
+    """How many times the budget's tokens a decode batch holds; lowers a budget whose cache would not fit.
+
+    Args:
+        free: bytes on the device. Its cache may have half of them, as reading needs the rest.
+    """
+    if not way.cached:
+        return DECODE_MULTIPLE
+    fitting = max(1, free // 2 // way.cache_bytes)
+    budget.tokens = min(budget.tokens, fitting)
+    wanted = max(DECODE_MULTIPLE, SMALL_CACHE // (way.cache_bytes * budget.tokens))
+    return max(1, min(wanted, fitting // budget.tokens))
 
 
 def _records(encoded: Encoded, results: list[tuple[np.ndarray, DecodeBatch]]) -> Iterator[PromptRecord]:

@@ -44,14 +44,15 @@ def save_checkpoint(
     """Weights, AdamW moments and log after ``len(log)`` steps, replaced atomically by the first process."""
     from safetensors.torch import save_file
 
+    first = processes.rank() == 0
     tensors = {}
     for name, parameter in named.items():
-        tensors[f"weight.{name}"] = processes.full_tensor(parameter.detach()).cpu().clone()
-        for moment in _MOMENTS:
-            tensors[f"{moment}.{name}"] = (
-                processes.full_tensor(optimizer.state[parameter][moment]).cpu().clone()
-            )
-    if processes.rank() > 0:
+        parts = {"weight": parameter.detach()} | {m: optimizer.state[parameter][m] for m in _MOMENTS}
+        for kind, part in parts.items():
+            whole = processes.full_tensor(part)  # which all processes make, and one keeps
+            if first:
+                tensors[f"{kind}.{name}"] = whole.to("cpu", copy=True)
+    if not first:
         return
     with atomic_path(path) as unfinished:
         save_file(tensors, unfinished, metadata={"run": run, "log": json.dumps(log)})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
@@ -10,14 +12,18 @@ from typing import Any
 
 import torch
 
+from ..models.dtypes import training_dtype_here
 from .settings import FinetuneSettings
+
+logger = logging.getLogger(__name__)
+
+_REPEATABLE = {":4096:8", ":16:8"}
+"""Workspaces of cuBLAS with which its sums come in one order; the package sets the first as it is imported."""
 
 
 def precision(device: torch.device, settings: FinetuneSettings) -> AbstractContextManager[Any]:
     """Autocast to bfloat16 where the settings want it and the device has it."""
-    wanted = settings.dtype == "bfloat16"
-    if settings.dtype == "auto":
-        wanted = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    wanted = training_dtype_here(settings.dtype, device.type) == "bfloat16"
     return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
 
 
@@ -27,6 +33,11 @@ def deterministic(device: torch.device) -> Iterator[None]:
     if device.type == "cpu":
         yield
         return
+    workspace = os.environ.get("CUBLAS_WORKSPACE_CONFIG")
+    if workspace not in _REPEATABLE:
+        logger.warning(
+            "CUBLAS_WORKSPACE_CONFIG is %s, with which two trainings on a GPU may differ; leave it out", workspace
+        )
     before = torch.are_deterministic_algorithms_enabled()
     warned = torch.is_deterministic_algorithms_warn_only_enabled()
     memory: Any = torch.utils.deterministic

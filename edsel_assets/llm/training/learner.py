@@ -42,11 +42,6 @@ def model_to_train(
 def _attach_new(model: Any, settings: FinetuneSettings, seed: int) -> Any:
     from peft import LoraConfig, get_peft_model
 
-    if settings.method == "qlora" and not getattr(model, "is_loaded_in_4bit", False):
-        raise ValueError(
-            "method qlora needs a base model loaded in 4 bits, which takes bitsandbytes and a GPU. "
-            "Load it with quantization, or set method: lora."
-        )
     target = settings.target_modules
     config = LoraConfig(
         r=settings.rank,

@@ -79,11 +79,18 @@ def shard_like(tensor: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
 
 
 def full_state(model: Any) -> dict[str, torch.Tensor]:
-    """The full weights of ``model``, tied ones once; all processes must call it."""
-    own = {name: full_tensor(parameter.detach()) for name, parameter in model.named_parameters()}
+    """The full weights of ``model`` on the CPU of the first process, tied ones once; none on the others.
+
+    All processes must call it. No more than one full weight at a time is on a GPU.
+    """
+    state = {}
     parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     rest = {name: tensor for name, tensor in model.state_dict().items() if name not in parameters}
-    return own | rest
+    for name, tensor in {**dict(model.named_parameters()), **rest}.items():
+        whole = full_tensor(tensor.detach())
+        if rank() == 0:
+            state[name] = whole.cpu()
+    return state
 
 
 def _is_sharded_tensor(tensor: torch.Tensor) -> bool:

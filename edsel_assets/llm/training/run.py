@@ -51,11 +51,11 @@ def run_finetuning(
         model_to_train(model, settings, seed, keep_base=keep_base) as (learner, wrapper),
     ):
         trained = train(learner, encoded.sequences, settings, seed, checkpoint, progress, way.longest)
-        state = processes.full_state(learner) if wrapper is None else None
+        state = processes.full_state(learner) if wrapper is None else {}
         if processes.rank() == 0:
             sweep_temporaries(folder.parent)  # of a run that was killed while it wrote
             with atomic_path(folder, directory=True) as unfinished:
-                if state is None:
+                if wrapper is not None:
                     save_adapter(wrapper, unfinished)
                 else:
                     learner.save_pretrained(

@@ -17,6 +17,8 @@ from edsel_assets.selection.core.embeddings import as_embeddings
 if TYPE_CHECKING:
     import torch
 
+    from edsel_assets.selection.clustering.assignment import Points
+
 STARTING_ROWS = 4  # prompts per cluster among which the start chooses
 FIRST_SWAP = 3  # iteration, when the clusters have taken shape
 SWAP_EVERY = 2  # iterations: a swap is given one more to settle
@@ -32,8 +34,7 @@ class Clusters:
         centroids: (C, d) float32, the mean of each cluster's (normalised) embeddings.
         distances: (N,) float32, Euclidean distance of each prompt to its centroid.
         inertia: sum of squared distances, lower is tighter.
-        details: how it was made: seed, nredo, niter, iterations, converged, faiss (its version) and device.
-            Plain JSON values only.
+        details: how it was made: seed, nredo, niter, iterations, converged and device. Plain JSON values only.
     """
 
     labels: np.ndarray
@@ -58,7 +59,7 @@ def kmeans(
 ) -> Clusters:
     """Lloyd's k-means from k-means++ starts, with swaps; the best of ``nredo`` starts.
 
-    faiss finds the nearest centroids. After a few iterations, clusters that are cheap to give up are
+    After a few iterations, clusters that are cheap to give up are
     joined to their neighbours and as many costly ones split, as long as that pays: it reaches a lower
     inertia than a better start does. Labels are exact: near ties are settled in float64.
 
@@ -72,8 +73,7 @@ def kmeans(
             when no label changes (0: only then).
         tie_break: (N,) unique keys that all work is ordered by, so that row order is no matter.
         normalise: scale rows to unit L2 norm first.
-        device: "auto", "cpu", "cuda" or another torch device. A GPU is used where faiss has one
-            (the extra ``gpu``), else the CPU; ``details`` says which.
+        device: "auto", "cpu", "cuda" or another torch device, where the points are put once.
         progress: called with (iterations done, nredo x niter) after every iteration.
 
     Raises:
@@ -81,9 +81,8 @@ def kmeans(
 
     Time O(nredo niter N C d), memory O(N d + C d).
     """
-    import faiss
-
-    from edsel_assets.selection.clustering.assignment import gpu_count
+    # torch takes seconds to import: only who clusters pays for it.
+    from edsel_assets.selection.clustering.assignment import Points
 
     clusters = checks.whole_number("clusters", clusters, 1)
     nredo = checks.whole_number("nredo", nredo, 1)
@@ -91,27 +90,25 @@ def kmeans(
     seed = checks.whole_number("seed", seed, 0)
     if not tolerance >= 0:
         raise ValueError(f"tolerance must be a share of at least 0; got {tolerance!r}.")
-    gpu = str(device) != "cpu" and gpu_count() > 0
-    pool = as_embeddings(embeddings, normalise=normalise, device="cpu")
+    pool = as_embeddings(embeddings, normalise=normalise, device=device)
     if clusters > pool.size:
         raise ValueError(f"clusters must not exceed the {pool.size} prompts; got {clusters}. Ask for fewer.")
     priority = checks.tie_order(tie_break, pool.size)
     order = np.argsort(priority)
-    points = pool.matrix() if tie_break is None else pool.rows(order)
+    points = Points(pool.matrix() if tie_break is None else pool.rows(order))
     keys = draws.keys_of(tie_break, pool.size)[order]
     runs = []
     for redo in range(nredo):
         words = draws.keyed_words(seed, keys, f"k-means {redo}")
         report = None if progress is None else _part(progress, redo * niter, nredo * niter)
-        runs.append(_Start(points, words, gpu).run(clusters, niter, tolerance, report))
+        runs.append(_Start(points, words).run(clusters, niter, tolerance, report))
     best = min(runs, key=lambda run: run.inertia)
     details = {
         "seed": seed,
         "nredo": nredo,
         "niter": niter,
         **best.details,
-        "faiss": faiss.__version__,
-        "device": "cuda" if gpu else "cpu",
+        "device": pool.device.type,
     }
     return replace(best, labels=best.labels[priority], distances=best.distances[priority], details=details)
 
@@ -121,33 +118,30 @@ def _part(progress: Callable[[int, int], None], before: int, total: int) -> Call
 
 
 class _Start:
-    """One start of k-means on (N, d) float32 ``points`` with their (N,) random ``words``."""
+    """One start of k-means on N ``points`` with their (N,) random ``words``."""
 
-    def __init__(self, points: torch.Tensor, words: np.ndarray, gpu: bool) -> None:
-        self.points, self.words, self.gpu = points, words, gpu
+    def __init__(self, points: Points, words: np.ndarray) -> None:
+        self.points, self.words = points, words
 
     def run(
         self, clusters: int, niter: int, tolerance: float, report: Callable[[int], None] | None
     ) -> Clusters:
         """Clusters in the order of ``points``."""
-        # torch takes seconds to import: only who clusters pays for it.
-        import torch
-
         from edsel_assets.selection.clustering.assignment import assign, cluster_sums
         from edsel_assets.selection.clustering.swaps import swap_clusters
 
         centroids = self._plus_plus(clusters)
-        labels = np.full(len(self.points), -1)
+        labels = np.full(len(self.words), -1)
         before, converged = np.inf, False
         next_swap: int | None = FIRST_SWAP if clusters > 1 else None
         for iteration in range(1, niter + 1):
-            found = assign(self.points, centroids, gpu=self.gpu)
+            found = assign(self.points, centroids)
             inertia = float(found.nearest.sum(dtype=np.float64))
             filled = self._without_empty(found.labels, centroids)
             converged = bool((filled == labels).all())
             labels = filled
             sums, sizes = cluster_sums(self.points, labels, clusters)
-            centroids = torch.from_numpy(sums / sizes[:, None]).float()
+            centroids = self.points.put(sums / sizes[:, None]).float()
             if report is not None:
                 report(iteration)
             if next_swap is None and (converged or before - inertia < tolerance * inertia):
@@ -164,7 +158,7 @@ class _Start:
         squares = self._squares(centroids, labels)
         return Clusters(
             labels,
-            centroids.numpy(),
+            centroids.cpu().numpy(),
             np.sqrt(squares).astype(np.float32),
             float(squares.sum()),
             {"iterations": iteration, "converged": converged},
@@ -180,8 +174,8 @@ class _Start:
         import torch
 
         sample = draws.smallest(draws.uniforms(draws.mixed(self.words, 0)), STARTING_ROWS * clusters)
-        points = self.points[torch.from_numpy(sample)]
-        waits = torch.from_numpy(draws.exponentials(self.words[sample]))
+        points = self.points.rows(sample)
+        waits = self.points.put(draws.exponentials(self.words[sample]))
         rates = torch.ones_like(waits)  # uniform before there is a centre
         norms = points.square().sum(1)
         nearest = torch.full_like(norms, torch.inf)
@@ -195,16 +189,15 @@ class _Start:
             squares = norms + norms[pick] - 2 * (points @ points[pick])
             nearest = torch.minimum(nearest, squares.clamp_(min=0))
             rates = nearest.double()
-        return points[torch.tensor(picks)].clone()
+        return points[torch.tensor(picks, device=points.device)]
 
     def _squares(self, centroids: torch.Tensor, labels: np.ndarray) -> np.ndarray:
         """(N,) float64 squared distances of the points to the centroids of their ``labels``."""
-        import torch
-
         from edsel_assets.selection.core.distances import pair_squares
 
-        everyone = torch.arange(len(self.points))
-        return pair_squares(self.points, everyone, centroids, torch.from_numpy(labels)).numpy()
+        everyone = self.points.put(np.arange(len(labels)))
+        squares = pair_squares(self.points.matrix, everyone, centroids, self.points.put(labels))
+        return squares.cpu().numpy()
 
     def _without_empty(self, labels: np.ndarray, centroids: torch.Tensor) -> np.ndarray:
         """``labels``, but each empty cluster gets the point farthest from its centroid with company there."""

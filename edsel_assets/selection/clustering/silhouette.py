@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import torch
 
 
+DISTANCE_BYTES = 256 << 20  # of the distances held at a time
+
+
 class SampledSilhouette(NamedTuple):
     """A silhouette measured on a uniform sample of prompts.
 
@@ -37,6 +40,7 @@ def silhouette(
     seed: int = 0,
     tie_break: Sequence[object] | np.ndarray | None = None,
     normalise: bool = True,
+    device: str | torch.device = "auto",
 ) -> float:
     """Mean silhouette (b - a) / max(a, b) in [-1, 1] over Euclidean distances, higher is better separated.
 
@@ -50,15 +54,15 @@ def silhouette(
         seed: of that sample.
         tie_break: (N,) unique keys of the draws. Row numbers without it.
         normalise: scale rows to unit L2 norm first.
+        device: "auto", "cpu", "cuda" or another torch device.
 
     Raises:
         ValueError: on bad embeddings, labels or sample.
 
-    Distances are scikit-learn's, in chunks of its ``working_memory`` (1 GiB) and in float64.
-    Time O(n N d) for n prompts measured, memory O(N d) and never N x N.
+    In float64. Time O(n N d) for n prompts measured, memory O(N d) and never N x N.
     """
     return silhouette_sampled(
-        embeddings, labels, sample=sample, seed=seed, tie_break=tie_break, normalise=normalise
+        embeddings, labels, sample=sample, seed=seed, tie_break=tie_break, normalise=normalise, device=device
     ).value
 
 
@@ -70,10 +74,11 @@ def silhouette_sampled(
     seed: int = 0,
     tie_break: Sequence[object] | np.ndarray | None = None,
     normalise: bool = True,
+    device: str | torch.device = "auto",
 ) -> SampledSilhouette:
     """:func:`silhouette` with its standard error; same arguments."""
-    pool = as_embeddings(embeddings, normalise=normalise, device="cpu")
-    codes, count = _label_codes(labels, pool.size)
+    pool = as_embeddings(embeddings, normalise=normalise, device=device)
+    codes = _label_codes(labels, pool.size)
     rows = np.arange(pool.size)
     if sample is not None:
         sample = checks.whole_number("sample", sample, 2)
@@ -82,13 +87,13 @@ def silhouette_sampled(
         checks.tie_order(tie_break, pool.size)
         keys = draws.keys_of(tie_break, pool.size)
         rows = draws.smallest(draws.keyed_uniforms(seed, keys, "silhouette"), sample)
-    values = _silhouettes(pool, codes, count, rows)
+    values = _silhouettes(pool, codes, rows)
     missing_share = 1 - len(rows) / pool.size
     error = float(np.sqrt(values.var(ddof=1) / len(rows) * missing_share))
     return SampledSilhouette(float(values.mean()), error)
 
 
-def _label_codes(labels: np.ndarray, pool_size: int) -> tuple[np.ndarray, int]:
+def _label_codes(labels: np.ndarray, pool_size: int) -> np.ndarray:
     labels = np.asarray(labels)
     if labels.shape != (pool_size,) or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(
@@ -97,30 +102,35 @@ def _label_codes(labels: np.ndarray, pool_size: int) -> tuple[np.ndarray, int]:
     distinct, codes = np.unique(labels, return_inverse=True)
     if not 2 <= len(distinct) < pool_size:
         raise ValueError(f"labels must name 2 to {pool_size - 1} clusters; got {len(distinct)}.")
-    return codes.astype(np.int64), len(distinct)
+    return codes.astype(np.int64)
 
 
-def _silhouettes(pool: Embeddings, codes: np.ndarray, count: int, rows: np.ndarray) -> np.ndarray:
+def _silhouettes(pool: Embeddings, codes: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """(n,) float64 silhouettes of the prompts at ``rows``, each against the whole pool."""
-    from sklearn.metrics import pairwise_distances_chunked
+    import torch
+    from torch.nn.functional import embedding_bag
 
-    points = pool.rows(np.arange(pool.size)).numpy().astype(np.float64)
     order = np.argsort(codes, kind="stable")  # clusters side by side: sums per cluster are those of stretches
-    sizes = np.bincount(codes)
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-
-    def measured(distances: np.ndarray, start: int) -> np.ndarray:
-        part = rows[start : start + len(distances)]
-        here = np.arange(len(part))
-        distances[here, part] = 0.0  # to itself
-        totals = np.add.reduceat(distances[:, order], starts, axis=1)
-        own = codes[part]
-        inside = totals[here, own] / np.maximum(sizes[own] - 1, 1)
-        means = totals / sizes
-        means[here, own] = np.inf
-        outside = means.min(1)
-        larger = np.maximum(inside, outside)
-        apart = (sizes[own] > 1) & (larger > 0)
-        return np.where(apart, (outside - inside) / np.where(apart, larger, 1.0), 0.0)
-
-    return np.concatenate(list(pairwise_distances_chunked(points[rows], points, reduce_func=measured)))
+    points = pool.rows(order).double()
+    norms = points.square().sum(1)
+    everyone, own, place, sizes = (
+        torch.from_numpy(part).to(pool.device)
+        for part in (np.arange(pool.size), codes[rows], np.argsort(order)[rows], np.bincount(codes))
+    )
+    starts = sizes.cumsum(0) - sizes
+    step = max(1, DISTANCE_BYTES // (8 * pool.size))
+    found = []
+    for part, mine in zip(place.split(step), own.split(step), strict=True):
+        here = torch.arange(len(part), device=pool.device)
+        squares = torch.addmm(norms[part], points, points[part].T, alpha=-2.0).add_(norms[:, None])
+        distances = squares.clamp_(min=0).sqrt_()  # (N, part)
+        distances[part, here] = 0.0  # to itself
+        totals = embedding_bag(everyone, distances, starts, mode="sum")  # (C, part)
+        inside = totals[mine, here] / (sizes[mine] - 1).clamp(min=1)
+        means = totals / sizes[:, None]
+        means[mine, here] = torch.inf
+        outside = means.amin(0)
+        larger = torch.maximum(inside, outside)
+        apart = (sizes[mine] > 1) & (larger > 0)
+        found.append(torch.where(apart, (outside - inside) / torch.where(apart, larger, 1.0), 0.0))
+    return torch.cat(found).cpu().numpy()

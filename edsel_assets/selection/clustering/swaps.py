@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from edsel_assets.selection.clustering.assignment import Assignment, cluster_sums
+from edsel_assets.selection.clustering.assignment import Assignment, Points, cluster_sums
 from edsel_assets.selection.core import draws
 
 SPLIT_STEPS = 3  # of 2-means inside a cluster
@@ -16,7 +16,7 @@ SPLIT_ROWS = 2048  # compared with their cluster's axis at a time
 
 
 def swap_clusters(
-    points: torch.Tensor, centroids: torch.Tensor, found: Assignment, words: np.ndarray
+    points: Points, centroids: torch.Tensor, found: Assignment, words: np.ndarray
 ) -> tuple[torch.Tensor, float]:
     """Join clusters that are cheap to give up and split as many costly ones.
 
@@ -25,8 +25,7 @@ def swap_clusters(
     while that pays, each cluster once.
 
     Args:
-        points: (N, d) float32.
-        centroids: (C, d) float32, the means of the clusters in ``found``.
+        centroids: (C, d) float32, the means of the clusters in ``found``, on the device of the points.
         found: of centroids near these; every cluster has a member.
         words: (N,) uint64 random bits of the points.
 
@@ -53,25 +52,26 @@ def swap_clusters(
 
 
 def _split(
-    points: torch.Tensor, centroids: torch.Tensor, found: Assignment, words: np.ndarray
+    points: Points, centroids: torch.Tensor, found: Assignment, words: np.ndarray
 ) -> tuple[np.ndarray, torch.Tensor, torch.Tensor]:
     """2-means in every cluster at once: (C,) drop in inertia, and the (C, d) centroids of both halves."""
     count = len(centroids)
     sizes = np.bincount(found.labels, minlength=count)
-    one = (centroids + points[_far_members(found, words, count)]) / 2
+    one = (centroids + points.rows(_far_members(found, words, count))) / 2
     other = 2 * centroids - one
     for _ in range(SPLIT_STEPS):
         side = np.where(_nearer_to(points, found.labels, one, other), found.labels, -1)
         sums, first = cluster_sums(points, side, count)
         rest = sizes - first
-        both = torch.from_numpy((first > 0) & (rest > 0))[:, None]
+        both = (first > 0) & (rest > 0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            means = torch.from_numpy(sums / first[:, None]).float()
-            others = (centroids.numpy() * sizes[:, None].astype(np.float64) - sums) / rest[:, None]
-        one = torch.where(both, means, one)
-        other = torch.where(both, torch.from_numpy(others).float(), other)
-    apart = (one - other).double().square().sum(1).numpy()
-    return np.where(both.numpy()[:, 0], first * rest / sizes * apart, 0.0), one, other
+            means = sums / first[:, None]
+            others = (centroids.cpu().numpy() * sizes[:, None].astype(np.float64) - sums) / rest[:, None]
+        split = points.put(both)[:, None]
+        one = torch.where(split, points.put(means).float(), one)
+        other = torch.where(split, points.put(others).float(), other)
+    apart = (one - other).double().square().sum(1).cpu().numpy()
+    return np.where(both, first * rest / sizes * apart, 0.0), one, other
 
 
 def _far_members(found: Assignment, words: np.ndarray, count: int) -> np.ndarray:
@@ -83,15 +83,12 @@ def _far_members(found: Assignment, words: np.ndarray, count: int) -> np.ndarray
     return order[np.searchsorted(found.labels[order], np.arange(count))]
 
 
-def _nearer_to(
-    points: torch.Tensor, labels: np.ndarray, one: torch.Tensor, other: torch.Tensor
-) -> np.ndarray:
+def _nearer_to(points: Points, labels: np.ndarray, one: torch.Tensor, other: torch.Tensor) -> np.ndarray:
     """(N,) bool, whether a point lies nearer to ``one`` of its cluster than to ``other``."""
-    axis = (one - other).numpy()
-    middle = ((one.square().sum(1) - other.square().sum(1)) / 2).numpy()
-    sides = np.empty(len(points), dtype=bool)
-    for start in range(0, len(points), SPLIT_ROWS):
-        part = slice(start, start + SPLIT_ROWS)
-        along = np.einsum("ij,ij->i", points[part].numpy(), axis[labels[part]])
-        sides[part] = along > middle[labels[part]]
-    return sides
+    axis, own = one - other, points.put(labels)
+    middle = (one.square().sum(1) - other.square().sum(1)) / 2
+    sides = [
+        (rows * axis[of]).sum(1) > middle[of]
+        for rows, of in zip(points.matrix.split(SPLIT_ROWS), own.split(SPLIT_ROWS), strict=True)
+    ]
+    return torch.cat(sides).cpu().numpy()

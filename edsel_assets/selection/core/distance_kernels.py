@@ -32,6 +32,21 @@ def _least(product: Array, norms: Array) -> np.float32:
     return least
 
 
+@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
+def two_least(products, norms, labels, nearest, second):
+    """Of each row, where ``norms[c] - 2 * products[r, c]`` is least, that value and the next."""
+    for r in range(products.shape[0]):
+        product, at, least, next_least = products[r], 0, np.float32(np.inf), np.float32(np.inf)
+        for c in range(norms.size):
+            value = norms[c] - 2 * product[c]
+            if value < next_least:
+                if value < least:
+                    at, least, next_least = c, value, least
+                else:
+                    next_least = value
+        labels[r], nearest[r], second[r] = at, least, next_least
+
+
 @numba.njit(cache=True, nogil=True)
 def lower(
     products: Array,

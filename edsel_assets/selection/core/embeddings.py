@@ -92,7 +92,7 @@ def as_embeddings(
         name: what errors call the argument.
 
     Raises:
-        ValueError: on a wrong shape or dtype; on rows with NaN, with infinity or beyond the
+        ValueError: on a wrong shape or dtype; on a GPU whose float32 products are rounded (TF32); on rows with NaN, with infinity or beyond the
             float32 range; on zero rows where ``normalise`` is set.
 
     Time O(N d), memory O(N) beside one block.
@@ -117,6 +117,7 @@ def as_embeddings(
     if isinstance(embeddings, torch.Tensor):
         embeddings = embeddings.detach()
     place = _place(embeddings, device)
+    _check_products(place)
     return Embeddings(embeddings, _scales(embeddings, normalise, place, name), place, normalise)
 
 
@@ -163,6 +164,17 @@ def _place(embeddings: Any, device: str | torch.device) -> torch.device:
     if isinstance(embeddings, torch.Tensor) and embeddings.device.type != "cpu":
         return embeddings.device
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _check_products(place: torch.device) -> None:
+    """Every strategy decides by float32 products, or rules out by their proven error."""
+    import torch
+
+    if place.type == "cuda" and torch.backends.cuda.matmul.fp32_precision == "tf32":
+        raise ValueError(
+            "float32 products on a GPU must be float32; this process has TF32 switched on, which keeps 10 bits. "
+            "Call torch.set_float32_matmul_precision('highest')."
+        )
 
 
 def _float32(block: Any, place: torch.device) -> torch.Tensor:

@@ -16,9 +16,10 @@ def run_apricot(kernel: Kernel, state: State, selected: np.ndarray, budget: int)
     """
     from apricot import FacilityLocationSelection
 
+    device = kernel.points.device
     similarity = np.empty((kernel.size, kernel.size))
-    for part in chunks(torch.arange(kernel.size), kernel.size):
-        similarity[part.numpy()] = kernel.weights(part).numpy() / UNIT
+    for part in chunks(torch.arange(kernel.size, device=device), kernel.size):
+        similarity[part.cpu().numpy()] = kernel.weights(part).cpu().numpy() / UNIT
     chooser = FacilityLocationSelection(
         budget,
         metric="precomputed",
@@ -32,7 +33,7 @@ def run_apricot(kernel: Kernel, state: State, selected: np.ndarray, budget: int)
     everyone = np.concatenate([selected, state.picks]).astype(np.int64)
     best = similarity[everyone].argmax(axis=0)
     maxima = similarity[everyone[best], np.arange(kernel.size)]
-    state.maxima = torch.from_numpy(np.rint(maxima * UNIT).astype(np.int32))
-    state.owners = torch.from_numpy(np.where(maxima > 0, everyone[best], -1).astype(np.int32))
+    state.maxima = torch.from_numpy(np.rint(maxima * UNIT).astype(np.int32)).to(device)
+    state.owners = torch.from_numpy(np.where(maxima > 0, everyone[best], -1).astype(np.int32)).to(device)
     gains = np.maximum(similarity - maxima, 0).sum(axis=1)
-    state.gains = torch.from_numpy(np.rint(gains * UNIT).astype(np.int64))
+    state.gains = torch.from_numpy(np.rint(gains * UNIT).astype(np.int64)).to(device)

@@ -5,20 +5,20 @@ Symbols: N prompts, d dimensions.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from edsel_assets.machine import free_memory
 from edsel_assets.selection.core.ranking import Ranking
 from edsel_assets.selection.facility.dense import CHUNK_BYTES
 from edsel_assets.selection.facility.objective import Utility
 from edsel_assets.selection.facility.similarity import UNIT, Kernel
 
 ENGINES = ("auto", "dense", "sparse", "blocked", "apricot")
-MEMORY_SHARE = 0.5  # of the machine's memory, when no limit is given
+MEMORY_SHARE = 0.8  # of the memory that is free, when no limit is given
 PAIR_BYTES = 32  # of one pair at the most: as found, and in both rows
 FEWEST_PAIRS = 32  # a prompt: with less the sparse engine would spend its run on products
 
@@ -75,10 +75,8 @@ class Job:
 
 
 def memory_of(device: torch.device) -> int:
-    """Bytes that may be used where no limit is given: half of the machine's, or of the GPU's."""
-    if device.type == "cuda":
-        return int(torch.cuda.get_device_properties(device).total_memory * MEMORY_SHARE)
-    return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * MEMORY_SHARE)
+    """Bytes that may be used where no limit is given: four fifths of what is free now on the device."""
+    return int(free_memory(device) * MEMORY_SHARE)
 
 
 def base_bytes(size: int, dim: int) -> int:

@@ -74,7 +74,7 @@ def facility_location(
             matter, ``"blocked"`` computes rows as it needs them, ``"apricot"`` is the reference
             (24 N^2 bytes; no utility). ``"auto"`` takes the fastest that ``memory_limit`` allows.
             All choose alike, up to gains that float32 products cannot tell apart (about 1e-6 relative).
-        memory_limit: bytes; half of the machine's memory where None.
+        memory_limit: bytes; four fifths of what is free on the device where None.
         device: ``"auto"``, ``"cpu"`` or a CUDA device.
         stochastic: an epsilon in (0, 1): stochastic greedy (Mirzasoleiman et al. 2015), which looks
             at N / budget * log(1 / epsilon) random candidates a step and reaches 1 - 1/e - epsilon in
@@ -110,7 +110,6 @@ def facility_location(
     """
     _check_settings(kernel, gamma, engine, stochastic, seed, memory_limit)
     views = as_embeddings(embeddings, normalise=normalise or kernel == "cosine", device=device)
-    _full_precision(views.device)
     chosen = checks.selected_rows(selected, views.size)
     costs = None
     if prices is None:
@@ -219,16 +218,6 @@ def _check_settings(
     if engine in ("apricot", "sparse"):
         raise ValueError(f"engine={engine!r} does not take stochastic; choose dense, blocked or auto.")
     checks.whole_number("seed", seed, 0)
-
-
-def _full_precision(device: torch.device) -> None:
-    import torch
-
-    if device.type == "cuda" and torch.get_float32_matmul_precision() != "highest":
-        raise ValueError(
-            "float32 products must keep float32 precision on a GPU, or gains blur; got "
-            f"{torch.get_float32_matmul_precision()!r}. Call torch.set_float32_matmul_precision('highest')."
-        )
 
 
 def _no_sample(stochastic: float | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from edsel_assets.machine import out_of_memory
 from edsel_assets.selection.core import draws
 from edsel_assets.selection.core.embeddings import Embeddings
 from edsel_assets.selection.facility.apricot import run_apricot
@@ -18,6 +20,8 @@ from edsel_assets.selection.facility.dense import Rows, State, TorchRows, run_gr
 from edsel_assets.selection.facility.engines import Job, Start, choose_engine, memory_of
 from edsel_assets.selection.facility.objective import LARGEST_TERM, Bonus
 from edsel_assets.selection.facility.similarity import Kernel, make_kernel
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ def run(job: Job) -> Outcome:
 
         state, details = run_sparse(job, certificate)
     else:
-        state = _run_rows(job, certificate)
+        state, details = _run_rows(job, certificate)
     keys = state.gains.cpu().numpy() + job.utility.gains(job.kernel.size)
     keys[state.taken] = -1
     certificate.offer(job.budget, state.coverage, job.utility, keys)
@@ -67,13 +71,9 @@ def run(job: Job) -> Outcome:
     )
 
 
-def _run_rows(job: Job, certificate: Certificate) -> State:
+def _run_rows(job: Job, certificate: Certificate) -> tuple[State, dict[str, object]]:
     """The dense, blocked and apricot engines."""
-    rows: Rows = TorchRows(job.kernel, held=job.engine == "dense")
-    if job.engine == "blocked" and job.kernel.points.device.type == "cpu":
-        from edsel_assets.selection.facility.blocked import CpuRows
-
-        rows = CpuRows(job.kernel)
+    rows, details = rows_of(job)
     state = start_state(job.kernel, rows, job.selected)
     job.report(0)
     if job.engine == "apricot":
@@ -83,7 +83,29 @@ def _run_rows(job: Job, certificate: Certificate) -> State:
             job.kernel, rows, state, job.utility, certificate, job.budget,
             choose=_sampler(job), progress=job.report,
         )  # fmt: skip
-    return state
+    return state, details
+
+
+def rows_of(job: Job) -> tuple[Rows, dict[str, object]]:
+    """Rows as the engine has them, and the engine, where no memory for ``dense`` was to be had: then blocked."""
+    if job.engine == "dense":
+        try:
+            return TorchRows(job.kernel, held=True), {}
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+        logger.warning("no memory for the similarity of %d prompts; its rows are computed", job.kernel.size)
+        return _computed(job.kernel), {"engine": "blocked"}
+    return (_computed(job.kernel) if job.engine == "blocked" else TorchRows(job.kernel, held=False)), {}
+
+
+def _computed(kernel: Kernel) -> Rows:
+    if kernel.points.device.type != "cpu":
+        return TorchRows(kernel, held=False)
+    # Imported here, as the compiled part is of no use to a GPU.
+    from edsel_assets.selection.facility.blocked import CpuRows
+
+    return CpuRows(kernel)
 
 
 def unseen(kernel: Kernel, state: State) -> float:

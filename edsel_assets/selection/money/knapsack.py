@@ -21,10 +21,10 @@ import torch
 
 from edsel_assets.selection.core.embeddings import Embeddings
 from edsel_assets.selection.facility.bounds import CHECKS, Certificate
-from edsel_assets.selection.facility.dense import Rows, State, TorchRows, start_state
+from edsel_assets.selection.facility.dense import Rows, State, start_state
 from edsel_assets.selection.facility.engines import Job, choose_full_engine, memory_of
 from edsel_assets.selection.facility.objective import Utility
-from edsel_assets.selection.facility.run import Outcome, bonus_job, exact_coverage, unseen
+from edsel_assets.selection.facility.run import Outcome, bonus_job, exact_coverage, rows_of, unseen
 from edsel_assets.selection.money.spending import fits, fractional_knapsack, per_price
 
 SHARE = (1 - math.exp(-1)) / 2  # of the best gain: what the better of the two runs reaches
@@ -59,11 +59,7 @@ def run_for_money(job: Job, prices: np.ndarray, money: float) -> Outcome:
         prices: (N,) float64 at least 0, in priority order.
         money: what the picks may cost.
     """
-    rows: Rows = TorchRows(job.kernel, held=job.engine == "dense")
-    if job.engine == "blocked" and job.kernel.points.device.type == "cpu":
-        from edsel_assets.selection.facility.blocked import CpuRows
-
-        rows = CpuRows(job.kernel)
+    rows, engine = rows_of(job)
     start = start_state(job.kernel, rows, job.selected)
     unit = job.kernel.unit
     base = start.coverage / unit + job.utility.term
@@ -79,7 +75,7 @@ def run_for_money(job: Job, prices: np.ndarray, money: float) -> Outcome:
     certificate.take(base + max(sum(s.pick_gains) for _, _, s, _ in found) / unit / SHARE)
     bound = max(certificate.certified, objective)
     picks = np.asarray(state.picks, dtype=np.int64)
-    details: dict[str, object] = {
+    details: dict[str, object] = engine | {
         "greedy": name,
         "spent": math.fsum(prices[picks]),
         "curves": {run: _thinned([(0.0, base), *curve]) for _, run, _, curve in found},

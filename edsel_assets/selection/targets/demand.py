@@ -79,8 +79,8 @@ def demand_from_queries(
     """
     if not 0 <= strength <= 1:
         raise ValueError(f"strength must be from 0 (the pool itself) to 1 (the target); got {strength!r}.")
-    pool = as_embeddings(embeddings)
-    asked = as_embeddings(queries, name="queries")
+    pool = as_embeddings(embeddings, device="cpu")  # where scikit-learn fits
+    asked = as_embeddings(queries, device="cpu", name="queries")
     if asked.dim != pool.dim:
         raise ValueError(f"queries must have the pool's {pool.dim} dimensions; got {asked.dim}.")
     if asked.size < FEWEST_QUERIES:
@@ -179,7 +179,7 @@ def _fitted(pool: Embeddings, seen: np.ndarray, asked: Embeddings, own: np.ndarr
 
 
 def _float64(points: Embeddings, rows: np.ndarray) -> np.ndarray:
-    return points.rows(rows).cpu().numpy().astype(np.float64)
+    return points.rows(rows).numpy().astype(np.float64)
 
 
 def _fraction_below(ordered: np.ndarray, scores: np.ndarray) -> np.ndarray:

@@ -8,16 +8,20 @@ import torch
 from edsel_assets.llm import load_model
 from edsel_assets.llm.models import dtypes
 from edsel_assets.llm.models.dtypes import dtype_here, training_dtype_here
+from edsel_assets.llm.training.device import precision
+from edsel_assets.llm.training.settings import FinetuneSettings
 from edsel_assets_tests.llm import tiny
+from edsel_assets_tests.second_device import second_device
 
 
 @pytest.fixture
 def machine(monkeypatch):
     """Sets what the machine is."""
 
-    def be(gpu: bool = False, instructions: bool = False) -> None:
+    def be(gpu: bool = False, instructions: bool = False, new: bool = True) -> None:
         monkeypatch.setattr(dtypes, "has_gpu", lambda: gpu)
         monkeypatch.setattr(dtypes, "multiplies_bfloat16", lambda: instructions)
+        monkeypatch.setattr(dtypes, "gpu_multiplies_bfloat16", lambda: new)
 
     be()
     return be
@@ -64,6 +68,16 @@ def test_training_has_bfloat16_on_a_gpu_alone(machine) -> None:
     machine(gpu=True)
     assert [training_dtype_here("auto", d) for d in ("auto", "cpu")] == ["bfloat16", "float32"]
     assert training_dtype_here("float32", "auto") == "float32"
+
+
+def test_a_gpu_that_emulates_bfloat16_trains_in_float32(machine) -> None:
+    machine(gpu=True, new=False)
+    assert training_dtype_here("auto", "auto") == "float32"
+    assert training_dtype_here("bfloat16", "auto") == "bfloat16", "what is named stays"
+    with second_device(is_bf16_supported=lambda including_emulation=True: including_emulation):
+        for name, wanted in (("auto", False), ("bfloat16", True)):
+            with precision(torch.device("cuda"), FinetuneSettings(dtype=name)):
+                assert torch.is_autocast_enabled("cuda") == wanted
 
 
 @pytest.mark.parametrize(("instructions", "expected"), [(False, torch.float32), (True, torch.bfloat16)])
