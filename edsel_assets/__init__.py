@@ -4,5 +4,5 @@ import os
 
 __version__ = "0.2.0"
 
-# cuBLAS reads it once a process, as it starts: with it, sums on a GPU come in one order, and training repeats.
+# cuBLAS reads it once, as it starts: with it, sums on a GPU come in one order, and training repeats.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

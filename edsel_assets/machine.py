@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+_DEVICES = Path("/dev")
 _CPU_FACTS = Path("/proc/cpuinfo")
 _MEMORY_FACTS = Path("/proc/meminfo")
 #: Names that Linux gives to instructions which multiply bfloat16 at a higher rate than float32.
@@ -17,10 +18,27 @@ _BFLOAT16 = {"amx_bf16", "avx512_bf16"}
 
 def has_gpu() -> bool:
     """Whether PyTorch can use an NVIDIA GPU here: there is one, it is not hidden, PyTorch is built for it."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in {"", "-1"}:
-        return False
-    there = Path("/dev/nvidia0").exists() or Path("/dev/dxg").exists()
-    return there and not _torch_version().endswith("+cpu")
+    return bool(visible_gpus()) and not _torch_version().endswith("+cpu")
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that a process here may use, as ``CUDA_VISIBLE_DEVICES`` names them: numbers or names."""
+    there = sorted(file.name.removeprefix("nvidia") for file in _DEVICES.glob("nvidia[0-9]*"))
+    there = there or ["0"] * (_DEVICES / "dxg").exists()  # of a system inside Windows
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None or not there:
+        return there
+    return [each.strip() for each in named.split(",") if each.strip() not in {"", "-1"}]
+
+
+def gpu_facts(*fields: str) -> list[list[str]]:
+    """What the driver's tool says of each GPU, by its names of fields; none where there is no such tool."""
+    ask = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
+    try:
+        said = subprocess.run(ask, capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [[value.strip() for value in line.split(",")] for line in said.splitlines() if line.strip()]
 
 
 @cache
@@ -36,15 +54,11 @@ def multiplies_bfloat16() -> bool:
 def gpu_multiplies_bfloat16() -> bool:
     """Whether the first GPU has products in bfloat16: compute capability 8 (Ampere, 2020) or above.
 
-    The driver's tool is asked, as PyTorch would have to be imported, and counts emulation. True where there is
+    The driver's tool is asked: PyTorch would have to be imported, and counts emulation. True where there is
     no such tool.
     """
-    ask = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
-    try:
-        said = subprocess.run(ask, capture_output=True, text=True, timeout=20, check=True).stdout
-        return float(said.split()[0]) >= 8
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return True
+    found = gpu_facts("compute_cap")
+    return not found or float(found[0][0]) >= 8
 
 
 def cpu_flags(file: Path) -> set[str]:
@@ -60,7 +74,7 @@ def cpu_flags(file: Path) -> set[str]:
 def free_memory(device: Any = None) -> int:
     """Bytes that can be had now: of a CUDA device (a ``torch.device``), or of the machine without one.
 
-    What PyTorch keeps of memory that it has given up, and the system of files that it has read, counts as free.
+    What PyTorch keeps of memory that it has given up counts as free, and so do files that the system keeps.
     """
     if device is not None and device.type == "cuda":
         from torch import cuda

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edsel_assets.rehearsal import by_size
 from edsel_assets.selection.strategies import STRATEGIES
 from edsel_assets.selection.strategy import Strategy
 from edsel_assets.study import Study
@@ -114,10 +115,16 @@ def strategy_facts() -> str:
     return "\n".join(_table(("strategy", "reads", "settings of its own", "nested", "drawn", "aims"), rows))
 
 
+def gpu_stages() -> str:
+    """Memory and hours of the stages on one GPU, by the size of the base model."""
+    return "\n".join(_table(("stage", *by_size.SHAPES), by_size.stages()))
+
+
 #: File, name of the part of it (None: all of it), and what makes that part.
 PARTS: tuple[tuple[str, str | None, Callable[[], str]], ...] = (
     ("docs/reference.md", None, reference),
     ("docs/strategies.md", "strategy facts", strategy_facts),
+    ("docs/gpu.md", "stages by size", gpu_stages),
     ("README.md", "strategies", strategies),
 )
 

@@ -1,7 +1,7 @@
 """A second device without a GPU: tensors that say "cuda:0" and hold their numbers on the CPU.
 
-They refuse what CUDA refuses: a product of tensors on two devices, and NumPy's view of a tensor that is not on
-the CPU. What CUDA allows is allowed: scalars and row numbers from the CPU, and copies that are asked for.
+They refuse what CUDA refuses: a product of tensors on two devices, and NumPy's view of a tensor that is not
+on the CPU. What CUDA allows is allowed: scalars and row numbers from the CPU, and copies that are asked for.
 Without gradients: autograd asks for a real device. Streams and kernels are not there either, so nothing is
 shown of speed, of memory or of rounding.
 """
@@ -58,7 +58,7 @@ class _SecondDevice(TorchDispatchMode):
 
 
 class _InPython(TorchFunctionMode):
-    """What PyTorch looks a device up for before it asks a tensor: not there where it was built without CUDA."""
+    """What PyTorch looks the device up for, before it asks a tensor: it is not there without CUDA."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         own = args and isinstance(args[0], OnSecondDevice)
@@ -148,7 +148,9 @@ def second_device(**answers: Any) -> Iterator[None]:
     } | answers
     with ExitStack() as stack:
         own = torch.__future__.get_overwrite_module_params_on_conversion()
-        torch.__future__.set_overwrite_module_params_on_conversion(True)  # a module gets tensors of this class
+        torch.__future__.set_overwrite_module_params_on_conversion(
+            True
+        )  # a module gets tensors of this class
         stack.callback(torch.__future__.set_overwrite_module_params_on_conversion, own)
         for name, answer in said.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, answer))

@@ -1,4 +1,4 @@
-"""The prepared script for a GPU runs whole on a CPU, and neither it nor what it measures needs more libraries."""
+"""The prepared script for a GPU runs whole on a CPU; it and what it measures need few libraries."""
 
 import json
 import os
@@ -14,7 +14,8 @@ from benchmarks.gpu.parts import PARTS
 
 ROOT = Path(jobs.__file__).parents[2]
 NEEDED = (
-    "torch", "transformers", "peft", "numpy", "scipy", "scikit-learn", "numba", "pyarrow", "pandas", "pydantic"
+    "torch", "transformers", "peft", "numpy", "scipy", "scikit-learn", "numba", "pyarrow", "pandas",
+    "pydantic",
 )  # fmt: skip
 ALONE = """
 import pkgutil, sys

@@ -24,7 +24,8 @@ def test_instructions_for_bfloat16_are_read_off_the_first_processor(
 
 
 @pytest.mark.parametrize(
-    ("said", "found"), [("echo 9.0", True), ("echo 7.5", False), ("printf '8.6\\n7.0'", True), ("exit 9", True)]
+    ("said", "found"),
+    [("echo 9.0", True), ("echo 7.5", False), ("printf '8.6\\n7.0'", True), ("exit 9", True)],
 )
 def test_a_gpus_bfloat16_goes_by_its_compute_capability(tmp_path, monkeypatch, said, found) -> None:
     tool = tmp_path / "nvidia-smi"
@@ -56,7 +57,9 @@ def test_sums_of_cublas_come_in_one_order_unless_the_user_says_otherwise() -> No
     code = "import os, edsel_assets; print(os.environ['CUBLAS_WORKSPACE_CONFIG'])"
     for before, after in (({}, ":4096:8"), ({"CUBLAS_WORKSPACE_CONFIG": ":0:0"}, ":0:0")):
         env = {k: v for k, v in os.environ.items() if k != "CUBLAS_WORKSPACE_CONFIG"} | before
-        found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+        found = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env
+        )
         assert found.stdout.strip() == after
 
 

@@ -127,7 +127,9 @@ def _plain_k_means(job: Job, points: np.ndarray, clusters: int, iterations: int)
             of = torch.cat(labels)
             sums = torch.zeros_like(centroids).index_add_(0, of, matrix)
             sizes = torch.bincount(of, minlength=clusters)
-            state["centroids"] = torch.where(sizes[:, None] > 0, sums / sizes[:, None].clamp(min=1), centroids)
+            state["centroids"] = torch.where(
+                sizes[:, None] > 0, sums / sizes[:, None].clamp(min=1), centroids
+            )
             state["inertia"] = total
 
     return seconds(job, run), state["inertia"]
@@ -143,4 +145,5 @@ def _faiss(points: np.ndarray, clusters: int, iterations: int) -> str:
     began = perf_counter()
     search.train(points)
     place = "GPU" if gpu else "CPU"
-    return f"{perf_counter() - began:.2f} s on its {place}, {iterations} iterations, inertia {search.obj[-1]:.2f}"
+    took = perf_counter() - began
+    return f"{took:.2f} s on its {place}, {iterations} iterations, inertia {search.obj[-1]:.2f}"

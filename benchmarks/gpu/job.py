@@ -114,4 +114,9 @@ def _write_page(out: Path, job: Job) -> None:
 def _rows(found: Result) -> list[str]:
     if not found:
         return [""]
-    return ["| what | value |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in found.items()), ""]
+    return [
+        "| what | value |",
+        "| --- | --- |",
+        *(f"| {name} | {value} |" for name, value in found.items()),
+        "",
+    ]

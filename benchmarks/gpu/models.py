@@ -146,7 +146,7 @@ def training(job: Job) -> Result:
 
 
 def _plain_training(job: Job, examples: list[Any], rank: int) -> float:
-    """peft and a padded batch of eight with labels, as most scripts have it; tokens a second without padding."""
+    """peft and padded batches of eight with labels, as most scripts do it."""
     import torch
     from peft import LoraConfig, get_peft_model
 

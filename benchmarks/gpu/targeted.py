@@ -1,4 +1,4 @@
-"""Whether aiming pays, in one minute: picks for one task against random ones, by the loss on its held-out answers."""
+"""Whether aiming pays, in a minute: picks for one task against random ones, by held-out loss."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from benchmarks.gpu.job import Job, Result
 def targeted(job: Job) -> Result:
     """Nats a token on held-out answers of one task: untrained, after random picks, after aimed ones."""
     from edsel_assets.demo import DEMO, model_folder
-    from edsel_assets.llm import DEFAULT_TEMPLATE, Example, forward_pool, format_prompt, load_model
+    from edsel_assets.llm import DEFAULT_TEMPLATE, Example, format_prompt, forward_pool, load_model
 
     model, tokenizer = load_model(job.model or model_folder(DEMO), device=job.device)
     rows, task = _pool(job)
     prompts = [format_prompt(DEFAULT_TEMPLATE, prompt) for prompt in rows["prompt"]]
     answers, tasks = rows["response"].tolist(), rows["task"].to_numpy()
     of_task = np.flatnonzero(tasks == task)
-    asked, held = of_task[:10], of_task[10 : 10 + (10 if job.small else 60)]
+    few = 5 if job.small else 10
+    asked, held = of_task[:few], of_task[few : few + (5 if job.small else 60)]
     free = np.setdiff1d(np.arange(len(rows)), [*asked, *held])
     options = {"max_new_tokens": 0, "max_prompt_tokens": 256, "batch_tokens": 16_384}
     records = forward_pool(model, tokenizer, prompts, prompt_likelihood=False, pooling="mean", **options)
     vectors = np.stack([record.embedding for record in records])
     vectors -= vectors.mean(axis=0)
-    picks = _picks(job, vectors, free, asked, budget=12 if job.small else 100)
+    picks = _picks(job, vectors, free, asked, budget=4 if job.small else 100)
     found: Result = {
         "task": task,
         "prompts": len(rows),
@@ -51,9 +52,9 @@ def _pool(job: Job) -> tuple[Any, str]:
     columns = ["prompt", "response", "task"]
     rows = pd.read_parquet(job.pool, columns=columns) if job.pool else demo_pool()[columns]
     rows = rows[rows["response"].str.len() > 0].sample(frac=1, random_state=0).reset_index(drop=True)
-    rows = rows.head(300 if job.small else 5000)
+    rows = rows.head(120 if job.small else 5000)
     counts = rows["task"].value_counts()
-    enough = counts[counts >= (24 if job.small else 90)]
+    enough = counts[counts >= (10 if job.small else 90)]
     return rows, str(enough.index[-1])
 
 

@@ -1,5 +1,7 @@
 """Make what is missing or stale of a study: what ``edsel run`` and ``edsel rehearse`` share."""
 
+import typer
+
 from edsel_assets.planning.cells import Scope
 from edsel_assets.running.local import Outcome
 from edsel_assets.store import Home
@@ -10,12 +12,14 @@ def make(study: Study, scope: Scope, home: Home, workers: int) -> tuple[Outcome,
     """What was made, and the prompts that the model read, new and before, by asset."""
     from edsel_assets.defs.build import build_definitions
     from edsel_assets.planning.ledger import check_store
+    from edsel_assets.running.devices import device_line
     from edsel_assets.running.instance import fail_orphaned_runs, open_instance, prompts_read, remarks
     from edsel_assets.running.local import materialize
     from edsel_assets.running.workers import WorkerPool, greeting
     from edsel_assets.terminal import progress
 
     check_store(home.store(study.name))
+    typer.echo(device_line(study), err=True)
     with open_instance(home, study.name) as instance:
         fail_orphaned_runs(instance)
         definitions = build_definitions(study, home=home)

@@ -44,6 +44,7 @@ class BaseModel(dg.ConfigurableResource):
     revision: str | None = None
     dtype: str = "auto"
     device: str = "auto"
+    device_map: str | None = None
     threads: int | None = None
     trust_remote_code: bool = False
 
@@ -55,6 +56,7 @@ class BaseModel(dg.ConfigurableResource):
             revision=settings.revision,
             dtype=settings.dtype,
             device=settings.device,
+            device_map=settings.device_map,
             threads=settings.threads,
             trust_remote_code=settings.trust_remote_code,
         )
@@ -94,6 +96,7 @@ class BaseModel(dg.ConfigurableResource):
                 # As its ledgers say, which are written without asking PyTorch.
                 dtype=dtype_here(self.dtype, self.device, self.path, self.revision),
                 device=self.device,
+                device_map=self.device_map,
                 trust_remote_code=self.trust_remote_code,
             )
         return _LOADED[key]

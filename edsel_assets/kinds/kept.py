@@ -27,6 +27,9 @@ class Rows:
     libraries: tuple[str, ...] = MODEL
 
 
+#: Of how tokens are read, for scores by a causal model of this machine. 2: as the model itself reads them.
+READING = 2
+
 FORWARD_PASS = Rows("forward_pass", 2)
 #: Of other embedders; those of a server were paid for.
 EMBEDDER = Rows("embedder", 1, (*MODEL, "sentence-transformers"))

@@ -262,6 +262,11 @@ def _training(study: Study) -> Iterator[str]:
 def training_mistakes(study: Study) -> Iterator[str]:
     """Settings of finetuning that work on no machine."""
     tuning = study.finetuning
+    if study.model.device_map and (tuning.method == "full" or tuning.launcher):
+        yield (
+            "model.device_map: a model spread over GPUs is trained by adapters in one process. Set "
+            "finetuning.method: lora and no launcher, or no device_map."
+        )
     if tuning.launcher is None and (tuning.processes > 1 or tuning.fsdp):
         yield (
             f"finetuning.processes: {tuning.processes}, fsdp: {tuning.fsdp} need the setting "

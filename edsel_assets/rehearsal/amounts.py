@@ -15,6 +15,7 @@ import numpy as np
 
 from edsel_assets.kinds.assets import Cells
 from edsel_assets.kinds.work import CHARACTERS_PER_TOKEN, Lengths, Work, operations_per_weight
+from edsel_assets.llm.reading.way import DECODE_MULTIPLE
 from edsel_assets.planning.estimates import GPU_RATE, model_weights
 from edsel_assets.planning.external import model_path
 from edsel_assets.rehearsal.pool import PoolFacts
@@ -156,6 +157,18 @@ def memory(study: Study, shape: Shape) -> Memory:
         f"{shape.source}), T = {trained:.3g}, h = {shape.width}, L = {shape.layers}, V = {shape.vocabulary}"
     )
     return Memory(base * shape.weights, 16 * trained / shards, activations, formula)
+
+
+def reading_memory(study: Study, shape: Shape) -> float:
+    """Bytes of the pass: the base model, a head in float32, and the keys and values of a decode batch.
+
+    That batch has 4 times the tokens that are read at once, where as much memory is free: at first it is cut
+    to half of what is. Activations of a reading batch without gradients are small beside it.
+    """
+    size = _BYTES[study.model.dtype]
+    head = 0 if size == 4 else 4 * shape.vocabulary * shape.width
+    kept = 2 * shape.layers * shape.width * size
+    return size * shape.weights + head + kept * DECODE_MULTIPLE * study.forward.batch_tokens
 
 
 def _adapter_weights(study: Study, shape: Shape) -> float:

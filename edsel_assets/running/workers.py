@@ -6,6 +6,7 @@ than the request at hand.
 """
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from edsel_assets.planning.cells import Cell
+from edsel_assets.running.devices import least_used, spread_over
 from edsel_assets.running.local import RunFailed
 from edsel_assets.store import Home
 from edsel_assets.study import Study
@@ -32,14 +34,21 @@ class WorkerDied(RuntimeError):
 
 
 class Worker:
-    """One worker process, which answers one request at a time."""
+    """One worker process, which answers one request at a time.
 
-    def __init__(self, greeting: dict[str, Any]) -> None:
+    Args:
+        gpu: the only one that it sees, as ``CUDA_VISIBLE_DEVICES`` names it; None for all.
+    """
+
+    def __init__(self, greeting: dict[str, Any], gpu: str | None = None) -> None:
+        self.gpu = gpu
+        seen = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "edsel_assets.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env=os.environ | seen,
             process_group=0,  # Ctrl-C is for the process that started it, which then ends its workers
         )
         self._send(greeting)
@@ -101,6 +110,7 @@ class WorkerPool:
     def __init__(self, greeting: dict[str, Any], slots: int) -> None:
         self.slots = slots
         self._greeting = greeting
+        self._gpus = spread_over((greeting["study"] or {}).get("model", {}))
         self._idle: list[Worker] = []
         self._busy: set[Worker] = set()
         self._guard = threading.Lock()
@@ -160,7 +170,8 @@ class WorkerPool:
                 if worker.alive():
                     break
             else:
-                worker = Worker(self._greeting)
+                gpus = [worker.gpu for worker in self._busy]  # nobody is idle
+                worker = Worker(self._greeting, least_used(self._gpus, gpus))
             self._busy.add(worker)
             return worker
 

@@ -47,6 +47,9 @@ class ModelSettings(Settings):
     device: str = Field(
         "auto", pattern=r"^(auto|cpu|mps|(cuda|xpu)(:[0-9]+)?)$", description="auto, cpu, cuda, cuda:1, ..."
     )
+    device_map: Literal["balanced"] | None = Field(
+        None, description="balanced: layers spread over all GPUs, for a model larger than one."
+    )
     threads: Few | None = Field(
         None, description="CPU threads of the model; fixed, results do not depend on the machine's cores."
     )

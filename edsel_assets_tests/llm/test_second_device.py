@@ -1,4 +1,4 @@
-"""The pass over a pool, likelihoods and answers with the model on another device, and what training asks of one."""
+"""The pass, likelihoods and answers with the model on another device; what training asks of one."""
 
 import gc
 import logging
@@ -13,8 +13,6 @@ import torch
 from torch.nn import functional
 
 from edsel_assets.llm import forward_pool, generate_answers, log_likelihoods
-from edsel_assets.llm.reading import forward
-from edsel_assets.llm.reading.batching import TokenBudget
 from edsel_assets.llm.reading.way import Way
 from edsel_assets.llm.training import checkpoint, processes
 from edsel_assets.llm.training.device import deterministic
@@ -47,6 +45,25 @@ def test_reading_gives_what_the_cpu_gives(family: str) -> None:
         assert one.prompt_logprob == pytest.approx(other.prompt_logprob, rel=1e-4)
 
 
+def test_a_model_whose_layers_lie_on_two_devices_is_read_as_on_one() -> None:
+    """As ``device_map`` puts it: hooks move what comes in, and nothing moves what goes out of the layers."""
+    from accelerate.hooks import AlignDevicesHook, add_hook_to_module
+
+    model, tokenizer = tiny.model("llama").requires_grad_(False), tiny.tokenizer()
+    here = list(forward_pool(model, tokenizer, TEXTS, **OPTIONS))
+    likely = log_likelihoods(model, tokenizer, TEXTS, TEXTS, batch_tokens=64).total
+    with second_device():
+        for module in (*model.model.layers[1:], model.model.norm):  # the head stays with the first layer
+            add_hook_to_module(module.to("cuda"), AlignDevicesHook(execution_device="cuda"))
+        assert {p.device.type for p in model.parameters()} == {"cpu", "cuda"}
+        found = list(forward_pool(model, tokenizer, TEXTS, **OPTIONS))
+        scored = log_likelihoods(model, tokenizer, TEXTS, TEXTS, batch_tokens=64).total
+    np.testing.assert_allclose(scored, likely, rtol=1e-4)
+    for one, other in zip(found, here, strict=True):
+        assert one.token_id.tolist() == other.token_id.tolist()
+        np.testing.assert_allclose(one.embedding, other.embedding, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("free", "tokens", "multiple"),
     [
@@ -56,14 +73,12 @@ def test_reading_gives_what_the_cpu_gives(family: str) -> None:
     ],
 )
 def test_the_first_batch_fits_what_is_free(free: int, tokens: int, multiple: int) -> None:
-    budget = TokenBudget(65_536)
-    assert forward._multiple(budget, Way(cache_bytes=512 << 10), free) == multiple
-    assert budget.tokens == tokens
+    assert Way(cache_bytes=512 << 10).fitting(65_536, free) == (tokens, multiple)
 
 
 def test_a_small_model_decodes_many_rows_where_memory_is_free() -> None:
-    assert forward._multiple(TokenBudget(8192), Way(cache_bytes=1024), 8 << 30) == (96 << 20) // (1024 * 8192)
-    assert forward._multiple(TokenBudget(8192), Way(cached=False), 1) == forward.DECODE_MULTIPLE
+    assert Way(cache_bytes=1024).fitting(8192, 8 << 30) == (8192, (96 << 20) // (1024 * 8192))
+    assert Way(cached=False).fitting(8192, 1) == (8192, 4)
 
 
 @pytest.mark.parametrize("family", tiny.BYTE_FAMILIES)

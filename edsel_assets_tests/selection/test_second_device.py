@@ -171,7 +171,9 @@ def test_without_memory_for_the_similarity_its_rows_are_computed(
     assert found.indices.tolist() == expected.indices.tolist()
 
 
-def test_other_errors_of_an_engine_are_not_taken_for_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_errors_of_an_engine_are_not_taken_for_a_lack_of_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def broken(self: TorchRows, kernel: Any, *, held: bool) -> None:
         raise RuntimeError("device-side assert triggered")
 

@@ -59,7 +59,8 @@ def scored(libraries: tuple[str, ...]) -> dict[str, Any]:
         "settings": (*TEMPLATED, _task_settings),
         "libraries": (*libraries, _task_libraries),
         "external": (MODEL_FILES, TASK_FILES),
-        "code": "2",  # 2: values by item lie in a table, with their numbers
+        # 2: values by item lie in a table, with their numbers
+        "code": "3",  # 3: models are read as they read themselves
         "device": device,
         "scores": True,
         "before": ("tasks",),
@@ -189,6 +190,7 @@ ROWS = (
         settings=(_writing_settings, *PASS),
         libraries=ADAPTED,
         external=(MODEL_FILES, INSTRUCTION_FILES),
+        code="2",  # 2: models are read as they read themselves
         there=_with_instructions,
         part=_judged,
         device=device,

@@ -264,7 +264,7 @@ ROWS = (
         ),
         settings=("clustering.seed", "clustering.restarts", "clustering.iterations"),
         libraries=PRODUCTS,
-        code="2",  # 2: distances by PyTorch's products; what lies within their rounding may be swapped otherwise
+        code="2",  # 2: distances by PyTorch, whose rounding decides which clusters are swapped
         device=device,
         before=("cluster counts",),
     ),
@@ -283,6 +283,7 @@ ROWS = (
         libraries=(_quality_libraries,),
         external=(_quality_files,),
         keeps=(SCORES,),
+        code="2",  # 2: models are read as they read themselves
         checks=(FINITE,),
         device=_scores_by_model,
         before=("scorers of quality",),

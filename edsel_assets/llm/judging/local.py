@@ -57,7 +57,7 @@ def next_token_logprobs(
     found = np.zeros((len(texts), len(groups)))
     done = 0
     lengths = np.array([len(row) for row in ids])
-    for rows, values in in_batches(lengths, budget, 1, split.workers, process, way_of(split).longest):
+    for rows, values in in_batches(lengths, budget, 1, split.workers, process, way_of(split, ids).longest):
         found[rows] = values
         done += len(rows)
         if progress is not None:

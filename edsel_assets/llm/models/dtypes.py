@@ -40,7 +40,7 @@ def dtype_here(dtype: str, device: str, name_or_path: str, revision: str | None 
 
 
 def training_dtype_here(dtype: str, device: str) -> str:
-    """``dtype`` of the products while training, or what ``auto`` is: bfloat16 on a GPU that has it, else float32.
+    """``dtype`` of the products while training; ``auto`` is bfloat16 on a GPU that has it, else float32.
 
     Older GPUs emulate bfloat16, at a fraction of their rate in float32.
     """

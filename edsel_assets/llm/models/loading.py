@@ -36,6 +36,7 @@ def load_model(
     revision: str | None = None,
     dtype: str = "auto",
     device: str = "auto",
+    device_map: str | None = None,
     trust_remote_code: bool = False,
     adapter: str | os.PathLike[str] | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -51,6 +52,7 @@ def load_model(
         dtype: ``auto`` (as the weights are stored; on a CPU what is fast there: see ``models.dtypes``), or a
             floating torch dtype by name, such as ``float32`` or ``bfloat16``.
         device: ``auto`` (the first CUDA device, else the CPU), or a torch device by name.
+        device_map: ``balanced`` spreads the layers over all GPUs that the process sees.
         trust_remote_code: run modelling code that comes with the model.
         adapter: directory of a peft adapter. In float32 it is merged into the weights, which is
             exact to rounding and faster; in lower precision, where the rounded sum would lose most of
@@ -61,28 +63,39 @@ def load_model(
     """
     name = os.fspath(name_or_path)
     place = chosen_device(device)
-    model, tokenizer = open_model(AutoModelForCausalLM, name, revision, dtype, place, trust_remote_code)
+    model, tokenizer = open_model(
+        AutoModelForCausalLM, name, revision, dtype, place, trust_remote_code, device_map
+    )
     if adapter is not None:
         model = _apply_adapter(model, os.fspath(adapter))
-    return model.to(place).eval(), tokenizer
+    return (model if device_map else model.to(place)).eval(), tokenizer
 
 
 def open_model(
-    kind: Any, name: str, revision: str | None, dtype: str, place: torch.device, trust_remote_code: bool
+    kind: Any,
+    name: str,
+    revision: str | None,
+    dtype: str,
+    place: torch.device,
+    trust_remote_code: bool,
+    device_map: str | None = None,
 ) -> tuple[Any, PreTrainedTokenizerBase]:
-    """A model of ``kind``, an auto class of transformers, still on the CPU, and its tokenizer.
+    """A model of ``kind``, an auto class of transformers, still on the CPU without a map, and its tokenizer.
 
     ``place`` is where it will run, by which ``dtype`` auto goes.
 
     Raises ``ModelError`` for all that is wrong with either.
     """
     _check_source(name, revision)
+    if device_map and place.type != "cuda":
+        raise ModelError(f"device_map {device_map!r} spreads a model over GPUs; the device is {place}.")
     chosen = dtype_here(dtype, place.type, name, revision)
     source = {"revision": revision, "trust_remote_code": trust_remote_code}
+    spread = {"device_map": device_map} if device_map else {}
     try:
         config = AutoConfig.from_pretrained(name, **source)
         tokenizer = _load_tokenizer(name, config, source)
-        model = whole_model(kind, name, config=config, dtype=_torch_dtype(chosen), **source)
+        model = whole_model(kind, name, config=config, dtype=_torch_dtype(chosen), **source, **spread)
     except ModelError:
         raise
     except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:

@@ -62,7 +62,7 @@ class SplitModel:
         Raises ``ValueError`` for a token that the model has no row for.
         """
         check_rows(int(inputs["input_ids"].max()), self.rows)
-        return self.layers(**inputs).last_hidden_state
+        return self.layers(**inputs).last_hidden_state.to(self.device)  # of a spread model: the last layer's
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """(..., d) hidden states to (..., V) logits: float32, from a product in float32."""

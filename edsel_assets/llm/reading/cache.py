@@ -45,8 +45,9 @@ class AlignedCache(Cache):
         self.capacity -= spare
         for layer in self.layers:
             assert isinstance(layer, _AlignedLayer)
-            layer.keys = layer.keys[:, :, spare:].index_select(0, rows)
-            layer.values = layer.values[:, :, spare:].index_select(0, rows)
+            own = rows.to(layer.keys.device)  # the layers of a spread model lie on several
+            layer.keys = layer.keys[:, :, spare:].index_select(0, own)
+            layer.values = layer.values[:, :, spare:].index_select(0, own)
 
     def release(self) -> None:
         """Free the memory now: cache and layers refer to each other, and a collector may come late."""

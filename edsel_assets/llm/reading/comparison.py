@@ -33,25 +33,36 @@ EXACT, ROUNDED = 1e-3, 0.25
 """Least difference that is no rounding, in float32 and in lower precision: see ``_difference``."""
 
 
+PROMPT_TOKENS = 96
+"""Of a compared prompt, at most; the rest of it is left out."""
+
+
 _FOUND: dict[str, Way] = {}
+_WITH_PROMPTS: set[str] = set()
 
 
-def way_of(split: SplitModel) -> Way:
+def way_of(split: SplitModel, prompts: Sequence[np.ndarray] = ()) -> Way:
     """How the model of ``split`` is read; compared once in a process for models of one configuration.
+
+    Args:
+        prompts: token ids of what is to be read, of which a few are compared beside made-up texts. Where the
+            first comparison had none, it is made again with them.
 
     Raises:
         ModelError: a model that cannot be read by itself either.
 
-    Time: about 200 tokens.
+    Time: about 200 tokens, and as many of prompts.
     """
     model, key = split.model, _key(split.model)
-    if key not in _FOUND:
+    if key not in _FOUND or (len(prompts) and key not in _WITH_PROMPTS):
         training = model.training
         model.eval()
         try:
-            _FOUND[key] = _compare(split)
+            _FOUND[key] = _compare(split, _few_of(split, prompts))
         finally:
             model.train(training)
+        if len(prompts):
+            _WITH_PROMPTS.add(key)
         if _FOUND[key].said is not None:
             logger.warning("%s", _FOUND[key].said)
     return _FOUND[key]
@@ -68,8 +79,8 @@ def _key(model: Any) -> str:
 
 
 @torch.inference_mode()
-def _compare(split: SplitModel) -> Way:
-    texts = _texts(split)
+def _compare(split: SplitModel, prompts: list[np.ndarray]) -> Way:
+    texts = [*_texts(split), *prompts]
     plain = [split.own_logits(right_padded([text], split.device))[0] for text in texts]
     if not all(bool(logits.isfinite().any(dim=-1).all()) for logits in plain):
         raise ModelError(f"{type(split.model).__name__} gives no finite logits; its weights may be damaged.")
@@ -115,6 +126,14 @@ def _texts(split: SplitModel) -> list[np.ndarray]:
         )
     lengths = [min(length, limit) for length in LENGTHS]
     return [np.concatenate([shared, draw.choice(usual, length - SHARED)]) for length in lengths]
+
+
+def _few_of(split: SplitModel, prompts: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The shortest, the median and the longest prompt; of a long one its first tokens."""
+    limit = min(PROMPT_TOKENS, max_positions(split.model) or PROMPT_TOKENS, _longest(split.model.config))
+    fit = sorted((ids for ids in prompts if len(ids) > STEPS + 1), key=len)
+    places = {0, len(fit) // 2, len(fit) - 1} if fit else set()
+    return [np.asarray(fit[place][:limit], dtype=np.int64) for place in sorted(places)]
 
 
 def _longest(config: Any) -> int:

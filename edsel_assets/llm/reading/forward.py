@@ -15,7 +15,6 @@ from ..models.tokens import Encoded, encode_prompts, end_tokens, prompt_limit
 from .batching import TokenBudget, in_batches
 from .comparison import way_of
 from .decode import DecodeBatch, DecodeSettings, Pooling, read_and_decode
-from .way import Way
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -24,12 +23,6 @@ Progress = Callable[[int, int], None]
 
 WINDOW = 4096
 """Prompts that are sorted by length together. Results come back window by window."""
-
-DECODE_MULTIPLE = 4
-"""A decode batch's cache holds this many times the tokens of a reading batch, or more within SMALL_CACHE."""
-
-SMALL_CACHE = 96 << 20
-"""Bytes of keys and values that any decode batch may hold: small models decode many rows in few steps."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +80,8 @@ def forward_pool(
         max_prompt_tokens: longer prompts lose tokens on the left (a start token stays) and are marked.
             Lowered to what the model's positions leave beside ``max_new_tokens`` and ``room``.
         batch_tokens: tokens that are read at once, padding included; on a CPU, a batch in each thread that
-            PyTorch may use. Decoding holds the keys and values of 4 times as many, or 96 MiB of them, and of no
-            more than half the memory that is free at first. Halved whenever memory runs out.
+            PyTorch may use. Decoding holds the keys and values of 4 times as many, or 96 MiB of them, and no
+            more than half of the memory that is free at first. Halved whenever memory runs out.
         pooling: ``last`` or ``mean`` over the prompt's tokens.
         prompt_likelihood: whether to compute ``prompt_logprob``.
         room: tokens that no prompt may take, so that it is cut as where as many are decoded.
@@ -139,15 +132,15 @@ def _windows(
     window: int,
     progress: Progress | None,
 ) -> Iterator[tuple[Encoded, list[tuple[np.ndarray, DecodeBatch]]]]:
-    way = way_of(split)
-    multiple = _multiple(budget, way, free_memory(split.device))
     for first in range(0, len(prompts), window):
         encoded = encode_prompts(tokenizer, prompts[first : first + window], limit, first)
+        way = way_of(split, encoded.ids)
+        budget.tokens, multiple = way.fitting(budget.tokens, free_memory(split.device))
         results = []
         done = first
 
-        def process(rows: np.ndarray, tokens: int, encoded: Encoded = encoded) -> DecodeBatch:
-            return read_and_decode(split, way, encoded.ids, rows, tokens, settings)
+        def process(rows: np.ndarray, tokens: int, ids: list[np.ndarray] = encoded.ids) -> DecodeBatch:
+            return read_and_decode(split, way_of(split), ids, rows, tokens, settings)
 
         lengths = encoded.lengths + settings.max_new_tokens
         for rows, decoded in in_batches(lengths, budget, multiple, split.workers, process, way.longest):
@@ -156,20 +149,6 @@ def _windows(
             if progress is not None:
                 progress(done, len(prompts))
         yield encoded, results
-
-
-def _multiple(budget: TokenBudget, way: Way, free: int) -> int:
-    """How many times the budget's tokens a decode batch holds; lowers a budget whose cache would not fit.
-
-    Args:
-        free: bytes on the device. Its cache may have half of them, as reading needs the rest.
-    """
-    if not way.cached:
-        return DECODE_MULTIPLE
-    fitting = max(1, free // 2 // way.cache_bytes)
-    budget.tokens = min(budget.tokens, fitting)
-    wanted = max(DECODE_MULTIPLE, SMALL_CACHE // (way.cache_bytes * budget.tokens))
-    return max(1, min(wanted, fitting // budget.tokens))
 
 
 def _records(encoded: Encoded, results: list[tuple[np.ndarray, DecodeBatch]]) -> Iterator[PromptRecord]:

@@ -90,7 +90,6 @@ def log_likelihoods(
         )
     budget = TokenBudget(batch_tokens)
     split = SplitModel(model)
-    way = way_of(split)
     total = np.zeros(len(prompts))
     tokens = np.zeros(len(prompts), dtype=np.int64)
     truncated = np.zeros(len(prompts), dtype=bool)
@@ -103,6 +102,7 @@ def log_likelihoods(
         def process(rows: np.ndarray, _: int, pairs: list[_Pair] = pairs) -> np.ndarray:
             return _read_pairs(split, [pairs[row] for row in rows])
 
+        way = way_of(split, [pair.ids for pair in pairs])
         lengths = np.array([len(pair.ids) for pair in pairs])
         for rows, sums in in_batches(lengths, budget, 1, split.workers, process, way.longest):
             total[first + rows] = sums

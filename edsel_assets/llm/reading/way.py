@@ -5,6 +5,12 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
+DECODE_MULTIPLE = 4
+"""A decode batch's cache holds this many times the tokens of a reading batch, or more within SMALL_CACHE."""
+
+SMALL_CACHE = 96 << 20
+"""Bytes of keys and values that any decode batch may hold: small models decode many rows in few steps."""
+
 
 @dataclass(frozen=True)
 class Way:
@@ -27,3 +33,16 @@ class Way:
     def keeps(self, length: int, steps: int) -> bool:
         """Whether a batch whose longest prompt has ``length`` tokens is decoded with a cache."""
         return self.cached and not length <= self.longest < length + steps
+
+    def fitting(self, tokens: int, free: int) -> tuple[int, int]:
+        """Tokens read at once, at most ``tokens``, and how many times as many a decode batch holds.
+
+        Args:
+            free: bytes on the device. The cache may have half of them, as reading needs the rest.
+        """
+        if not self.cached:
+            return tokens, DECODE_MULTIPLE
+        most = max(1, free // 2 // self.cache_bytes)
+        tokens = min(tokens, most)
+        wanted = max(DECODE_MULTIPLE, SMALL_CACHE // (self.cache_bytes * tokens))
+        return tokens, max(1, min(wanted, most // tokens))

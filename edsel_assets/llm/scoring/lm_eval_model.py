@@ -16,13 +16,14 @@ from lm_eval import utils
 from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import normalize_gen_kwargs, postprocess_generated_text
 
+from edsel_assets.machine import free_memory
+
 from ..models.split import SplitModel
 from ..models.templates import check_template, trained_conversation
 from ..models.tokens import end_tokens, max_positions
 from ..reading.batching import TokenBudget, in_batches
 from ..reading.comparison import way_of
 from ..reading.decode import DecodeSettings, read_and_decode
-from ..reading.forward import DECODE_MULTIPLE
 from ..reading.sampling import sampling_draws
 from .decoding import check_decoding
 from .request_rows import Pair, request_rows, score_rows
@@ -222,8 +223,10 @@ class EngineLM(TemplateLM):
             return read_and_decode(self._split, self._way, ids, numbers, tokens, plan)
 
         lengths = np.array([len(row) for row in ids], dtype=np.int64) + steps
+        free = free_memory(self._split.device)
+        self._budget.tokens, multiple = self._way.fitting(self._budget.tokens, free)
         for numbers, batch in in_batches(
-            lengths, self._budget, DECODE_MULTIPLE, self._split.workers, process, self._way.longest
+            lengths, self._budget, multiple, self._split.workers, process, self._way.longest
         ):
             for place, number in enumerate(numbers):
                 tokens = batch.steps["token_id"][place, : batch.counts[place]]

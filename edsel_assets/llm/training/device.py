@@ -18,7 +18,7 @@ from .settings import FinetuneSettings
 logger = logging.getLogger(__name__)
 
 _REPEATABLE = {":4096:8", ":16:8"}
-"""Workspaces of cuBLAS with which its sums come in one order; the package sets the first as it is imported."""
+"""Workspaces of cuBLAS with which its sums come in one order; importing the package sets the first."""
 
 
 def precision(device: torch.device, settings: FinetuneSettings) -> AbstractContextManager[Any]:
@@ -36,7 +36,8 @@ def deterministic(device: torch.device) -> Iterator[None]:
     workspace = os.environ.get("CUBLAS_WORKSPACE_CONFIG")
     if workspace not in _REPEATABLE:
         logger.warning(
-            "CUBLAS_WORKSPACE_CONFIG is %s, with which two trainings on a GPU may differ; leave it out", workspace
+            "CUBLAS_WORKSPACE_CONFIG is %s, with which two trainings on a GPU may differ; leave it out",
+            workspace,
         )
     before = torch.are_deterministic_algorithms_enabled()
     warned = torch.is_deterministic_algorithms_warn_only_enabled()

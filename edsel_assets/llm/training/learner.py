@@ -110,8 +110,8 @@ def save_adapter(wrapper: Any, folder: Path) -> None:
 @contextmanager
 def keep_random_state(model: Any) -> Iterator[None]:
     """Gives the caller's random states back after the block, whatever it seeds and draws."""
-    devices = [model.device] if model.device.type == "cuda" else []
+    devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
     state = random.getstate()
-    with torch.random.fork_rng(devices=devices):
+    with torch.random.fork_rng(devices=sorted(devices, key=str)):
         yield
     random.setstate(state)

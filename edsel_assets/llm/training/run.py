@@ -45,7 +45,7 @@ def run_finetuning(
         max(int(s.tokens.max()) for s in encoded.sequences), model.get_input_embeddings().weight.shape[0]
     )
     checkpoint = folder.parent / f".{folder.name}.checkpoint"
-    dtype, way = model.dtype, way_of(SplitModel(model))
+    dtype, way = model.dtype, way_of(SplitModel(model), [s.tokens for s in encoded.sequences])
     with (
         keep_random_state(model),
         model_to_train(model, settings, seed, keep_base=keep_base) as (learner, wrapper),

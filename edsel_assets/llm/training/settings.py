@@ -33,8 +33,8 @@ class Example:
 class FinetuneSettings:
     """How to finetune. The defaults are the LoRA recipe of open-instruct, but for what follows the examples.
 
-    ``method``: ``lora``, ``dora`` (weight-decomposed LoRA) or ``full`` (every weight, in a float32 copy of the
-    model).
+    ``method``: ``lora``, ``dora`` (weight-decomposed LoRA) or ``full`` (every weight, in a float32 copy of
+    the model).
     ``rank``, ``alpha``, ``dropout``, ``target_modules``: the adapter; the update is scaled by alpha / rank.
     ``"all-linear"`` is every linear layer but the output head (the seven projections of a Llama).
     ``warmup``: a share of the run in [0, 1) when a float, a number of steps when an int.

@@ -116,7 +116,9 @@ def _by_blocks(points: Points, centroids: torch.Tensor) -> tuple[np.ndarray, np.
 def _settled(points: Points, numbers: np.ndarray, centroids: torch.Tensor, error: float) -> np.ndarray:
     """(rows,) the nearest centroid among those that float32 cannot tell apart, by float64 differences."""
     rows = points.put(numbers)
-    partial = torch.addmm(centroids.square().sum(1), points.matrix[rows], centroids.T, alpha=-2.0)  # (rows, C)
+    partial = torch.addmm(
+        centroids.square().sum(1), points.matrix[rows], centroids.T, alpha=-2.0
+    )  # (rows, C)
     row, column = torch.nonzero(partial <= partial.amin(1, keepdim=True) + 2 * error, as_tuple=True)
     squares = pair_squares(points.matrix, rows[row], centroids, column).cpu().numpy()
     of, centre = row.cpu().numpy(), column.cpu().numpy()
@@ -126,7 +128,7 @@ def _settled(points: Points, numbers: np.ndarray, centroids: torch.Tensor, error
 
 
 def cluster_sums(points: Points, labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """(C, d) float64 sums, always the same, and (C,) sizes of the points by their ``labels``; under 0: none."""
+    """(C, d) float64 sums and (C,) sizes of the points by their ``labels``; under 0: none."""
     sizes = np.bincount(labels[labels >= 0], minlength=count)
     if points.device.type != "cpu":
         return _whole_sums(points, labels, count), sizes
@@ -136,7 +138,7 @@ def cluster_sums(points: Points, labels: np.ndarray, count: int) -> tuple[np.nda
 
 
 def _whole_sums(points: Points, labels: np.ndarray, count: int) -> np.ndarray:
-    """Sums in whole units of the largest coordinate, as a GPU adds in no fixed order. Off by 2^-60 N or so."""
+    """Sums in whole units, as a GPU adds in no fixed order; a unit is under 2^-60 N of the largest."""
     size, dim = points.matrix.shape
     unit = 2.0 ** (61 - math.ceil(math.log2(max(size * points.largest, 1e-300))))
     where = points.put(np.where(labels < 0, count, labels))

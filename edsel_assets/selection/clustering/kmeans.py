@@ -34,7 +34,7 @@ class Clusters:
         centroids: (C, d) float32, the mean of each cluster's (normalised) embeddings.
         distances: (N,) float32, Euclidean distance of each prompt to its centroid.
         inertia: sum of squared distances, lower is tighter.
-        details: how it was made: seed, nredo, niter, iterations, converged and device. Plain JSON values only.
+        details: how it was made, plain JSON values: seed, nredo, niter, iterations, converged and device.
     """
 
     labels: np.ndarray

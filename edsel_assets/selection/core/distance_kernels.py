@@ -33,7 +33,7 @@ def _least(product: Array, norms: Array) -> np.float32:
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
-def two_least(products, norms, labels, nearest, second):
+def two_least(products: Array, norms: Array, labels: Array, nearest: Array, second: Array) -> None:
     """Of each row, where ``norms[c] - 2 * products[r, c]`` is least, that value and the next."""
     for r in range(products.shape[0]):
         product, at, least, next_least = products[r], 0, np.float32(np.inf), np.float32(np.inf)

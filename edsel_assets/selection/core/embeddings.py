@@ -92,8 +92,8 @@ def as_embeddings(
         name: what errors call the argument.
 
     Raises:
-        ValueError: on a wrong shape or dtype; on a GPU whose float32 products are rounded (TF32); on rows with NaN, with infinity or beyond the
-            float32 range; on zero rows where ``normalise`` is set.
+        ValueError: on a wrong shape or dtype; on rows with NaN, with infinity or beyond the
+            float32 range; on zero rows where ``normalise`` is set; on a GPU with TF32 switched on.
 
     Time O(N d), memory O(N) beside one block.
     """
@@ -172,7 +172,7 @@ def _check_products(place: torch.device) -> None:
 
     if place.type == "cuda" and torch.backends.cuda.matmul.fp32_precision == "tf32":
         raise ValueError(
-            "float32 products on a GPU must be float32; this process has TF32 switched on, which keeps 10 bits. "
+            "float32 products on a GPU must be float32; TF32 is switched on, which keeps 10 bits. "
             "Call torch.set_float32_matmul_precision('highest')."
         )
 

@@ -87,7 +87,7 @@ def _run_rows(job: Job, certificate: Certificate) -> tuple[State, dict[str, obje
 
 
 def rows_of(job: Job) -> tuple[Rows, dict[str, object]]:
-    """Rows as the engine has them, and the engine, where no memory for ``dense`` was to be had: then blocked."""
+    """Rows as the engine has them; for ``dense`` without memory those of blocked, which is then named."""
     if job.engine == "dense":
         try:
             return TorchRows(job.kernel, held=True), {}

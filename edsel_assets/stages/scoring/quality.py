@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from edsel_assets.kinds.kept import READING
 from edsel_assets.llm.models.templates import format_prompt
 from edsel_assets.stages.scoring.columns import column_quality
 from edsel_assets.stages.scoring.kept import Kept, KeptScores, text_keys
@@ -176,7 +177,9 @@ def _response_perplexity(
         return perplexity(*sources.open_model(), asked, answers, batch_tokens=study.forward.batch_tokens)
 
     model = base_identity(study, home, sources.model_path)
-    kept = KeptScores(home, {"kind": "perplexity", **model, "template": study.model.template})
+    kept = KeptScores(
+        home, {"kind": "perplexity", **model, "template": study.model.template, "reading": READING}
+    )
     keys = text_keys(texts.names, responses)
     return kept.compute(keys, score, shard_rows=study.forward.shard_rows, progress=progress)
 

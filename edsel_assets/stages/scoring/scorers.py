@@ -11,7 +11,7 @@ import numpy as np
 
 from edsel_assets.demo import model_folder
 from edsel_assets.kinds.deciding import versions
-from edsel_assets.kinds.kept import SCORES
+from edsel_assets.kinds.kept import READING, SCORES
 from edsel_assets.llm.models.dtypes import dtype_here
 from edsel_assets.llm.models.identity import model_identity
 from edsel_assets.stages.evaluation.judges import open_judge
@@ -164,4 +164,5 @@ def _options(study: Study, settings: ScorerModel | JudgeModel, folder: str) -> d
 
 def _identity(study: Study, settings: ScorerModel | JudgeModel, folder: str, home: Home) -> dict[str, Any]:
     libraries = versions(SCORES.libraries)
-    return model_identity(home, folder, settings.revision, settings.dtype, study.model.device, libraries)
+    model = model_identity(home, folder, settings.revision, settings.dtype, study.model.device, libraries)
+    return {**model, "reading": READING}

@@ -19,6 +19,7 @@ from edsel_assets_tests.llm import tiny
 @pytest.fixture(autouse=True)
 def nothing_found_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparison, "_FOUND", {})
+    monkeypatch.setattr(comparison, "_WITH_PROMPTS", set())
 
 
 def test_a_usual_model_is_read_as_usual_and_compared_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,8 +27,37 @@ def test_a_usual_model_is_read_as_usual_and_compared_once(monkeypatch: pytest.Mo
     assert (found.said, found.cached, found.branched) == (None, True, True)
     # 3 layers of 2 heads of 8, keys and values, 4 bytes each
     assert found.cache_bytes == 3 * 2 * 8 * 2 * 4
-    monkeypatch.setattr(comparison, "_compare", lambda split: pytest.fail("compared again"))
-    assert way_of(SplitModel(tiny.model("llama"))) is found
+    with_prompts = way_of(SplitModel(tiny.model("llama")), [np.arange(9)])
+    monkeypatch.setattr(comparison, "_compare", lambda *given: pytest.fail("compared again"))
+    assert way_of(SplitModel(tiny.model("llama"))) is with_prompts
+    assert way_of(SplitModel(tiny.model("llama")), [np.arange(20)]) is with_prompts
+    assert with_prompts == found
+
+
+def test_prompts_of_the_pool_show_what_made_up_tokens_do_not(caplog: pytest.LogCaptureFixture) -> None:
+    """Two that share a batch meet in a layer, but only where a token stands that made-up texts never hold."""
+    model = tiny.model("llama")
+    layer, embedding = model.model.layers[1].mlp, model.model.embed_tokens
+    usual, holds = layer.forward, []
+    embedding.register_forward_hook(lambda _, given, __: holds.append(bool((given[0] == 1).any())))
+
+    def meets(hidden: torch.Tensor) -> torch.Tensor:
+        return usual(hidden + 0.1 * hidden.mean(dim=0, keepdim=True) if holds[-1] else hidden)
+
+    layer.forward = meets
+    split = SplitModel(model)
+    assert way_of(split).longest > 0, "the end token, 1, is none of the made-up ones"
+    prompts = [np.array([0, *range(5, 5 + length), 1, 7, 8, 9]) for length in (3, 20, 9)]
+    assert way_of(split, prompts).longest == 0
+    assert "texts are read one at a time" in caplog.text
+
+
+def test_few_prompts_of_mixed_lengths_are_compared() -> None:
+    split = SplitModel(tiny.model("llama"))
+    prompts = [np.arange(length) % 60 for length in (3, 200, 7, 50, 6, 9)]
+    assert [len(ids) for ids in comparison._few_of(split, prompts)] == [6, 9, comparison.PROMPT_TOKENS]
+    assert [len(ids) for ids in comparison._few_of(split, prompts[2:3])] == [7]
+    assert comparison._few_of(split, []) == []
 
 
 def test_a_model_whose_texts_meet_in_a_batch_is_read_alone(caplog: pytest.LogCaptureFixture) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from edsel_assets.llm import DEFAULT_TEMPLATE, ModelError, format_prompt, forward_pool, load_model
 from edsel_assets.llm.models.split import SplitModel
-from edsel_assets.llm.reading import decode, forward
+from edsel_assets.llm.reading import decode, way
 from edsel_assets_tests.llm import tiny
 from edsel_assets_tests.llm.tiny import STEPS, prompts
 
@@ -30,7 +30,7 @@ FAMILIES = [
 @pytest.fixture(autouse=True)
 def several_decode_batches(monkeypatch) -> None:
     """These models are so small that one decode batch would hold every prompt."""
-    monkeypatch.setattr(forward, "SMALL_CACHE", 0)
+    monkeypatch.setattr(way, "SMALL_CACHE", 0)
 
 
 def run(model, texts, **changes):
@@ -62,7 +62,7 @@ def test_a_small_model_decodes_all_rows_together_to_the_same_numbers(monkeypatch
     monkeypatch.setattr(SplitModel, "workers", workers)
     apart = run(model, prompts(40), progress=lambda done, total: seen.append(done))
     batches = len(seen)
-    monkeypatch.setattr(forward, "SMALL_CACHE", 64 << 20)
+    monkeypatch.setattr(way, "SMALL_CACHE", 64 << 20)
     together = run(model, prompts(40), progress=lambda done, total: seen.append(done))
     assert batches > workers
     assert len(seen) - batches == workers  # one for each thread

@@ -137,7 +137,9 @@ def test_a_grown_pool_keeps_most_of_the_start():
     starts = [
         {
             tuple(c)
-            for c in _Start(Points(torch.from_numpy(p)), keyed_words(3, range(len(p))))._plus_plus(20).tolist()
+            for c in _Start(Points(torch.from_numpy(p)), keyed_words(3, range(len(p))))
+            ._plus_plus(20)
+            .tolist()
         }
         for p in (points[:1099], points)
     ]
