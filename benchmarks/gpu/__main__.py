@@ -2,7 +2,8 @@
 
 Parts run one after the other, each in a process of its own under a time limit of its own. What a part found
 is kept in ``--out`` as soon as it is done, so that a part that fails or hangs costs no other. Needs torch,
-transformers, peft, numpy, scipy, scikit-learn, numba, pyarrow, pandas and pydantic, and pytest for the tests.
+transformers, peft, numpy, scipy, scikit-learn, numba, pyarrow, pandas and pydantic; for the tests pytest and
+hypothesis.
 
 ``--device cpu --small`` runs the same script anywhere, in seconds. Exit code 1: a part failed.
 """

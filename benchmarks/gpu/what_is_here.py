@@ -80,8 +80,9 @@ def marked_tests(job: Job) -> Result:
     """The tests marked ``gpu``, by pytest, without the parts of the suite that need other libraries."""
     if not job.device.startswith("cuda"):
         raise LeftOut("The tests marked gpu need a GPU.")
-    if importlib.util.find_spec("pytest") is None:
-        raise LeftOut("pytest is not installed.")
+    absent = [name for name in ("pytest", "hypothesis") if importlib.util.find_spec(name) is None]
+    if absent:
+        raise LeftOut(f"Not installed: {', '.join(absent)}.")
     files = [str(_ROOT / "edsel_assets_tests" / name) for name in _TESTS]
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "--noconftest", "-p", "no:cacheprovider", *files]
     done = subprocess.run(command, capture_output=True, text=True, cwd=_ROOT)
