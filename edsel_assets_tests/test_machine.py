@@ -82,9 +82,10 @@ def test_the_answer_is_pytorchs_own() -> None:
     ("version", "hidden", "found"),
     [("2.13.0", None, True), ("2.13.0+cpu", None, False), ("2.13.0", "", False), ("2.13.0", "-1", False)],
 )
-def test_a_gpu_counts_where_pytorch_can_use_it(monkeypatch, version, hidden, found) -> None:
+def test_a_gpu_counts_where_pytorch_can_use_it(tmp_path, monkeypatch, version, hidden, found) -> None:
     monkeypatch.setattr(machine, "_torch_version", lambda: version)
-    monkeypatch.setattr(machine.Path, "exists", lambda path: os.fspath(path) == "/dev/nvidia0")
+    (tmp_path / "nvidia0").touch()
+    monkeypatch.setattr(machine, "_DEVICES", tmp_path)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if hidden is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)

@@ -53,8 +53,14 @@ def test_a_model_whose_layers_lie_on_two_devices_is_read_as_on_one() -> None:
     here = list(forward_pool(model, tokenizer, TEXTS, **OPTIONS))
     likely = log_likelihoods(model, tokenizer, TEXTS, TEXTS, batch_tokens=64).total
     with second_device():
-        for module in (*model.model.layers[1:], model.model.norm):  # the head stays with the first layer
-            add_hook_to_module(module.to("cuda"), AlignDevicesHook(execution_device="cuda"))
+        body = model.model
+        places = {
+            "cpu": [body.embed_tokens, body.layers[0], model.lm_head],
+            "cuda": [*body.layers[1:], body.norm],
+        }
+        for place, modules in places.items():
+            for module in modules:
+                add_hook_to_module(module.to(place), AlignDevicesHook(execution_device=place))
         assert {p.device.type for p in model.parameters()} == {"cpu", "cuda"}
         found = list(forward_pool(model, tokenizer, TEXTS, **OPTIONS))
         scored = log_likelihoods(model, tokenizer, TEXTS, TEXTS, batch_tokens=64).total
