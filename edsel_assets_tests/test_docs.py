@@ -151,7 +151,7 @@ def test_generated_parts_are_up_to_date(name: str, part: str | None, make: Any) 
 
 def test_the_generator_writes_what_changed_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
-    for name in ("README.md", "docs/strategies.md"):
+    for name in ("README.md", "docs/strategies.md", "docs/gpu.md"):
         (tmp_path / name).write_text(text_of(name).replace("k-means, then uniform", "old"), encoding="utf-8")
     assert study_reference.update(tmp_path) == ["docs/reference.md", "README.md"]
     assert study_reference.update(tmp_path) == []

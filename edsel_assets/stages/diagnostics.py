@@ -64,10 +64,11 @@ def embedding_silhouettes(
     from edsel_assets.report.plots import silhouettes as picture
 
     study, found = making.study, [_named("own", cluster_count)]
+    how = study.clustering.seed, study.model.device
     for done, (name, table) in enumerate(sorted(other_embeddings.items())):
         making.progress(done, len(other_embeddings))
         clusterings = {n: _clustering(study, pool, table, n) for n in sorted(study.clustering.counts)}
-        found.append(_named(name, compare_counts(pool, table, clusterings, study.clustering.seed)))
+        found.append(_named(name, compare_counts(pool, table, clusterings, *how)))
     joined = pa.concat_tables(found)
     return Made(joined, {"curves": picture(joined.to_pandas()), "preview": joined})
 
@@ -143,7 +144,7 @@ def gain_table(curves: Mapping[float, np.ndarray]) -> pa.Table:
 
 
 def compare_counts(
-    pool: pa.Table, embeddings: pa.Table, clusterings: Mapping[int, Any], seed: int, device: str = "auto"
+    pool: pa.Table, embeddings: pa.Table, clusterings: Mapping[int, Any], seed: int, device: str
 ) -> pa.Table:
     """``clusters, inertia, silhouette, silhouette_stderr`` by number of clusters, ascending.
 

@@ -99,7 +99,9 @@ ROWS = (
             "clustering.restarts",
             "clustering.iterations",
         ),
-        libraries=("faiss", *PRODUCTS),
+        libraries=PRODUCTS,
+        code="2",  # 2: as the clusters, and on the study's device
+        device=device,
         there=lambda study: bool(study.other_embeddings),
         tags=_PLOTS,
         make="edsel_assets.stages.diagnostics:embedding_silhouettes",
