@@ -53,6 +53,7 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
     ("model.revision", "main", READ_MODEL),
     ("model.dtype", "bfloat16", READ_MODEL),
     ("model.device", "cpu", NOTHING),
+    ("model.device_map", "balanced", NOTHING),
     ("model.threads", 2, NOTHING),
     ("model.trust_remote_code", True, NOTHING),
     ("model.template", "{prompt}", READ_MODEL),
@@ -351,6 +352,7 @@ def test_shots_of_a_task_make_scores_stale_and_are_named(filled) -> None:
             "torch",
             {
                 *READ_MODEL,
+                "clusters",
                 "embedding_geometry",
                 "kernel_width",
                 "cluster_count",
