@@ -28,7 +28,7 @@ def _pool(pool: Any, numbers: Numbers) -> dict[str, Any]:
 
 def _model(model: Any, numbers: Numbers) -> dict[str, Any]:
     own = {"path": DEMO, "revision": None, "trust_remote_code": False}
-    return {**own, "dtype": "float32", "device": "cpu", "threads": 1}
+    return {**own, "dtype": "float32", "device": "cpu", "device_map": None, "threads": 1}
 
 
 def _forward(forward: Any, numbers: Numbers) -> dict[str, Any]:
