@@ -1,9 +1,11 @@
 """Make what is missing or stale of a study: what ``edsel run`` and ``edsel rehearse`` share."""
 
+from dataclasses import replace
+
 import typer
 
 from edsel_assets.planning.cells import Scope
-from edsel_assets.running.local import Outcome
+from edsel_assets.running.local import Listener, Outcome
 from edsel_assets.store import Home
 from edsel_assets.study import Study
 
@@ -12,20 +14,31 @@ def make(study: Study, scope: Scope, home: Home, workers: int) -> tuple[Outcome,
     """What was made, and the prompts that the model read, new and before, by asset."""
     from edsel_assets.defs.build import build_definitions
     from edsel_assets.planning.ledger import check_store
-    from edsel_assets.running.devices import device_line
     from edsel_assets.running.instance import fail_orphaned_runs, open_instance, prompts_read, remarks
     from edsel_assets.running.local import materialize
     from edsel_assets.running.workers import WorkerPool, greeting
     from edsel_assets.terminal import progress
 
     check_store(home.store(study.name))
-    typer.echo(device_line(study), err=True)
     with open_instance(home, study.name) as instance:
         fail_orphaned_runs(instance)
         definitions = build_definitions(study, home=home)
         with progress() as listener, WorkerPool(greeting(study, home), workers) as pool:
             chosen = pool if workers > 1 else None
-            outcome = materialize(study, definitions, instance, home, scope, listener, pool=chosen)
+            outcome = materialize(
+                study, definitions, instance, home, scope, _announced(study, listener), pool=chosen
+            )
         made = {cell.asset for cell in outcome.made}
         outcome.remarks = remarks(instance, made)
         return outcome, prompts_read(instance, made)
+
+
+def _announced(study: Study, listener: Listener) -> Listener:
+    """``listener``, before which a run that begins says what runs where."""
+    from edsel_assets.running.devices import device_line
+
+    def planned(cells: int) -> None:
+        typer.echo(device_line(study), err=True)
+        listener.planned(cells)
+
+    return replace(listener, planned=planned)
