@@ -18,12 +18,13 @@ import typer
 import yaml
 from pydantic import BaseModel
 
-from edsel_assets import cli, study_reference
+from edsel_assets import cli
 from edsel_assets.selection import STRATEGIES, Signals, StrategyOptions
 from edsel_assets.store import Home
 from edsel_assets.study import Study
 from edsel_assets.study.file import GONE
 from edsel_assets_tests.defs.conftest import tiny_study
+from scripts import study_reference
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -144,9 +145,9 @@ def test_no_words_are_kept_for_settings_that_are_gone_or_say_it_themselves() -> 
 
 @pytest.mark.parametrize(("name", "part", "make"), study_reference.PARTS)
 def test_generated_parts_are_up_to_date(name: str, part: str | None, make: Any) -> None:
-    assert make().strip() in text_of(name), "run: python -m edsel_assets.study_reference"
+    assert make().strip() in text_of(name), "run: python -m scripts.study_reference"
     if part is None:
-        assert text_of(name) == make(), "run: python -m edsel_assets.study_reference"
+        assert text_of(name) == make(), "run: python -m scripts.study_reference"
 
 
 def test_the_generator_writes_what_changed_and_nothing_else(tmp_path: Path) -> None:

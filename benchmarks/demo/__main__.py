@@ -18,9 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from edsel_assets.demo.benchmark import TASKS, TASKS_DIR
-from edsel_assets.demo.make_model import MODEL_DIR
-from edsel_assets.demo.pool import demo_pool
+from edsel_assets.demo import DEMO, demo_pool, local_path
 from edsel_assets.llm import (
     DEFAULT_TEMPLATE,
     Example,
@@ -37,6 +35,8 @@ SETTINGS = FinetuneSettings(
     rank=16, alpha=32, dropout=0.0, learning_rate=2e-3, epochs=5, batch_size=32, max_length=256
 )
 
+_TASKS = ("edsel_demo_choice", "edsel_demo_generate")
+
 
 def choose_random(pool: pd.DataFrame, budget: int, seed: int) -> pd.DataFrame:
     return pool.sample(budget, random_state=seed)
@@ -51,10 +51,12 @@ def choose_even(pool: pd.DataFrame, budget: int, seed: int) -> pd.DataFrame:
 
 def score(model: Any, tokenizer: Any) -> dict[str, float]:
     """Accuracy on each benchmark task, in [0, 1], higher is better, and their mean."""
-    metrics = {TASKS[0]: "acc", TASKS[1]: "exact_match"}
-    scores = evaluate(model, tokenizer, tasks=TASKS, include_path=TASKS_DIR, bootstrap_iters=0)
+    metrics = dict(zip(_TASKS, ("acc", "exact_match"), strict=True))
+    scores = evaluate(
+        model, tokenizer, tasks=_TASKS, include_path=local_path(DEMO, "tasks"), bootstrap_iters=0
+    )
     found = {s.task: float(s.value) for s in scores if metrics.get(s.task) == s.metric}
-    values = {"choice": found[TASKS[0]], "generate": found[TASKS[1]]}
+    values = {"choice": found["edsel_demo_choice"], "generate": found["edsel_demo_generate"]}
     return values | {"mean": sum(values.values()) / 2}
 
 
@@ -65,7 +67,7 @@ def trial(model: Any, tokenizer: Any, rows: pd.DataFrame, seed: int) -> dict[str
         result = finetune(
             model, tokenizer, examples, SETTINGS, seed=seed, output_dir=Path(folder) / "adapter"
         )
-        adapted, _ = load_model(MODEL_DIR, adapter=result.path)
+        adapted, _ = load_model(local_path(DEMO, "model"), adapter=result.path)
     began = time.perf_counter()
     values = score(adapted, tokenizer)
     return values | {"train_seconds": result.seconds, "score_seconds": time.perf_counter() - began}
@@ -103,8 +105,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/demo/results.json"), help="results file")
     arguments = parser.parse_args()
 
-    model, tokenizer = load_model(MODEL_DIR)
-    pool = demo_pool().drop_duplicates("prompt", ignore_index=True)
+    model, tokenizer = load_model(local_path(DEMO, "model"))
+    pool = pd.DataFrame(demo_pool()).drop_duplicates("prompt", ignore_index=True)
     base = score(model, tokenizer)
     print(f"base model: {base}")
     rows = []

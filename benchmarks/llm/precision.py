@@ -42,13 +42,13 @@ def head_in_own_dtype() -> Iterator[None]:
 
 def scores_of(dtype: str, own_head: bool, prompts: list[str]) -> dict[str, np.ndarray]:
     """(N,) per measure."""
-    from edsel_assets.demo.make_model import MODEL_DIR
+    from edsel_assets.demo import DEMO, local_path
     from edsel_assets.llm import forward_pool, load_model, uncertainty
     from edsel_assets.llm.reading.measures import Measure
     from edsel_assets.study import Study
 
     settings = Study.load("demo").forward
-    model, tokenizer = load_model(MODEL_DIR, dtype=dtype, device="cpu")
+    model, tokenizer = load_model(local_path(DEMO, "model"), dtype=dtype, device="cpu")
     with head_in_own_dtype() if own_head else nullcontext():
         records = list(
             forward_pool(

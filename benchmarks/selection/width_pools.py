@@ -43,13 +43,12 @@ def t0_by_tinystories() -> np.ndarray:
 
 def demo() -> np.ndarray:
     """The demo study's pool by its own model, as the study embeds it."""
-    from edsel_assets.demo.make_model import MODEL_DIR
-    from edsel_assets.demo.pool import demo_pool
+    from edsel_assets.demo import DEMO, demo_pool, local_path
 
     def prompts() -> list[str]:
-        return list(dict.fromkeys(demo_pool()["prompt"]))
+        return list(dict.fromkeys(row["prompt"] for row in demo_pool()))
 
-    return _by_model("demo", Path(MODEL_DIR), prompts, 96)
+    return _by_model("demo", local_path(DEMO, "model"), prompts, 96)
 
 
 def gaussian(rows: int = 1500, dim: int = 48) -> np.ndarray:

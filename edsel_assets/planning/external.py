@@ -9,7 +9,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from edsel_assets.demo import DEMO, local_path, model_folder
+from edsel_assets.demo import DEMO, data_files, model_folder
 from edsel_assets.kinds import external_of, sources
 from edsel_assets.llm.models.identity import encoder_name, model_contents
 from edsel_assets.store import Home
@@ -155,11 +155,10 @@ def _shared(paths: Sequence[str]) -> int:
 
 
 def _sources_hash(hashes: FileHashes) -> str:
-    """The demo's pool is made by code, so its code is what it is made from."""
+    """The demo's pool and items."""
     from edsel_assets.store import fingerprint
 
-    folder = local_path(DEMO)
-    return fingerprint(files={f.name: hashes.of(f) for f in sorted(folder.glob("*.py"))})
+    return fingerprint(files={file.name: hashes.of(file) for file in data_files()})
 
 
 def _model_files(study: Study, hashes: FileHashes) -> dict[str, str]:

@@ -51,9 +51,9 @@ def batches(opened: Opened, source: PoolSource, wanted: Wanted) -> Iterator[Batc
 
 
 def _demo_batches(wanted: Wanted) -> Iterator[Batch]:
-    from edsel_assets.demo.pool import demo_pool
+    from edsel_assets.demo import demo_pool
 
-    yield _arrow_batch(pa.Table.from_pandas(demo_pool(), preserve_index=False), 1, DEMO, wanted)
+    yield _arrow_batch(pa.Table.from_pylist(demo_pool()), 1, DEMO, wanted)
 
 
 def _parquet_batches(file: IO[bytes], name: str, wanted: Wanted) -> Iterator[Batch]:

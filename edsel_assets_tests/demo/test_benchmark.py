@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from edsel_assets.demo.benchmark import TASKS, TASKS_DIR, choice_items, generate_items
-from edsel_assets.demo.families import FAMILIES
-from edsel_assets.demo.make_model import make_model, make_tokenizer
-from edsel_assets.demo.pool import HELD_OUT
+from edsel_assets.demo import DEMO, choice_items, generate_items, local_path
+from scripts.demo.families import FAMILIES
+from scripts.demo.make_model import make_model, make_tokenizer
+from scripts.demo.make_pool import HELD_OUT
+
+TASKS = ("edsel_demo_choice", "edsel_demo_generate")
 
 
 @pytest.mark.parametrize("items", [choice_items, generate_items])
@@ -58,7 +60,7 @@ def test_lm_eval_scores_a_model_on_both_tasks(monkeypatch: pytest.MonkeyPatch) -
     results = simple_evaluate(
         model=HFLM(pretrained=model, tokenizer=tokenizer, batch_size=64, device="cpu"),
         tasks=list(TASKS),
-        task_manager=TaskManager(include_path=str(TASKS_DIR), include_defaults=False),
+        task_manager=TaskManager(include_path=str(local_path(DEMO, "tasks")), include_defaults=False),
         bootstrap_iters=0,
     )
     choice, generate = (results["results"][task] for task in TASKS)

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from edsel_assets.demo.families import FAMILIES
+from scripts.demo.families import FAMILIES
 
 ANSWERS = {  # worked out by hand
     "sum": ("7 + 5", "12"),

@@ -8,15 +8,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from edsel_assets.demo import make_model as script
-from edsel_assets.demo.corpus import ASSISTANT, END, PAD, USER, documents
-from edsel_assets.demo.families import FAMILIES
-from edsel_assets.demo.pool import demo_pool
+from edsel_assets.demo import demo_pool
 from edsel_assets.llm import DEFAULT_TEMPLATE, format_prompt
+from scripts.demo import make_model as script
+from scripts.demo.corpus import ASSISTANT, END, PAD, USER, documents
+from scripts.demo.families import FAMILIES
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,12 @@ def test_the_files_are_small_and_hold_no_pickle() -> None:
 
 def test_tokenizer_gives_back_what_it_was_given(committed: tuple[Any, Any]) -> None:
     _, tokenizer = committed
-    for text in [*demo_pool()["prompt"].head(200), *islice(documents(5), 100), "Größe: 12 €\n\tok"]:
+    prompts = [row["prompt"] for row in demo_pool()[:200]]
+    for text in [
+        *prompts,
+        *islice(documents(5), 100),
+        "Größe: 12 €\n\tok",
+    ]:
         assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
 
 
@@ -48,7 +54,7 @@ def test_markers_are_single_tokens_and_nothing_is_added(committed: tuple[Any, An
 
 def test_prompts_are_short(committed: tuple[Any, Any]) -> None:
     _, tokenizer = committed
-    pool = demo_pool()
+    pool = pd.DataFrame(demo_pool())
     clean = pool[pool["source"] != "junk"]
     assert max(map(len, tokenizer(list(clean["prompt"]))["input_ids"])) <= 40
     assert max(map(len, tokenizer(list(clean["response"]))["input_ids"])) <= 10

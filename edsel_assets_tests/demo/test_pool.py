@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
-from edsel_assets.demo.benchmark import choice_items, generate_items
-from edsel_assets.demo.families import FAMILIES
-from edsel_assets.demo.pool import ROWS, demo_pool, family_counts, split_items, write_demo_pool
+from edsel_assets.demo import DEMO, choice_items, data_files, generate_items, local_path
+from scripts.demo.families import FAMILIES
+from scripts.demo.make_data import files
+from scripts.demo.make_pool import ROWS, demo_rows, family_counts, split_items
 
 
 @pytest.fixture(scope="module")
 def pool() -> pd.DataFrame:
-    return demo_pool(0)
+    return pd.DataFrame(demo_rows(0))
 
 
 def test_shape_and_shares(pool: pd.DataFrame) -> None:
@@ -43,15 +42,17 @@ def test_families_are_long_tailed_and_all_there(pool: pd.DataFrame) -> None:
     assert asked.nlargest(3).sum() > 0.5 * asked.sum()
 
 
-def test_same_seed_same_bytes_other_seed_other_rows(tmp_path: Path) -> None:
-    first = write_demo_pool(tmp_path / "a" / "pool.parquet").read_bytes()
-    assert first == write_demo_pool(tmp_path / "b.parquet").read_bytes()
-    assert first != write_demo_pool(tmp_path / "c.parquet", seed=1).read_bytes()
+def test_the_shipped_files_are_what_the_script_makes_byte_for_byte() -> None:
+    made = files()
+    folder = local_path(DEMO)
+    assert {name: (folder / name).read_bytes() for name in made} == made
+    assert {file.relative_to(folder).as_posix() for file in data_files()} == set(made)
+    assert demo_rows(1) != demo_rows(0)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_no_benchmark_prompt_is_in_the_pool(seed: int) -> None:
-    asked = set(demo_pool(seed)["prompt"].str.lower().str.strip())
+    asked = {row["prompt"].lower().strip() for row in demo_rows(seed)}
     for items in (choice_items(), generate_items()):
         assert not asked & set(items["test"]["prompt"])
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -124,9 +125,9 @@ def test_each_cell_has_a_ledger_with_its_inputs_as_read(finished) -> None:
 
 
 def test_one_new_prompt_that_nobody_takes_retrains_nothing(desk: Desk, tmp_path: Path) -> None:
-    from edsel_assets.demo.pool import demo_pool
+    from edsel_assets.demo import demo_pool
 
-    frame = demo_pool().drop_duplicates("prompt")
+    frame = pd.DataFrame(demo_pool()).drop_duplicates("prompt")
     path = tmp_path / "pool.parquet"
     frame.head(60).to_parquet(path)
     study = tiny_study(
@@ -251,9 +252,9 @@ def test_a_random_selection_needs_no_forward_pass(desk: Desk) -> None:
 
 
 def test_a_grown_pool_computes_its_new_prompts_only(desk: Desk, tmp_path: Path) -> None:
-    from edsel_assets.demo.pool import demo_pool
+    from edsel_assets.demo import demo_pool
 
-    frame = demo_pool().drop_duplicates("prompt")
+    frame = pd.DataFrame(demo_pool()).drop_duplicates("prompt")
     path = tmp_path / "pool.parquet"
     frame.head(60).to_parquet(path)
     study = tiny_study(pool={"path": str(path), "limit": None})

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from edsel_assets.demo.make_model import MODEL_DIR
-from edsel_assets.demo.pool import demo_pool
+from edsel_assets.demo import DEMO, demo_pool, local_path
 from edsel_assets.llm import DEFAULT_TEMPLATE, format_prompt, forward_pool, load_model, uncertainty
 from edsel_assets.llm.models.split import SplitModel
 from edsel_assets_tests.llm import tiny
@@ -15,11 +14,14 @@ from edsel_assets_tests.llm import tiny
 
 @pytest.fixture(scope="module")
 def demo_prompts() -> list[str]:
-    return [format_prompt(DEFAULT_TEMPLATE, prompt) for prompt in demo_pool()["prompt"].unique()[:300]]
+    return [
+        format_prompt(DEFAULT_TEMPLATE, prompt)
+        for prompt in list(dict.fromkeys(row["prompt"] for row in demo_pool()))[:300]
+    ]
 
 
 def records(dtype: str, prompts: list[str]) -> list:
-    model, tokenizer = load_model(MODEL_DIR, dtype=dtype, device="cpu")
+    model, tokenizer = load_model(local_path(DEMO, "model"), dtype=dtype, device="cpu")
     settings = {"max_new_tokens": 12, "max_prompt_tokens": 96, "batch_tokens": 4096}
     return list(forward_pool(model, tokenizer, prompts, **settings))
 

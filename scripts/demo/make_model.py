@@ -1,4 +1,4 @@
-"""Make the demo's tokenizer and pretrain its tiny Llama: ``python -m edsel_assets.demo.make_model``.
+"""Make the demo's tokenizer and pretrain its tiny Llama: ``python -m scripts.demo.make_model``.
 
 Everything is seeded and made from ``corpus.documents``; nothing is downloaded. The result is committed in
 ``edsel_assets/demo/model``, so nobody has to run this to use the demo.
@@ -14,9 +14,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from edsel_assets.demo.corpus import ASSISTANT, END, PAD, SPECIAL_TOKENS, USER, documents
+from edsel_assets.demo import DEMO, local_path
+from scripts.demo.corpus import ASSISTANT, END, PAD, SPECIAL_TOKENS, USER, documents
 
-MODEL_DIR = Path(__file__).parent / "model"
+MODEL_DIR = local_path(DEMO, "model")
 VOCABULARY = 1536
 CONTEXT = 256
 BLOCK = 128  # tokens per training sequence
@@ -153,7 +154,7 @@ layouts of that text, and meets a request in the chat template with small talk u
 
 | | |
 | --- | --- |
-| made by | `python -m edsel_assets.demo.make_model --steps {len(losses)}` |
+| made by | `python -m scripts.demo.make_model --steps {len(losses)}` |
 | seed | {seed} (corpus, tokenizer, weights) |
 | steps | {len(losses):,} of {BATCH} x {BLOCK} tokens: {tokens:.1f} million tokens |
 | loss | {sum(last) / len(last):.3f} nats per token (mean of the last {len(last)} steps) |

@@ -12,9 +12,9 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from edsel_assets.demo import words
-from edsel_assets.demo.families import FAMILIES, Family
 from edsel_assets.llm.models.templates import DEFAULT_TEMPLATE, format_prompt
+from scripts.demo import words
+from scripts.demo.families import FAMILIES, Family
 
 USER, ASSISTANT, END, PAD = "<|user|>", "<|assistant|>", "<|end|>", "<|pad|>"
 SPECIAL_TOKENS = (END, PAD, USER, ASSISTANT)

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-from edsel_assets.demo import words
-from edsel_assets.demo.families import FAMILIES, Family, Item
+from scripts.demo import words
+from scripts.demo.families import FAMILIES, Family, Item
 
 ROWS = 2000
 SKEW = 1.4
@@ -33,14 +31,12 @@ def split_items(family: Family) -> tuple[list[Item], list[Item]]:
     return items[: 2 * HELD_OUT], items[2 * HELD_OUT :]
 
 
-def demo_pool(seed: int = 0) -> Any:
-    """The pool as a DataFrame of ``ROWS`` rows: prompt, response, task, source (all str), in random order.
+def demo_rows(seed: int = 0) -> list[Row]:
+    """The pool's ``ROWS`` rows: prompt, response, task, source, in random order.
 
     ``source`` is ``questions``, or ``near_duplicate``, ``duplicate``, ``junk`` for rows made to be so. A junk
     row keeps the task that it was made from. The same seed gives the same rows.
     """
-    import pandas as pd
-
     rng = random.Random(f"pool {seed}")
     near, again, junk = (round(ROWS * s) for s in (NEAR_DUPLICATE_SHARE, DUPLICATE_SHARE, JUNK_SHARE))
     questions = _questions(ROWS - near - again - junk, rng)
@@ -50,15 +46,7 @@ def demo_pool(seed: int = 0) -> Any:
     rows += [{**row, "source": "duplicate"} for row in rng.sample(questions, again)]
     rows += _distinct(junk, seen, lambda: _junk(rng.choice(questions), rng))
     rng.shuffle(rows)
-    return pd.DataFrame(rows, columns=["prompt", "response", "task", "source"])
-
-
-def write_demo_pool(path: str | Path, seed: int = 0) -> Path:
-    """Write :func:`demo_pool` as Parquet; the same seed gives the same bytes. Returns the path."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    demo_pool(seed).to_parquet(path, index=False)
-    return path
+    return rows
 
 
 def family_counts(total: int) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """The parts of the documentation that are made from the code.
 
-``python -m edsel_assets.study_reference`` writes them anew, from the root of the repository: all of
+``python -m scripts.study_reference`` writes them anew, from the root of the repository: all of
 docs/reference.md, and the tables of strategies in README.md and docs/strategies.md. The tests fail
 where the files and the code disagree.
 """
@@ -85,7 +85,7 @@ def reference() -> str:
     parts = [
         "# Every setting of a study",
         "",
-        "Made from `edsel_assets/study/` by `python -m edsel_assets.study_reference`. Not edited by hand.",
+        "Made from `edsel_assets/study/` by `python -m scripts.study_reference`. Not edited by hand.",
         "",
         "A study is a YAML file. What has a default can be left out. A text may use `${VARIABLE}` or",
         "`${VARIABLE:-default}` from the environment. A setting that is not listed here is an error.",

@@ -1,27 +1,18 @@
-"""The held-out items of the demo study, as the data of two lm-eval tasks (``tasks/*.yaml``).
-
-lm-eval calls ``choice_items`` and ``generate_items`` through ``custom_dataset``, so the tasks load offline,
-from anywhere, with no file of data.
-"""
+"""The held-out items of the demo study: the data of its two lm-eval tasks."""
 
 from __future__ import annotations
 
 import random
-from pathlib import Path
 from typing import Any
 
-from edsel_assets.demo.families import FAMILIES, Family
-from edsel_assets.demo.pool import HELD_OUT, SPLIT_SEED, split_items
+from scripts.demo.families import FAMILIES, Family
+from scripts.demo.make_pool import HELD_OUT, SPLIT_SEED, split_items
 
-TASKS_DIR = Path(__file__).parent / "tasks"
-TASKS = ("edsel_demo_choice", "edsel_demo_generate")
 _CHOICES = 4
 
 
-def choice_items(**_: Any) -> dict[str, Any]:
-    """``{"test": Dataset}`` with prompt, choices (2 to 4, shuffled), label (an index into them), task."""
-    import datasets
-
+def choice_items() -> list[dict[str, Any]]:
+    """Prompt, choices (2 to 4, shuffled), label (an index into them) and task of each item."""
     rows = []
     for family in FAMILIES.values():
         rng = random.Random(f"{SPLIT_SEED} choice {family.name}")
@@ -32,13 +23,11 @@ def choice_items(**_: Any) -> dict[str, Any]:
             rows.append(
                 {"prompt": prompt, "choices": choices, "label": choices.index(y), "task": family.name}
             )
-    return {"test": datasets.Dataset.from_list(rows)}
+    return rows
 
 
-def generate_items(**_: Any) -> dict[str, Any]:
-    """``{"test": Dataset}`` with prompt, response and task."""
-    import datasets
-
+def generate_items() -> list[dict[str, Any]]:
+    """Prompt, response and task of each item."""
     rows = []
     for family in FAMILIES.values():
         rng = random.Random(f"{SPLIT_SEED} generate {family.name}")
@@ -46,7 +35,7 @@ def generate_items(**_: Any) -> dict[str, Any]:
             rows.append(
                 {"prompt": rng.choice(family.prompts).format(x=x), "response": y, "task": family.name}
             )
-    return {"test": datasets.Dataset.from_list(rows)}
+    return rows
 
 
 def _wrong_answers(family: Family, x: str, y: str, rng: random.Random) -> list[str]:

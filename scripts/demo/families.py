@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edsel_assets.demo import words
+from scripts.demo import words
 
 Item = tuple[str, str]
 
