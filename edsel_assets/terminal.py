@@ -13,6 +13,7 @@ from edsel_assets.running.local import Listener
 from edsel_assets.running.progress import listening
 
 _PROMPTS_SHOWN = 5
+_BY = "By earlier ledgers, else by tokens and the speed of this machine."
 _PACE_SECONDS = 30.0  # between two lines of one step, where there is no terminal
 
 
@@ -53,7 +54,7 @@ def show_plan(found: Plan, every: bool) -> None:
     known = [s for s in seconds if s is not None]
     least = f"for {len(known)} of {len(seconds)} cells " if len(known) < len(seconds) else ""
     if known:
-        typer.echo(f"Expected {least}in one process: at most {_duration(sum(known))}, by earlier ledgers.")
+        typer.echo(f"Expected {least}in one process: about {_duration(sum(known))}. {_BY}")
 
 
 def _duration(seconds: float) -> str:

@@ -46,7 +46,6 @@ def targeted(job: Job) -> Result:
 def _pool(job: Job) -> tuple[Any, str]:
     """Prompts with responses and tasks in random order, and a task of middling size with enough of them."""
     import pandas as pd
-
     from edsel_assets.demo.pool import demo_pool
 
     columns = ["prompt", "response", "task"]

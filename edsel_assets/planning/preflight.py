@@ -115,7 +115,7 @@ def _budgets(study: Study, home: Home, kinds: Collection[str]) -> Iterator[str]:
 
 def _cluster_counts(study: Study, home: Home, kinds: Collection[str]) -> Iterator[str]:
     prompts, largest = _prompts(home, study, kinds), max(study.clustering.counts)
-    if prompts is not None and largest > prompts:
+    if prompts is not None and study.clustering.made(largest, prompts) > prompts:
         yield f"clustering.counts: {largest} exceeds the {prompts} prompts of the pool. Lower it."
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,14 +15,11 @@ import numpy as np
 from edsel_assets.kinds.assets import Cells
 from edsel_assets.kinds.work import CHARACTERS_PER_TOKEN, Lengths, Work, operations_per_weight
 from edsel_assets.llm.reading.way import DECODE_MULTIPLE
-from edsel_assets.planning.estimates import GPU_RATE, model_weights
+from edsel_assets.planning.estimates import GPU_RATE, assumed_lengths, model_weights, size_in_name
 from edsel_assets.planning.external import model_path
 from edsel_assets.rehearsal.pool import PoolFacts
-from edsel_assets.rehearsal.sizes import assumed_pool
 from edsel_assets.study import Study
 
-#: Tokens of a prompt and of a response where there is no pool to tell.
-_ASSUMED_PROMPT, _ASSUMED_RESPONSE = 200, 150
 _USUAL_LAYERS = 32
 _LINEAR_PER_LAYER = 7  # of a Llama
 _MICRO_BATCH = 16_384  # tokens, where the study does not say
@@ -36,7 +32,7 @@ PAPER_EMBEDDING_HOURS = 12.0
 def lengths_of(study: Study, pool: PoolFacts | None) -> Lengths:
     """By the pool, or assumed where it is not here."""
     if pool is None:
-        return Lengths(assumed_pool(study), _ASSUMED_PROMPT, _ASSUMED_RESPONSE, assumed=True)
+        return assumed_lengths(study)
     prompt, response = pool.prompt_characters, pool.response_characters
     return Lengths(pool.prompts, prompt / CHARACTERS_PER_TOKEN, response / CHARACTERS_PER_TOKEN)
 
@@ -102,7 +98,7 @@ class Shape:
         path = model_path(study)
         weights, source = model_weights(path), "its files"
         if weights is None:
-            weights, source = _size_in_name(study.model.path), "its name"
+            weights, source = size_in_name(study.model.path), "its name"
         if weights is None:
             return None
         config = _config(Path(path))
@@ -114,11 +110,6 @@ class Shape:
 def _config(folder: Path) -> dict[str, int]:
     file = folder / "config.json"
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-
-
-def _size_in_name(name: str) -> float | None:
-    found = re.search(r"(?<![\d.])(\d+(?:\.\d+)?)([bm])(?![a-z])", name.lower())
-    return None if found is None else float(found[1]) * (1e9 if found[2] == "b" else 1e6)
 
 
 @dataclass(frozen=True)

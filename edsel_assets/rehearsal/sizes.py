@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from edsel_assets.keys import key_parts
+from edsel_assets.planning.estimates import assumed_pool
 from edsel_assets.stages.held_out import held_out_count
 from edsel_assets.study import EvaluationSettings, Study
 
@@ -121,16 +122,6 @@ class Numbers:
         budgets = scaled_down(every, min(share, largest / every[-1]), least, largest)
         clusters = scaled_down(counts, share, 2, max(2, room // 4))
         return cls(study, size, stand_ins, budgets, clusters)
-
-
-def assumed_pool(study: Study) -> int:
-    """How many prompts a pool that is not there is taken to have.
-
-    As many as ``pool.limit`` keeps; without a limit a tenth more than the study asks for.
-    """
-    if study.pool.limit is not None:
-        return study.pool.limit
-    return max(round(1.1 * study.selection.every_budget[-1]), *study.clustering.counts)
 
 
 def small_held_out(evaluation: EvaluationSettings, stand_ins: StandIns, size: Size) -> int:

@@ -68,10 +68,10 @@ def _skew_sheets(cards: Cards, values: int) -> list[Sheet]:
 
 def _pick_sheet(cards: Cards, picks: int) -> Sheet:
     shown = cards.picks.slice(0, picks)
-    rows = tuple((str(row["rank"]), excerpt(row["prompt"]), row["why"]) for row in shown.to_pylist())
+    rows = tuple((str(row["rank"] + 1), excerpt(row["prompt"]), row["why"]) for row in shown.to_pylist())
     rest = cards.picks.num_rows - shown.num_rows
     caption = f"{rest:,} more picks follow." if rest else ""
-    return Sheet("Why each prompt was picked", ("rank", "prompt", "why"), rows, caption, left=3)
+    return Sheet("Why each prompt was picked", ("pick", "prompt", "why"), rows, caption, left=3)
 
 
 def excerpt(prompt: str, length: int = _EXCERPT) -> str:

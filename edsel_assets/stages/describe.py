@@ -16,7 +16,7 @@ _TASK_WIDTH = 24  # characters
 
 
 def with_prompts(table: pa.Table, pool: pa.Table, rows: int = 10) -> pa.Table:
-    """The first ``rows`` of a ranking as a page has room for them: ``rank, prompt, task, gain``.
+    """The first ``rows`` of a ranking as a page has room for them: ``pick`` (from 1), ``prompt, task, gain``.
 
     A long name of a task is cut: it cannot be broken into lines, and would leave the prompt no width.
     """
@@ -25,7 +25,7 @@ def with_prompts(table: pa.Table, pool: pa.Table, rows: int = 10) -> pa.Table:
     shown = pool.select(["prompt", "task"]).take(found)
     tasks = [_cut(name) for name in shown["task"].to_pylist()]
     shown = shown.set_column(1, "task", pa.array(tasks, pa.string()))
-    return shown.add_column(0, "rank", head["rank"]).append_column("gain", head["gain"])
+    return shown.add_column(0, "pick", pc.add(head["rank"], 1)).append_column("gain", head["gain"])
 
 
 def _cut(name: str | None) -> str | None:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from edsel_assets.kinds.making import Made, Making
 from edsel_assets.selection import (
+    Clusters,
     auto_gamma,
     gain_curves,
     low_quality_share,
@@ -153,8 +154,7 @@ def compare_counts(
     ids = pool["prompt_id"]
     matrix = embedding_matrix(embeddings, ids)
     rows = []
-    for count, clustering in sorted(clusterings.items()):
-        found = clusters_of(clustering, ids)
+    for found in _different(clusterings, ids):
         value, error = silhouette_sampled(
             matrix,
             found.labels,
@@ -163,9 +163,8 @@ def compare_counts(
             tie_break=ids.to_numpy().astype(str),
             device=device,
         )
-        rows.append(
-            {"clusters": count, "inertia": found.inertia, "silhouette": value, "silhouette_stderr": error}
-        )
+        sharpness = {"silhouette": value, "silhouette_stderr": error}
+        rows.append({"clusters": len(found.centroids), "inertia": found.inertia, **sharpness})
     return pa.Table.from_pylist(rows)
 
 
@@ -176,8 +175,14 @@ def poor_clusters(
     ids = pool["prompt_id"]
     scores = column(quality, "quality", ids, "quality_scores")
     rows = []
-    for count, clustering in sorted(clusterings.items()):
-        labels = clusters_of(clustering, ids).labels
-        share = float(low_quality_share(labels, scores, threshold=threshold))
-        rows.append({"clusters": count, "poor": round(share * len(np.unique(labels))), "share": share})
+    for found in _different(clusterings, ids):
+        share = float(low_quality_share(found.labels, scores, threshold=threshold))
+        poor = round(share * len(np.unique(found.labels)))
+        rows.append({"clusters": len(found.centroids), "poor": poor, "share": share})
     return pa.Table.from_pylist(rows)
+
+
+def _different(clusterings: Mapping[int, Any], ids: pa.ChunkedArray) -> list[Clusters]:
+    """One of each number of clusters, ascending: a small pool has less of them than was asked for."""
+    found = (clusters_of(clustering, ids) for _, clustering in sorted(clusterings.items()))
+    return list({len(each.centroids): each for each in found}.values())

@@ -192,6 +192,7 @@ def open_embedder(settings: EmbeddingSettings, device: str) -> Any:
 def cluster_pool(study: Study, pool: pa.Table, embeddings: pa.Table, count: int) -> tuple[pa.Table, Clusters]:
     """``prompt_id, cluster, distance`` and the clustering itself."""
     settings = study.clustering
+    count = settings.made(count, pool.num_rows)
     if count > pool.num_rows:
         raise ValueError(
             f"clustering.counts has {count} clusters for a pool of {pool.num_rows} prompts; lower it."

@@ -54,6 +54,16 @@ class Scored:
     files: list[Path]
 
 
+def nothing_to_score(study: Study, held_out: pa.Table) -> str | None:
+    """Why no model has to be loaded; None where there is something to score it on."""
+    if study.evaluation.tasks or study.evaluation.humaneval is not None or held_out.num_rows:
+        return None
+    return (
+        "Nothing to score on, so no model was loaded: there is no task, and no prompt that is held out "
+        "or bought to validate is answered."
+    )
+
+
 def evaluate_study(
     model: Any,
     tokenizer: Any,

@@ -18,11 +18,16 @@ class UncertaintySettings(Settings):
     length_normalised: bool = Field(False, description="Divide least confidence by the number of steps.")
 
 
+#: Numbers of clusters where a study names none.
+DEFAULT_COUNTS = [64, 256, 1024]
+
+
 class ClusteringSettings(Settings):
     """k-means over the embeddings."""
 
     counts: Annotated[list[Positive], Field(max_length=SHORT_LIST)] = Field(
-        [64, 256, 1024], description="Numbers of clusters to compute and compare."
+        DEFAULT_COUNTS,
+        description="Numbers of clusters to compute and compare; the default ones are at most half the pool.",
     )
     count: Positive | None = Field(None, description="The one that strategies use; the first by default.")
     seed: Seed = 42
@@ -38,6 +43,13 @@ class ClusteringSettings(Settings):
                 f"clustering.count must be one of clustering.counts {self.counts}; got {self.count}"
             )
         return self
+
+    def made(self, count: int, prompts: int) -> int:
+        """How many clusters a pool of so many prompts gets where ``count`` are asked for.
+
+        The default numbers leave two prompts a cluster; those that a study names are kept.
+        """
+        return count if self.counts != DEFAULT_COUNTS else min(count, max(1, prompts // 2))
 
     @property
     def chosen(self) -> int:

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from edsel_assets.kinds.work import Lengths
+from edsel_assets.planning import estimates
 from edsel_assets.planning.estimates import GPU_RATE
 from edsel_assets.rehearsal import amounts
 from edsel_assets.rehearsal.definitions import Tasks
@@ -120,7 +121,7 @@ def test_hours_at_the_papers_rate() -> None:
     [("x/Llama-2-7b-hf", 7e9), ("x/Qwen2.5-0.5B", 5e8), ("x/pythia-160m", 1.6e8), ("x/model", None)],
 )
 def test_a_models_size_is_in_its_name(name, weights) -> None:
-    assert amounts._size_in_name(name) == weights
+    assert estimates.size_in_name(name) == weights
 
 
 def test_what_is_missing_is_told(tmp_path, monkeypatch) -> None:

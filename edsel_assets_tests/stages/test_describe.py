@@ -38,7 +38,8 @@ def test_prompts_are_shown_with_names_of_tasks_that_leave_them_room() -> None:
     shown = with_prompts(ranking, pool).to_pydict()
     assert shown["prompt"] == ["three", "one", "two"]
     assert shown["task"] == ["short", "t" * 23 + "…", None]
-    assert list(shown) == ["rank", "prompt", "task", "gain"]
+    assert list(shown) == ["pick", "prompt", "task", "gain"]
+    assert shown["pick"][0] == 1
 
 
 def test_tasks_are_counted_in_the_pool_and_in_the_selection() -> None:

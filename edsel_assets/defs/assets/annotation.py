@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from edsel_assets.defs.assets.evaluation import nothing_scored
 from edsel_assets.defs.assets.finetuning import training_figures
 from edsel_assets.defs.checks import checked
 from edsel_assets.defs.graph import Graph
@@ -103,8 +104,11 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     ) -> Iterator[Any]:
         """Benchmark and held-out scores of what was bought up to an order."""
         from edsel_assets.stages.checks.tables import finite
-        from edsel_assets.stages.trials import evaluate_study, finetuned, wants_whole
+        from edsel_assets.stages.trials import evaluate_study, finetuned, nothing_to_score, wants_whole
 
+        if why := nothing_to_score(study, held_out):
+            yield from nothing_scored(context, why)
+            return
         model, tokenizer = base_model.open()
         with timed() as time, finetuned(model, purchased_adapter, whole=wants_whole(study)) as trial:
             scored = evaluate_study(trial, tokenizer, study, held_out)

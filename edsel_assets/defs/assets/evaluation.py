@@ -13,6 +13,7 @@ from edsel_assets.defs.metadata import preview, timed, versioned_output
 from edsel_assets.defs.resources import BaseModel
 from edsel_assets.kinds.checks import FINITE, NO_BENCHMARK_ITEM
 from edsel_assets.planning.external import External
+from edsel_assets.running.instance import REMARKS
 
 if TYPE_CHECKING:
     from edsel_assets.stages.trials import Scored
@@ -43,12 +44,16 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         from edsel_assets.stages.checks.contamination import benchmark_items
         from edsel_assets.stages.checks.tables import finite
         from edsel_assets.stages.pools import stored_prompts
-        from edsel_assets.stages.trials import benchmark_texts, evaluate_study
+        from edsel_assets.stages.trials import benchmark_texts, evaluate_study, nothing_to_score
 
+        shared = benchmark_items(stored_prompts(graph.store), benchmark_texts(study))
+        yield from checked(context, {NO_BENCHMARK_ITEM: shared})
+        if why := nothing_to_score(study, held_out):
+            yield from nothing_scored(context, why)
+            return
         with timed() as time:
             scored = evaluate_study(*base_model.open(), study, held_out)
-        shared = benchmark_items(stored_prompts(graph.store), benchmark_texts(study))
-        yield from checked(context, {FINITE: finite(scored.table), NO_BENCHMARK_ITEM: shared})
+        yield from checked(context, {FINITE: finite(scored.table)})
         yield scored_output(graph, context, scored, {**time, **base_model.reading()})
 
     @graph.asset("benchmark_scores")
@@ -57,8 +62,11 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
     ) -> Iterator[Any]:
         """lm-eval scores and held-out losses of one trial."""
         from edsel_assets.stages.checks.tables import finite
-        from edsel_assets.stages.trials import evaluate_study, finetuned, wants_whole
+        from edsel_assets.stages.trials import evaluate_study, finetuned, nothing_to_score, wants_whole
 
+        if why := nothing_to_score(study, held_out):
+            yield from nothing_scored(context, why)
+            return
         model, tokenizer = base_model.open()
         with timed() as time, finetuned(model, lora_adapters, whole=wants_whole(study)) as trial:
             scored = evaluate_study(trial, tokenizer, study, held_out)
@@ -79,6 +87,17 @@ def scored_output(
         {**_headline(table), "preview": preview(table), **seconds},
         data_sets=External(graph.study, graph.home).data_sets(scored.files),
     )
+
+
+def nothing_scored(context: dg.AssetExecutionContext, why: str) -> Iterator[Any]:
+    """Scores without a row, with the reason."""
+    from edsel_assets.stages.checks import Finding
+    from edsel_assets.stages.evaluation.items import ITEMS
+    from edsel_assets.stages.trials import SCORES
+
+    empty = TableWithFiles(SCORES.empty_table(), items=ITEMS.empty_table())
+    yield from checked(context, {FINITE: Finding(figures={"note": why})})
+    yield versioned_output(context, empty, {REMARKS: why})
 
 
 def _headline(table: Table) -> dict[str, float]:

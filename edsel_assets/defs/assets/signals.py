@@ -100,7 +100,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             table, found = cluster_pool(study, pool.read(["prompt_id"]), source.read(), count)
         value = TableWithFiles(table, {"centroids": found.centroids})
         sizes = table["cluster"].value_counts().field("counts").to_numpy()
-        figures = {"inertia": found.inertia, "smallest": int(sizes.min()), "largest": int(sizes.max())}
+        extremes = {"smallest": int(sizes.min()), "largest": int(sizes.max())}
+        figures = {"clusters": len(found.centroids), "inertia": found.inertia, **extremes}
         shown = {
             "details": dg.MetadataValue.json(found.details),
             "sizes": plot(histogram(sizes, label="cluster size")),
