@@ -3,6 +3,7 @@
 import pytest
 
 from edsel_assets import terminal
+from edsel_assets.planning.plan import Plan
 
 
 def test_long_steps_have_a_line_with_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,3 +28,11 @@ def test_short_steps_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
     for done in range(11):
         pace("rankings", done, 10)
     assert not lines
+
+
+def test_a_plan_says_what_it_leaves_out(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.show_plan(Plan((), (), ("kernel_width", "token_probabilities")), every=False)
+    said = (
+        "Left out, as nothing of the study reads them: kernel_width, token_probabilities. --only makes them."
+    )
+    assert said in capsys.readouterr().out

@@ -19,6 +19,7 @@ from edsel_assets.stages.summary import averaged_tasks, primary_of, trial_frames
 from edsel_assets.study import Study
 
 _CELL = ["strategy", "budget"]
+_NONE = "No trial that it compares is scored yet."
 
 
 def averages(study: Study, trials: Mapping[str, Any]) -> pd.DataFrame:
@@ -30,6 +31,8 @@ def averages(study: Study, trials: Mapping[str, Any]) -> pd.DataFrame:
         trials: scores by partition key.
     """
     frame = trial_frames(study, {key: getattr(value, "table", value) for key, value in trials.items()})
+    if not len(frame):
+        return pd.DataFrame(columns=[*_CELL, "score", "se", "n"])
     held = frame["task"] == held_out.TASK
     tasks, primary = frame[~held], primary_of(study)
     if not len(tasks):
@@ -58,6 +61,8 @@ def score_by_clusters(making: Making, cluster_count: pa.Table, benchmark_scores:
     joined = pd.concat(parts).merge(geometry.drop(columns="silhouette_stderr"), on="clusters")
     joined = joined.sort_values(["strategy", "budget", "clusters"], ignore_index=True)
     bend = elbow_point(dict(zip(geometry["clusters"], geometry["inertia"], strict=True)))
+    if not len(joined):
+        return Made(cluster_count, {"elbow": bend, "note": _NONE})
     table = pa.Table.from_pandas(joined, preserve_index=False).replace_schema_metadata(None)
     shown: dict[str, Any] = {"elbow": bend, "preview": table}
     for strategy, rows in joined[joined["budget"] == joined["budget"].max()].groupby("strategy"):
@@ -86,6 +91,8 @@ def score_by_round(making: Making, benchmark_scores: Mapping[str, Any], **rounds
     last = averages(study, benchmark_scores)
     numbers = np.where(last["strategy"].isin(chosen), study.rounds.rounds, 0)
     joined = pd.concat([*parts, last.assign(round=numbers)])
+    if not (joined["round"] > 0).any():
+        return Made(pa.table({"strategy": pa.array([], pa.string())}), {"note": _NONE})
     joined = joined.sort_values(["strategy", "budget", "round"], ignore_index=True)
     table = pa.Table.from_pandas(joined, preserve_index=False).replace_schema_metadata(None)
     table = table.select([*_CELL, "round", "score", "se", "n"])

@@ -95,6 +95,17 @@ def test_a_study_without_tasks_has_its_held_out_prompts() -> None:
     assert row["se"] is None or np.isnan(row["se"])  # of one trial
 
 
+def test_where_no_trial_is_scored_yet_nothing_is_drawn() -> None:
+    columns = {"clusters": COUNTS, "inertia": [9.0 - i for i in range(8)], "silhouette": SILHOUETTES}
+    geometry = pa.table({**columns, "silhouette_stderr": [0.1] * 8})
+    for made in (
+        score_by_clusters(making(shipped("yu2024_clusters")), geometry, {}),
+        score_by_round(making(shipped("yu2024")), {}, scores_1={}),
+    ):
+        assert made.shown["note"] == "No trial that it compares is scored yet."
+        assert "scores" not in made.shown
+
+
 def test_the_silhouette_of_each_of_the_embeddings() -> None:
     draw = np.random.default_rng(0)
     ids = [f"p{i:02d}" for i in range(40)]
