@@ -169,8 +169,8 @@ def _judged_sheet(means: pd.DataFrame, name: str, title: str, text: str) -> Shee
         )
         for row in ordered.to_dict("records")
     )
-    header = ("strategy", "budget", name.replace("_", " "), "error over trials", "error over prompts")
-    header += ("trials", "lost replies")
+    named = (name.replace("_", " "), "error over trials", "error over prompts")
+    header = ("strategy", "budget", *named, "trials", "lost replies")
     caption = "Standard errors; over prompts the mean of the trials' own, as all answer the same prompts."
     if name == "win_rate":
         caption += " The reference trial itself is left out."
