@@ -271,7 +271,7 @@ def _missing(
         raise ValueError(f"shard_rows must be at least 1; got {shard_rows}.")
     left = np.arange(len(prompt_ids))
     for store in stores:
-        left = left[store.missing([prompt_ids[i] for i in left])]
+        left = left[store.missing([prompt_ids[i] for i in left.tolist()])]
     return left
 
 

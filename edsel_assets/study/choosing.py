@@ -211,6 +211,10 @@ class RoundsSettings(Settings):
         "this share of that of equal weights.",
     )
 
+    def temperature_of(self, scorer: str) -> float | None:
+        """The temperature that a scorer is given; None where it is the standard deviation of the scores."""
+        return next((given for name, given in self.temperature.items() if name == scorer), None)
+
 
 class AnnotationSettings(Settings):
     """What is bought: prices, and prompts bought to validate."""

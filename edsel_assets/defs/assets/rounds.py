@@ -186,7 +186,7 @@ def _weights(graph: Graph, number: int) -> dg.AssetsDefinition:
             grouped.labels[rows_of(training_set["prompt_id"].to_pylist(), prompt_ids)],
             scores.values,
             clusters=len(grouped.centroids),
-            temperature=dict(study.rounds.temperature).get(scorer),
+            temperature=study.rounds.temperature_of(scorer),
             literal=study.rounds.literal,
         )
         known = scores.values[~np.isnan(scores.values)]

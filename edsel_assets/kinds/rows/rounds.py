@@ -100,7 +100,7 @@ def _scoring_settings(study: Study, partition: str | None) -> dict[str, Any]:
 def _scores_of(study: Study, strategy: str) -> dict[str, Any]:
     """What decides the scores of a strategy's rounds beside what all rounds read."""
     named = study.strategy(strategy).scorer or ""
-    found: dict[str, Any] = {"rounds.temperature": dict(study.rounds.temperature).get(named)}
+    found: dict[str, Any] = {"rounds.temperature": study.rounds.temperature_of(named)}
     if named == "perplexity":
         return found | flat(study, "rounds.joint")
     for place in ROUND_MODELS.get(named, ()):
