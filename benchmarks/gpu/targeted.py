@@ -46,10 +46,11 @@ def targeted(job: Job) -> Result:
 def _pool(job: Job) -> tuple[Any, str]:
     """Prompts with responses and tasks in random order, and a task of middling size with enough of them."""
     import pandas as pd
-    from edsel_assets.demo.pool import demo_pool
+
+    from edsel_assets.demo import demo_pool
 
     columns = ["prompt", "response", "task"]
-    rows = pd.read_parquet(job.pool, columns=columns) if job.pool else demo_pool()[columns]
+    rows = pd.read_parquet(job.pool, columns=columns) if job.pool else pd.DataFrame(demo_pool())[columns]
     rows = rows[rows["response"].str.len() > 0].sample(frac=1, random_state=0).reset_index(drop=True)
     rows = rows.head(120 if job.small else 5000)
     counts = rows["task"].value_counts()

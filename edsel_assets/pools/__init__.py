@@ -13,7 +13,7 @@ from edsel_assets.pools.annotations import ANNOTATION_SCHEMA, read_annotations
 from edsel_assets.pools.data_sets import data_set_commit
 from edsel_assets.pools.files import ListedFile, pool_files
 from edsel_assets.pools.pool import read_pool
-from edsel_assets.pools.report import POOL_SCHEMA, PRICED_SCHEMA, FileCount, PoolReport
+from edsel_assets.pools.report import POOL_SCHEMA, FileCount, PoolReport
 from edsel_assets.pools.source import PoolError, PoolSource
 from edsel_assets.pools.text import normalise, prompt_id
 
@@ -21,7 +21,6 @@ __all__ = [
     "ANNOTATION_SCHEMA",
     "DEMO",
     "POOL_SCHEMA",
-    "PRICED_SCHEMA",
     "FileCount",
     "ListedFile",
     "PoolError",

@@ -32,10 +32,6 @@ def schema_with(columns: Collection[str]) -> pa.Schema:
     return schema
 
 
-#: With a price, as mapped.
-PRICED_SCHEMA = schema_with(["price"])
-
-
 class Skipped(NamedTuple):
     """A row that is not read, or not all of it, and why; ``row`` counts from 1."""
 

@@ -33,12 +33,12 @@ def needs_of(study: Study, rehearsal: Rehearsal, unset: list[str]) -> list[Need]
         Need(State.MISSING, "variable", f"{name} is not set; the study's file says what for")
         for name in unset
     ]
-    found += [*_pool(study, rehearsal), *_models(study), *_data(rehearsal), *_keys(study), *_packages(study)]
+    found += [*_pool(rehearsal), *_models(study), *_data(rehearsal), *_keys(study), *_packages(study)]
     found += [*takes(study, rehearsal.pool), *_replaced(study, rehearsal)]
     return list(dict.fromkeys(found))
 
 
-def _pool(study: Study, rehearsal: Rehearsal) -> Iterator[Need]:
+def _pool(rehearsal: Rehearsal) -> Iterator[Need]:
     facts = rehearsal.pool
     if facts is None:
         state = State.UNKNOWN if rehearsal.pool_is_far else State.MISSING

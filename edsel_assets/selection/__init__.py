@@ -19,11 +19,9 @@ if TYPE_CHECKING:
     from edsel_assets.selection.diagnostics import (
         Coverage,
         Overlap,
-        TaskCount,
         coverage,
         low_quality_share,
         overlap,
-        task_counts,
     )
     from edsel_assets.selection.facility.greedy import NarrowKernel, facility_location
     from edsel_assets.selection.facility.kernel_width import gain_curves, kept_share, usable_gamma
@@ -49,7 +47,6 @@ _MODULES = {
     "Signals": "strategy",
     "Strategy": "strategy",
     "StrategyOptions": "strategy",
-    "TaskCount": "diagnostics",
     "auto_gamma": "core.scale",
     "cluster_budgets": "clustering.sampling",
     "coverage": "diagnostics",
@@ -71,7 +68,6 @@ _MODULES = {
     "sample_clusters": "clustering.sampling",
     "silhouette": "clustering.silhouette",
     "silhouette_sampled": "clustering.silhouette",
-    "task_counts": "diagnostics",
     "task_diversity": "targets.quotas",
     "top_scores": "scores",
     "update_weights": "clustering.sampling",
@@ -91,7 +87,6 @@ __all__ = [
     "Signals",
     "Strategy",
     "StrategyOptions",
-    "TaskCount",
     "auto_gamma",
     "cluster_budgets",
     "coverage",
@@ -113,7 +108,6 @@ __all__ = [
     "sample_clusters",
     "silhouette",
     "silhouette_sampled",
-    "task_counts",
     "task_diversity",
     "top_scores",
     "update_weights",

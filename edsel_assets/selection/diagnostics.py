@@ -113,28 +113,3 @@ def overlap(first: Sequence[object] | np.ndarray, second: Sequence[object] | np.
     return Overlap(
         common, common / union if union else 1.0, common / smaller if smaller else float(not union)
     )
-
-
-@dataclass(frozen=True)
-class TaskCount:
-    """One task's prompts in the pool and in a selection.
-
-    ``ratio`` is its share of the selection over its share of the pool: 1 is proportional.
-    """
-
-    task: str
-    pool: int
-    chosen: int
-    ratio: float
-
-
-def task_counts(tasks: Sequence[str] | np.ndarray, indices: Sequence[int] | np.ndarray) -> list[TaskCount]:
-    """Per task, prompts in the pool and in the selection, most over-represented first."""
-    names, codes = np.unique(np.asarray(tasks, dtype=str), return_inverse=True)
-    rows = checks.selected_rows(indices, len(codes))
-    pool = np.bincount(codes, minlength=len(names))
-    chosen = np.bincount(codes[rows], minlength=len(names))
-    expected = pool / max(1, len(codes)) * len(rows)
-    ratio = np.divide(chosen, expected, out=np.zeros(len(names)), where=expected > 0)
-    order = np.lexsort((names, -ratio))
-    return [TaskCount(str(names[i]), int(pool[i]), int(chosen[i]), float(ratio[i])) for i in order]

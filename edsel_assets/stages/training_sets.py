@@ -69,11 +69,6 @@ def replicate_of(table: pa.Table, seed: int) -> pa.Table:
     return table.filter(pc.equal(table["replicate"], seed % replicates)).sort_by("rank")
 
 
-def selected_ids(table: pa.Table, seed: int) -> list[str]:
-    """Prompts of the replicate that a trial's seed picks, in rank order."""
-    return replicate_of(table, seed)["prompt_id"].to_pylist()
-
-
 def examples_of(table: pa.Table, template: str, seed: int = 0) -> list[Any]:
     """An ``Example`` per prompt of the replicate that ``seed`` picks, in rank order."""
     from edsel_assets.llm import Example, format_prompt

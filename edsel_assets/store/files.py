@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,6 @@ import safetensors.numpy
 
 from edsel_assets.store.atomic import atomic_path
 from edsel_assets.store.errors import StoreError
-from edsel_assets.store.fingerprints import canonical_json
 
 _ROW_GROUP_BYTES = 64 << 20
 _TEXT_BYTES = 1024  # assumed for a column of variable width, when row groups are sized
@@ -111,14 +109,10 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = Non
     return table if columns is None else table.select(list(columns))
 
 
-def write_arrays(
-    path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any] | None = None
-) -> Path:
-    """Write named arrays (any shape; no objects) as safetensors, atomically, with JSON metadata."""
+def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> Path:
+    """Write named arrays (any shape; no objects) as safetensors, atomically."""
     path = Path(path)
-    # One metadata entry: safetensors writes several in an order of its own.
-    note = {"edsel": canonical_json(dict(metadata))} if metadata else None
-    data = safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, metadata=note)
+    data = safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in arrays.items()})
     # safetensors' own save_file renames over its target, which would drop the lock.
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
@@ -129,12 +123,6 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """The arrays that ``write_arrays`` wrote."""
     with _open_arrays(path) as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-
-
-def read_arrays_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The metadata that ``write_arrays`` was given; reads no array."""
-    with _open_arrays(path) as file:
-        return json.loads((file.metadata() or {}).get("edsel", "{}"))
 
 
 @contextlib.contextmanager

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from edsel_assets.pools import PRICED_SCHEMA, FileCount, PoolError, PoolSource, read_pool
+from edsel_assets.pools import FileCount, PoolError, PoolSource, read_pool
+from edsel_assets.pools.report import schema_with
 
 
 def lines(path: Path, rows: list[dict]) -> Path:
@@ -187,7 +188,7 @@ def test_a_price_is_read_where_it_is_mapped(tmp_path):
         {"prompt": "", "fee": 9},
     ]
     report = read(tmp_path / "a.jsonl", rows, columns={"price": "fee"})
-    assert report.table.schema == PRICED_SCHEMA
+    assert report.table.schema == schema_with(["price"])
     assert {r["prompt"]: r["price"] for r in report.table.to_pylist()} == {"a": 2.0, "b": 0.5, "c": None}
     assert "price" not in read(tmp_path / "a.jsonl", rows).table.column_names
     for fee in (-1, "much", float("nan"), True, [1]):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edsel_assets.selection import coverage, low_quality_share, overlap, task_counts
+from edsel_assets.selection import coverage, low_quality_share, overlap
 from edsel_assets_tests.selection.pools import labelled
 
 
@@ -43,10 +43,3 @@ def test_overlap_by_hand():
     assert overlap(["a"], ["b"]) == (0, 0.0, 0.0)
     assert overlap([], []) == (0, 1.0, 1.0)
     assert overlap([], [1]) == (0, 0.0, 0.0)
-
-
-def test_task_counts_by_hand():
-    # Half the pool is "a" and all three chosen: three times .5 / ... = 2 times its share.
-    counts = task_counts(["a", "b", "a", "b", "a", "b"], [0, 2, 4])
-    assert [(c.task, c.pool, c.chosen, c.ratio) for c in counts] == [("a", 3, 3, 2.0), ("b", 3, 0, 0.0)]
-    assert [c.ratio for c in task_counts(["a", "b"], [])] == [0.0, 0.0]

@@ -103,12 +103,10 @@ def test_embeddings_are_checked():
 
 def test_arrays_survive_and_their_bytes_repeat(tmp_path):
     arrays = {"b": np.arange(6).reshape(2, 3)[:, ::-1], "a": np.float32(2) * np.ones(4, np.float32)}
-    metadata = {"seed": 1, "name": "x", "z": [1, 2]}
-    one = store.write_arrays(tmp_path / "one.safetensors", arrays, metadata)
-    two = store.write_arrays(tmp_path / "two.safetensors", dict(reversed(arrays.items())), metadata)
+    one = store.write_arrays(tmp_path / "one.safetensors", arrays)
+    two = store.write_arrays(tmp_path / "two.safetensors", dict(reversed(arrays.items())))
     read = store.read_arrays(one)
     assert {k: v.tolist() for k, v in read.items()} == {"a": [2.0] * 4, "b": [[2, 1, 0], [5, 4, 3]]}
-    assert store.read_arrays_metadata(one) == metadata
     assert file_bytes(one) == file_bytes(two)
     one.write_bytes(one.read_bytes()[:20])
     with pytest.raises(store.StoreError, match="is damaged"):

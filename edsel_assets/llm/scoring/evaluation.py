@@ -145,7 +145,7 @@ def evaluate(
         results = evaluator.evaluate(
             lm=lm,
             task_dict=suite.as_lm_eval(),
-            samples=_sampled_ids(suite, limit, sample_share, sample_seed),
+            samples=_sampled_ids(suite, sample_share, sample_seed),
             limit=None if sample_share is not None else limit,
             bootstrap_iters=bootstrap_iters,
             log_samples=samples_path is not None or items is not None,
@@ -175,7 +175,7 @@ def sampled_ids(
         suite = load_tasks(
             tuple(tasks), path_text(include_path), path_text(data_directory), shots_by_task(tasks, None)
         )
-        return _sampled_ids(suite, None, sample_share, sample_seed) or {}
+        return _sampled_ids(suite, sample_share, sample_seed) or {}
 
 
 def _check_sampling(limit: int | None, share: float | Mapping[str, float] | None) -> None:
@@ -189,7 +189,7 @@ def _check_sampling(limit: int | None, share: float | Mapping[str, float] | None
 
 
 def _sampled_ids(
-    suite: Suite, limit: int | None, share: float | Mapping[str, float] | None, seed: int
+    suite: Suite, share: float | Mapping[str, float] | None, seed: int
 ) -> dict[str, list[int]] | None:
     if share is None:
         return None
