@@ -39,6 +39,7 @@ def rehearse(
     with judge_server() as judge:
         rehearsal = set_up(full, place.folder, Size(prompts=prompts), data, judge)
         outcome, _ = make(rehearsal.study, Scope(), place, workers)
+    rehearsal.finish()
     needs = needs_of(full, rehearsal, unset)
     _show(rehearsal, needs, len(outcome.made), time.perf_counter() - start)
 

@@ -24,6 +24,8 @@ from edsel_assets.study import Study
 
 #: The rehearsal's study; a folder that holds it is one that a rehearsal may empty.
 STUDY_FILE = "rehearsal.yaml"
+_FINISHED = "finished"
+_FOLDERS = ("tasks", "problems", "reward_model")  # of stand-ins
 _ANNOTATED = 4
 _QUERIES = 24
 
@@ -51,9 +53,16 @@ class Rehearsal:
     pool_is_far: bool
     tasks: Tasks
 
+    def finish(self) -> None:
+        """Note that it came to its end."""
+        (self.folder / _FINISHED).touch()
+
 
 def set_up(study: Study, folder: Path, size: Size, data: Path | None, judge: str | None) -> Rehearsal:
-    """Make the stand-ins of ``study`` in ``folder``, which is emptied first.
+    """Make the stand-ins of ``study`` in ``folder``.
+
+    Cells that an earlier rehearsal made there are kept where it was cut short, so that this one goes on with
+    them; where it came to its end, all is made anew.
 
     Args:
         data: folder of benchmark data laid out as the hub is; the study's own by default.
@@ -67,7 +76,7 @@ def set_up(study: Study, folder: Path, size: Size, data: Path | None, judge: str
     wrong = mistakes(study, facts)
     if wrong:
         raise CannotWork(" ".join(f"({number}) {text}" for number, text in enumerate(wrong, start=1)))
-    _empty(folder)
+    _begin(folder)
     data = data or _local_data(study)
     tasks = write_tasks(study, size, data, folder / "tasks")
     table = few_prompts(facts, size.prompts)
@@ -115,11 +124,13 @@ def _local_data(study: Study) -> Path | None:
     return Path(named) if named and Path(named).is_dir() else None
 
 
-def _empty(folder: Path) -> None:
+def _begin(folder: Path) -> None:
     if folder.exists() and any(folder.iterdir()):
         if not (folder / STUDY_FILE).is_file():
             raise ValueError(f"{folder} is not empty and holds no rehearsal. Name another folder.")
-        shutil.rmtree(folder)
+        finished = (folder / _FINISHED).exists()
+        for old in (folder,) if finished else (folder / name for name in _FOLDERS):
+            shutil.rmtree(old, ignore_errors=not finished)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / STUDY_FILE).touch()
 

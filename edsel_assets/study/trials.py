@@ -4,45 +4,52 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from edsel_assets.llm.training.settings import Dtype, FinetuneSettings, Method, Schedule
 from edsel_assets.study.base import Factor, Few, Positive, Seed, Settings, Tokens
 from edsel_assets.study.judges import HumanEvalSettings, JudgeSettings
+
+#: The engine's own defaults.
+_OWN = FinetuneSettings()
 
 
 class FinetuningSettings(Settings):
     """One training run per trial."""
 
-    method: Literal["lora", "dora", "full"] = "lora"
-    rank: Annotated[int, Field(ge=1, le=65_536)] = 64
-    alpha: Factor = 16
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    target_modules: str | list[str] = Field("all-linear", description="Layers that get an adapter.")
+    method: Method = _OWN.method
+    rank: Annotated[int, Field(ge=1, le=65_536)] = _OWN.rank
+    alpha: Factor = _OWN.alpha
+    dropout: Annotated[float, Field(ge=0, lt=1)] = _OWN.dropout
+    target_modules: str | list[str] = Field(_OWN.target_modules, description="Layers that get an adapter.")
     learning_rate: Factor | Literal["auto"] = Field(
-        "auto",
+        _OWN.learning_rate,
         description="Largest learning rate, after the warm-up; auto: 5e-4, and 1e-4 for method full.",
     )
-    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    schedule: Schedule = _OWN.schedule
     warmup: Annotated[int, Field(ge=0, le=10**9)] | Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.03, description="A share of the run as a fraction, or steps as a whole number."
+        _OWN.warmup, description="A share of the run as a fraction, or steps as a whole number."
     )
     batch_size: Positive | Literal["auto"] = Field(
-        "auto",
+        _OWN.batch_size,
         description="Examples per optimizer step; auto: the largest of 1, 2, 4, ... 128 with 40 steps.",
     )
-    epochs: Few = 5
-    max_length: Positive = 2048
+    epochs: Few = _OWN.epochs
+    max_length: Positive = _OWN.max_length
     micro_batch_tokens: Positive | None = Field(
-        None, description="Tokens per forward pass, padding included; the rest accumulates."
+        _OWN.micro_batch_tokens,
+        description="Tokens per forward pass, padding included; the rest accumulates.",
     )
-    gradient_checkpointing: bool = False
-    weight_decay: Annotated[float, Field(ge=0, le=10**6)] = 0.0
-    max_grad_norm: Factor | None = 1.0
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    checkpoint_steps: Positive | None = Field(None, description="Steps between checkpoints to resume from.")
+    gradient_checkpointing: bool = _OWN.gradient_checkpointing
+    weight_decay: Annotated[float, Field(ge=0, le=10**6)] = _OWN.weight_decay
+    max_grad_norm: Factor | None = _OWN.max_grad_norm
+    dtype: Dtype = _OWN.dtype
+    checkpoint_steps: Positive | None = Field(
+        _OWN.checkpoint_steps, description="Steps between checkpoints to resume from."
+    )
     launcher: Literal["accelerate"] | None = Field(
-        None, description="accelerate: several GPUs of this machine."
+        _OWN.launcher, description="accelerate: several GPUs of this machine."
     )
-    processes: Few = Field(1, description="Processes of the launcher, one per GPU.")
-    fsdp: bool = Field(False, description="Shard a full finetuning over the processes.")
+    processes: Few = Field(_OWN.processes, description="Processes of the launcher, one per GPU.")
+    fsdp: bool = Field(_OWN.fsdp, description="Shard a full finetuning over the processes.")
     seeds: Few = Field(3, description="Trials per strategy.")
     random_seeds: Few | None = Field(None, description="Trials of random; twice seeds by default (6 and 3).")
 

@@ -91,3 +91,19 @@ def test_the_reward_model_gives_a_text_one_number(tmp_path) -> None:
     with torch.no_grad():
         logits = model(**AutoTokenizer.from_pretrained(path)("some text", return_tensors="pt")).logits
     assert logits.shape == (1, 1)
+
+
+def test_a_rehearsal_that_was_cut_short_goes_on_and_one_that_ended_begins_anew(tmp_path) -> None:
+    home, size = tmp_path / "home", Size(prompts=40)
+    first = set_up(tiny_study(), home, size, None, None)
+    files = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
+    made = home / "store" / first.study.name / "pool.parquet"
+    made.parent.mkdir(parents=True)
+    made.write_bytes(b"a cell")
+    again = set_up(tiny_study(), home, size, None, None)
+    assert again.study == first.study
+    assert {path: path.read_bytes() for path in files} == files, "so what was made of them is fresh"
+    assert made.read_bytes() == b"a cell"
+    again.finish()
+    set_up(tiny_study(), home, size, None, None)
+    assert not made.exists()

@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-METHODS = ("lora", "dora", "full")
-SCHEDULES = ("linear", "cosine", "constant")
-DTYPES = ("auto", "float32", "bfloat16")
+Method = Literal["lora", "dora", "full"]
+Schedule = Literal["linear", "cosine", "constant"]
+Dtype = Literal["auto", "float32", "bfloat16"]
 AUTO: Literal["auto"] = "auto"
 #: Optimizer steps that ``batch_size: auto`` aims at, and its largest batch.
 LEAST_STEPS, LARGEST_BATCH = 40, 128
@@ -52,13 +52,13 @@ class FinetuneSettings:
     processes on this machine, which share each batch; ``fsdp`` also shards the model over them.
     """
 
-    method: str = "lora"
+    method: Method = "lora"
     rank: int = 64
     alpha: float = 16
     dropout: float = 0.1
     target_modules: str | tuple[str, ...] = "all-linear"
     learning_rate: float | Literal["auto"] = AUTO
-    schedule: str = "linear"
+    schedule: Schedule = "linear"
     warmup: float | int = 0.03
     batch_size: int | Literal["auto"] = AUTO
     epochs: int = 5
@@ -68,7 +68,7 @@ class FinetuneSettings:
     gradient_checkpointing: bool = False
     weight_decay: float = 0.0
     max_grad_norm: float | None = 1.0
-    dtype: str = "auto"
+    dtype: Dtype = "auto"
     checkpoint_steps: int | None = None
     launcher: str | None = None
     processes: int = 1
@@ -77,8 +77,8 @@ class FinetuneSettings:
     def __post_init__(self, packing: bool) -> None:
         if packing:
             raise ValueError("packing is gone: batches hold examples of like length. Leave it out.")
-        for name, choices in (("method", METHODS), ("schedule", SCHEDULES), ("dtype", DTYPES)):
-            if getattr(self, name) not in choices:
+        for name, kind in (("method", Method), ("schedule", Schedule), ("dtype", Dtype)):
+            if getattr(self, name) not in (choices := get_args(kind)):
                 raise ValueError(f"{name} must be one of {', '.join(choices)}; got {getattr(self, name)!r}.")
         for name in ("rank", "epochs", "max_length", "processes"):
             _at_least_one(name, getattr(self, name))
