@@ -14,14 +14,21 @@ from edsel_assets.report.sheets import (
     Rows,
     Sheet,
     difference_sheet,
+    digits,
+    interval_text,
+    of_task,
     plain_text,
     rows_sheet,
     saved_sheet,
     score_sheet,
+    score_text,
+    strategy_order,
 )
 from edsel_assets.report.tables import LabelEfficiency
 
 STALE = "Stale results"
+#: The kind of the sheets of targets.
+TARGET = "target"
 _CELL = ["task", "strategy", "budget"]
 
 
@@ -197,3 +204,56 @@ def _plots(efficiency: LabelEfficiency, task: str) -> tuple[dict[str, bytes], di
         named = f"Difference to {efficiency.control} with 95 % intervals ({task})"
         captions["differences"] = named + score_plots.panel_note(compared)
     return plots, captions
+
+
+def target_sheet(target: LabelEfficiency, rest: LabelEfficiency, name: str, caption: str) -> Sheet:
+    """Each strategy and budget: answers saved on the target, and scores on the target and on the rest.
+
+    Args:
+        target, rest: of one task each.
+        caption: which held-out prompts they are.
+    """
+    control, task = target.control, target.main_task
+    saved = {row[:2]: row[2:] for row in saved_sheet(target, task).rows}
+    scores = {where: _cells(of) for where, of in (("target", target), ("rest", rest))}
+    order = {strategy: place for place, strategy in enumerate(strategy_order(target, task))}
+    keys = sorted(scores["target"].index, key=lambda key: (key[1], order[key[0]]))
+    header = (
+        *("strategy", "budget", f"{control} needs", "saved", "95 % interval", "reading"),
+        *("target", "rest", f"rest, to {control}", "interval there"),
+    )
+    rows = []
+    for strategy, budget in keys:
+        text = f"{budget:,}"
+        number, interval, _, needs, reading = saved.get((strategy, text), ("",) * 5)
+        own, other = (_at(scores[where], strategy, budget) for where in ("target", "rest"))
+        rows.append(
+            (strategy, text, needs, number, interval, reading, _score(own), _score(other), *_gap(other))
+        )
+    texts = (
+        f"{caption} Saved: answers of {control} that give the same score on the target, less the budget. "
+        f"The last two columns: what is lost (-) or gained on the rest against {control} at the same budget."
+    )
+    return Sheet(f"Target {name}: {target.metrics[task]}", header, tuple(rows), texts, kind=TARGET, task=task)
+
+
+def _cells(efficiency: LabelEfficiency) -> pd.DataFrame:
+    rows = of_task(efficiency.scores, efficiency.main_task)
+    return rows[rows["budget"] > 0].set_index(["strategy", "budget"])
+
+
+def _at(cells: pd.DataFrame, strategy: str, budget: int) -> pd.Series | None:
+    return cells.loc[(strategy, budget)] if (strategy, budget) in cells.index else None
+
+
+def _score(cell: pd.Series | None) -> str:
+    return "" if cell is None else score_text(cell["mean"], cell["se"])
+
+
+def _gap(cell: pd.Series | None) -> tuple[str, str]:
+    """The difference to the control and its interval; empty where there is none."""
+    if cell is None or pd.isna(cell["difference"]):
+        return "", ""
+    form = f"{{:+.{digits(cell['mean'])}f}}".format
+    ends = interval_text(cell["difference_low"], cell["difference_high"], form)
+    return form(cell["difference"]), ends

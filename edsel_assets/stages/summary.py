@@ -24,6 +24,7 @@ from edsel_assets.report.sheets import Rows, Sheet, rows_sheet, saved_sheet, sco
 from edsel_assets.report.statistics.trials import primary_metrics
 from edsel_assets.report.tables import LabelEfficiency, label_efficiency
 from edsel_assets.stages import held_out
+from edsel_assets.stages.evaluation.by_target import Aimed, compare_parts, parts_of
 from edsel_assets.stages.evaluation.items import NLL, TOKENS
 from edsel_assets.stages.evaluation.judged import WIN_RATE
 from edsel_assets.stages.evaluation.programs import metric_of
@@ -73,15 +74,17 @@ def summarise(
     spend: Rows = (),
     staleness: Rows = (),
     missing: Rows = (),
+    weights: Mapping[str, pa.Table] | None = None,
 ) -> Report:
     """The report of the trials there are.
 
     Benchmark tasks and each measure of the held-out prompts are compared apart: an accuracy and a loss have
-    no mean. Where the study has no control, or no trial of it is scored yet, the scores are shown without a
-    comparison.
+    no mean. Of each target the held-out prompts are compared as it weighs them, beside the rest. Where the
+    study has no control, or no trial of it is scored yet, the scores are shown without a comparison.
 
     Args:
         trials, win_rates: by partition key, ``00100|k_center.s0``.
+        weights: ``prompt_id, weight`` of the held-out prompts by target.
         spend, staleness, missing: rows of the report's sections of these names; the latter with ``asset`` and
             the number of its ``cells``.
     """
@@ -91,14 +94,17 @@ def summarise(
         for measure in (None, held_out.METRICS[0], *held_out.ANSWER_METRICS)
         if (efficiency := _compare(study, base, trials, measure)) is not None
     ]
+    aimed = _aimed(study, base, trials, weights or {})
     rates, ratings = (_judged_frame(win_rates, wins) for wins in (True, False))
     judged = judged_sheets(rates, ratings)
     if compared:
         parts = [
             gather(compared[0], title=title, win_rates=rates, ratings=ratings),
-            *(gather(efficiency, title=title) for efficiency in compared[1:]),
+            *(gather(each, title=title) for each in (*compared[1:], *(found.own for found in aimed))),
         ]
-        evidence, shown = _joined(parts), [*_main_sheets(compared), *judged]
+        evidence, first = _joined(parts), [found.sheet for found in aimed]
+        evidence = replace(evidence, sheets=(*first, *evidence.sheets))
+        shown = [*first, *_main_sheets(compared), *judged]
     else:
         means = mean_of_trials(rates, "win_rate"), mean_of_trials(ratings, "rating")
         evidence = _without_comparison(study, base, trials, judged, judged_plots(*means))
@@ -132,8 +138,8 @@ def _compare(
 
     A measure of answers is shown as a task of its own. None where nothing was scored so.
     """
-    control = study.control
-    if control is None or not any(parse_budget_trial(key)[1] == control for key in trials):
+    control = _control(study, trials)
+    if control is None:
         return None
     frame = _frame(study, base, trials, control)
     trained = frame.loc[frame["budget"] > 0, "task"]  # a task that is new has the base model's score alone
@@ -158,6 +164,27 @@ def _compare(
         control=control,
         one_subset=_one_subset(study),
     )
+
+
+def _aimed(
+    study: Study, base: Scores, trials: Mapping[str, Scores], weights: Mapping[str, pa.Table]
+) -> list[Aimed]:
+    """The comparisons by target; none where no trial of the control is scored."""
+    control = _control(study, trials)
+    if control is None:
+        return []
+    items = {parse_budget_trial(key): scores.items for key, scores in trials.items()}
+    parts = {
+        name: parts_of(name, table, by_tasks=study.targets[name].tasks is not None)
+        for name, table in weights.items()
+    }
+    return compare_parts(parts, items | {(0, control, 0): base.items}, control, _one_subset(study))
+
+
+def _control(study: Study, trials: Mapping[str, Scores]) -> str | None:
+    """The study's control where it has one and a trial of it is scored."""
+    scored = any(parse_budget_trial(key)[1] == study.control for key in trials)
+    return study.control if scored else None
 
 
 def primary_of(study: Study) -> dict[str, str]:

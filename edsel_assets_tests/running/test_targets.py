@@ -63,7 +63,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Study, 
         patch.setenv("DAGSTER_HOME", str(home / "dagster"))
         with open_instance(Home.at(home), study.name) as instance:
             definitions = build_definitions(study, home=home)
-            materialize(study, definitions, instance, Home.at(home), Scope(frozenset({"selections"})))
+            wanted = Scope(frozenset({"selections", "held_out_weights"}))
+            materialize(study, definitions, instance, Home.at(home), wanted)
             yield study, home, instance
 
 
@@ -105,6 +106,23 @@ def test_weights_have_mean_one_and_say_what_is_wanted(finished) -> None:
     metadata = event.asset_materialization.metadata
     assert 0 <= metadata["auc_low"].value <= metadata["auc"].value <= metadata["auc_high"].value <= 1
     assert {"effective_size", "estimated_share", "most_wanted", "least_wanted", "weights"} <= set(metadata)
+
+
+def test_held_out_prompts_are_weighed_for_each_target(finished) -> None:
+    study, home, _ = finished
+    store = home / "store" / study.name
+    kept = pq.read_table(store / "held_out.parquet").to_pandas()
+    pool = pq.read_table(store / "pool.parquet").to_pandas()
+    for name, target in study.targets.items():
+        table = pq.read_table(store / "held_out_weights" / f"{name}.parquet").to_pandas()
+        assert table["prompt_id"].tolist() == kept["prompt_id"].tolist()
+        demand = pq.read_table(store / "demand" / f"{name}.parquet")["weight"].to_numpy()
+        if target.prompts is None:
+            by_task = dict(zip(pool["task"], demand, strict=True))
+            assert table["weight"].tolist() == [by_task.get(task, 0.0) for task in kept["task"]]
+        else:
+            assert 0 < table["weight"].max() <= demand.max() * (1 + 1e-9)
+            assert table["weight"].nunique() == len(table)
 
 
 def test_every_strategy_picks_its_budget_and_aiming_changes_the_picks(finished) -> None:

@@ -13,17 +13,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from edsel_assets.llm import DEFAULT_TEMPLATE, FinetuneSettings
 from edsel_assets.selection.core.draws import keyed_uniforms, smallest
 from edsel_assets.store import read_table
 
 ALL = "all"  # the target of a trial that is read for every target
 RANDOM, AIMED = "random", "fl_rbf"
-#: Trained once and read for every target.
-SHARED = ("fl_rbf_unaimed", "task_diversity")
-#: Trained for each target. ``inside``: random among the target's own prompts, which no strategy knows.
-STRATEGIES = (AIMED, "random_target", "nearest", "variance_reduction", "inside", "fl_rbf_own")
-#: At the smallest budget alone, which keeps the whole within two hours.
-SMALL = ("nearest", "variance_reduction", "fl_rbf_own")
 CONTROL = "other_target"  # the picks of AIMED for another target, read for this one; not trained again
 
 
@@ -32,6 +27,8 @@ QUESTIONS = (
     *("trec", "social_i_qa", "kilt", "commonsense_qa", "qasc", "sciq", "wiki_qa", "wiki_bio"),
     *("quartz", "quarel", "cosmos_qa", "dream", "wiqa", "glue_qqp"),
 )
+#: Every weight is finetuned.
+WHOLE = FinetuneSettings(method="full", learning_rate=1e-3, batch_size=16, epochs=2, max_length=256)
 
 
 @dataclass(frozen=True)
@@ -64,8 +61,19 @@ class Design:
     share: float = 0.9  # of the pool, drawn anew for each seed
     longest_prompt: int = 220  # characters
     longest_response: int = 200
+    #: Trained once and read for every target.
+    shared: tuple[str, ...] = ("fl_rbf_unaimed", "task_diversity")
+    #: Trained for each target. ``inside``: random among its own prompts, which no strategy knows.
+    strategies: tuple[str, ...] = (
+        *(AIMED, "random_target", "nearest", "variance_reduction", "inside", "fl_rbf_own"),
+    )
+    #: At the smallest budget alone, which keeps the whole within two hours.
+    small: tuple[str, ...] = ("nearest", "variance_reduction", "fl_rbf_own")
     #: Whose picks are the negative control: those of the first, and of the second for the first itself.
     others: tuple[str, str] = ("sentiment", "social")
+    model: str = "models/tinystories-260k"  # under the folder of data
+    template: str = DEFAULT_TEMPLATE
+    settings: FinetuneSettings = WHOLE
 
     def other(self, target: str) -> str:
         return self.others[0] if target != self.others[0] else self.others[1]
@@ -74,8 +82,8 @@ class Design:
         """The trials of a seed in their order: random's curve, then the small budget, then the large one."""
         found = [Trial(seed, ALL, RANDOM, budget) for budget in self.curve]
         for budget in self.budgets:
-            found += [Trial(seed, ALL, strategy, budget) for strategy in SHARED]
-            wanted = [s for s in STRATEGIES if budget == self.budgets[0] or s not in SMALL]
+            found += [Trial(seed, ALL, strategy, budget) for strategy in self.shared]
+            wanted = [s for s in self.strategies if budget == self.budgets[0] or s not in self.small]
             found += [Trial(seed, target, s, budget) for target in self.targets for s in wanted]
         return found
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.evidence.targets.design import ALL, RANDOM, SHARED, STRATEGIES, Data
+from benchmarks.evidence.targets.design import AIMED, ALL, RANDOM, Data
 from edsel_assets.selection import (
     demand_from_queries,
     facility_location,
@@ -49,22 +49,51 @@ def _chosen(data: Data, own: np.ndarray, seed: int) -> Iterator[tuple[str, str, 
     minilm, mine = (fit_transform(raw[pool], "centre") for raw in (data.minilm, own))
     points, own_points = minilm.apply(data.minilm[pool]), mine.apply(own[pool])
     tasks = data.frame["task"].to_numpy()[pool]
-    unaimed, by_task = SHARED
-    yield ALL, unaimed, pool[facility_location(points, budget, tie_break=ids).indices]
-    yield ALL, by_task, pool[task_diversity(tasks, budget, seed=seed, tie_break=ids).indices]
+    untargeted = {
+        "fl_rbf_unaimed": lambda: facility_location(points, budget, tie_break=ids).indices,
+        "task_diversity": lambda: task_diversity(tasks, budget, seed=seed, tie_break=ids).indices,
+    }
+    for strategy in design.shared:
+        yield ALL, strategy, pool[untargeted[strategy]()]
     for target, rows in queries.items():
         asked, own_asked = minilm.apply(data.minilm[rows]), mine.apply(own[rows])
         wanted = demand_from_queries(points, asked, seed=seed, keys=ids).weights
-        own_wanted = demand_from_queries(own_points, own_asked, seed=seed, keys=ids).weights
         members = np.flatnonzero(data.members(target)[pool])
-        inside = random_subset(len(members), min(budget, len(members)), seed=seed, tie_break=ids[members])
-        found = (
-            facility_location(points, budget, tie_break=ids, demand=wanted).indices,
-            random_subset(len(pool), budget, seed=seed, tie_break=ids, demand=wanted).indices,
-            nearest(points, asked, budget, tie_break=ids).indices,
-            variance_reduction(points, budget, queries=asked, tie_break=ids).indices,
-            members[inside.indices],
-            facility_location(own_points, budget, tie_break=ids, demand=own_wanted).indices,
-        )
-        for strategy, indices in zip(STRATEGIES, found, strict=True):
-            yield target, strategy, pool[indices]
+        chosen = _aimed(points, asked, wanted, own_points, own_asked, members, seed, budget, ids)
+        for strategy in design.strategies:
+            yield target, strategy, pool[chosen[strategy]()]
+
+
+def _aimed(
+    points: np.ndarray,
+    asked: np.ndarray,
+    wanted: np.ndarray,
+    own_points: np.ndarray,
+    own_asked: np.ndarray,
+    members: np.ndarray,
+    seed: int,
+    budget: int,
+    ids: np.ndarray,
+) -> dict[str, Callable[[], np.ndarray]]:
+    """What gives each strategy's picks for a target, as places in the pool of the seed."""
+
+    def own() -> np.ndarray:
+        own_wanted = demand_from_queries(own_points, own_asked, seed=seed, keys=ids).weights
+        return facility_location(own_points, budget, tie_break=ids, demand=own_wanted).indices
+
+    def inside() -> np.ndarray:
+        most = min(budget, len(members))
+        return members[random_subset(len(members), most, seed=seed, tie_break=ids[members]).indices]
+
+    return {
+        AIMED: lambda: facility_location(points, budget, tie_break=ids, demand=wanted).indices,
+        "random_target": lambda: (
+            random_subset(len(ids), budget, seed=seed, tie_break=ids, demand=wanted).indices
+        ),
+        "nearest": lambda: nearest(points, asked, budget, tie_break=ids).indices,
+        "variance_reduction": lambda: (
+            variance_reduction(points, budget, queries=asked, tie_break=ids).indices
+        ),
+        "inside": inside,
+        "fl_rbf_own": own,
+    }

@@ -14,9 +14,7 @@ import pyarrow as pa
 from benchmarks.evidence.targets.design import RANDOM, Data, Trial, budgets_inside
 from benchmarks.evidence.targets.picks import picks
 from edsel_assets.llm import (
-    DEFAULT_TEMPLATE,
     Example,
-    FinetuneSettings,
     adapted,
     finetune,
     format_prompt,
@@ -26,18 +24,19 @@ from edsel_assets.llm import (
 )
 from edsel_assets.store import atomic_path, read_table, write_table
 
-SETTINGS = FinetuneSettings(method="full", learning_rate=1e-3, batch_size=16, epochs=2, max_length=256)
 _TOKENS = 4096  # read at once
 BASE = "base"
 
 
-def run(data: Data, model_path: Path, state: Path) -> None:
+def run(data: Data, model_path: str, state: Path) -> None:
     """Make every trial that is not there, seed by seed."""
     import torch
 
     torch.set_num_threads(1)
-    model, tokenizer = load_model(str(model_path), device="cpu")
-    own = _own_embeddings(data, model, tokenizer, state / "own.npy")
+    model, tokenizer = load_model(model_path, device="cpu", dtype="float32")
+    own = data.minilm
+    if "fl_rbf_own" in data.design.strategies:
+        own = _own_embeddings(data, model, tokenizer, state / "own.npy")
     if not (state / f"{BASE}.parquet").is_file():
         _score(data, model, tokenizer, data.items, state / f"{BASE}.parquet")
     inside = {target: budgets_inside(data, target, data.design.seeds) for target in data.design.targets}
@@ -89,13 +88,13 @@ def _trial(data: Data, model: Any, tokenizer: Any, rows: np.ndarray, trial: Tria
     assert len(rows) == trial.budget, f"{trial.name} has {len(rows)} picks"
     chosen = data.frame.iloc[rows]
     examples = [
-        Example(format_prompt(DEFAULT_TEMPLATE, prompt), response)
+        Example(format_prompt(data.design.template, prompt), response)
         for prompt, response in zip(chosen["prompt"], chosen["response"], strict=True)
     ]
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trained"
-        finetune(model, tokenizer, examples, SETTINGS, seed=trial.seed, output_dir=path)
+        finetune(model, tokenizer, examples, data.design.settings, seed=trial.seed, output_dir=path)
         with adapted(model, path) as trained:
             _score(data, trained, tokenizer, data.scored(trial), place)
 
@@ -103,7 +102,7 @@ def _trial(data: Data, model: Any, tokenizer: Any, rows: np.ndarray, trial: Tria
 def _score(data: Data, model: Any, tokenizer: Any, rows: np.ndarray, place: Path) -> None:
     """Write ``item, nll, tokens``: the loss of each response given its prompt, in nats, and its tokens."""
     asked = data.frame.iloc[rows]
-    prompts = [format_prompt(DEFAULT_TEMPLATE, prompt) for prompt in asked["prompt"]]
+    prompts = [format_prompt(data.design.template, prompt) for prompt in asked["prompt"]]
     found = log_likelihoods(model, tokenizer, prompts, asked["response"].tolist(), batch_tokens=_TOKENS)
     columns = {
         "item": np.searchsorted(data.items, rows).astype(np.int32),
@@ -116,7 +115,7 @@ def _score(data: Data, model: Any, tokenizer: Any, rows: np.ndarray, place: Path
 def _own_embeddings(data: Data, model: Any, tokenizer: Any, place: Path) -> np.ndarray:
     """(N, d) float32: the last hidden state of each prompt's last token."""
     if not place.is_file():
-        prompts = [format_prompt(DEFAULT_TEMPLATE, prompt) for prompt in data.frame["prompt"]]
+        prompts = [format_prompt(data.design.template, prompt) for prompt in data.frame["prompt"]]
         records = forward_pool(
             model, tokenizer, prompts,
             max_new_tokens=0, max_prompt_tokens=240, batch_tokens=_TOKENS, prompt_likelihood=False,

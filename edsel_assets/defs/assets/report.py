@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from edsel_assets.report.sheets import Sheet
 
 #: The kinds of sheets that the UI shows, in order, and columns for which a page has no room.
-_LEFT_OUT = {"scores": {"seeds"}, "saved": {"95 % interval", "share"}}
+_LEFT_OUT = {
+    "target": {"interval there"},
+    "scores": {"seeds"},
+    "saved": {"95 % interval", "share"},
+}
 _INPUT = "what it is made from is stale or missing"
 
 
@@ -30,6 +34,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         benchmark_scores: dict[str, Any],
         orders: Table,
         purchases: Table,
+        held_out_weights: dict[str, Any] | None,
         **win_rates: dict[str, Any],
     ) -> dg.Output:
         """Scores by strategy and budget, and the annotation each strategy saves against the control.
@@ -49,6 +54,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             scores(base_scores),
             {key: scores(value) for key, value in benchmark_scores.items()},
             {key: table_of(value) for key, value in win_rates.get("win_rates", {}).items()},
+            weights={name: table_of(value) for name, value in (held_out_weights or {}).items()},
             spend=spend_by_order(orders, purchases),
             staleness=stale,
             missing=missing,

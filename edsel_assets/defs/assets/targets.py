@@ -7,7 +7,7 @@ import dagster as dg
 
 from edsel_assets.defs.checks import checked
 from edsel_assets.defs.graph import Graph
-from edsel_assets.defs.io_managers import StoredTable
+from edsel_assets.defs.io_managers import StoredTable, Table
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 from edsel_assets.defs.resources import BaseModel
 from edsel_assets.kinds.checks import ENOUGH_QUERIES, FINITE, QUERIES_NOT_KEPT_BACK, TOLD_APART
@@ -53,7 +53,40 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         yield from checked(context, {FINITE: finite(scores), TOLD_APART: targets.told_apart(name, found)})
         yield versioned_output(context, table, {**targets.figures(found), **shown, **time})
 
-    return [*assets, demand]
+    weighed = [_weights(graph)] if "held_out_weights" in graph.assets else []
+    return [*assets, demand, *weighed]
+
+
+def _weights(graph: Graph) -> dg.AssetsDefinition:
+    study = graph.study
+
+    @graph.asset("held_out_weights")
+    def held_out_weights(
+        context: dg.AssetExecutionContext,
+        base_model: BaseModel,
+        pool: StoredTable,
+        held_out: Table,
+        embeddings: StoredTable | None,
+        target_queries: StoredTable | None,
+    ) -> Iterator[Any]:
+        """How much each held-out prompt counts in the scores of the target."""
+        from edsel_assets.stages.checks.tables import finite
+        from edsel_assets.stages.vectors import targets
+
+        name = context.partition_key
+        by_prompts = study.targets[name].prompts is not None
+        ids = pool.read(["prompt_id", "prompt"] if by_prompts else ["prompt_id", "task"])
+        points, queries = (
+            None if each is None or not by_prompts else each.read() for each in (embeddings, target_queries)
+        )
+        with timed() as time:
+            table = targets.held_out_weights(
+                study, graph.home, name, ids, held_out, points, queries, base_model.path, base_model.open
+            )
+        yield from checked(context, {FINITE: finite(table.rename_columns(["prompt_id", "score"]))})
+        yield versioned_output(context, table, {"preview": preview(table), **time})
+
+    return held_out_weights
 
 
 def _queries(graph: Graph) -> dg.AssetsDefinition:

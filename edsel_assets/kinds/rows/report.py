@@ -63,6 +63,7 @@ ROWS = (
             Parent("benchmark_scores", optional=True),
             Parent("orders"),
             Parent("purchases"),
+            Parent("held_out_weights", many=True),
             Parent("win_rates", optional=True),
         ),
         settings=(_metrics, "report.control", "report.average"),

@@ -17,6 +17,10 @@ def _by_prompts(study: Study, at: At) -> bool:
     return study.targets[at.keys["target"]].prompts is not None
 
 
+def _keeps_back(study: Study) -> bool:
+    return bool(study.targets) and bool(study.evaluation.held_out or study.annotation.validation)
+
+
 def _query_settings(study: Study, target: str | None) -> dict[str, Any]:
     def settings(of: Study, name: str) -> dict[str, Any]:
         return _of_target(of, name, "format", "columns")
@@ -34,6 +38,19 @@ def _demand_settings(study: Study, target: str | None) -> dict[str, Any]:
 
 def _of_target(study: Study, name: str, *fields: str) -> dict[str, Any]:
     return {f"targets.{name}.{field}": getattr(study.targets[name], field) for field in fields}
+
+
+def _own_settings(study: Study, target: str | None) -> dict[str, Any]:
+    """Of a target alone: scores are taken on it, whatever its strength."""
+    found = _demand_settings(study, target)
+    by_prompts = bool(_fitted(study, target))
+    return {k: v for k, v in found.items() if not k.endswith(".strength")} | (
+        embedding_settings(study) if by_prompts else {}
+    )
+
+
+def _held_out_files(study: Study, target: str | None) -> list[str]:
+    return embedding_files(study, None) if _fitted(study, target) else []
 
 
 def _query_files(study: Study, target: str | None) -> Iterator[str]:
@@ -77,5 +94,24 @@ ROWS = (
         checks=(FINITE, TOLD_APART),
         before=("target tasks",),
         there=lambda study: bool(study.targets),
+    ),
+    Kind(
+        name="held_out_weights",
+        group="targets",
+        dimensions=(TARGET,),
+        parents=(
+            Parent("pool", lazy=True),
+            Parent("held_out"),
+            Parent("embeddings", when=_by_prompts, lazy=True),
+            Parent("target_queries", when=_by_prompts, lazy=True),
+        ),
+        settings=(_own_settings,),
+        libraries=(_fitted, embedding_libraries),
+        external=(_held_out_files,),
+        keeps=(FORWARD_PASS, EMBEDDER),
+        checks=(FINITE,),
+        there=_keeps_back,
+        device=lambda study: bool(with_queries(study)),
+        before=("embedder", "target tasks"),
     ),
 )

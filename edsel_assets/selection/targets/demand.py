@@ -30,6 +30,7 @@ class Demand:
         auc: chance that a query looks more like a query than a prompt of the pool does, in folds
             that saw neither; None where the demand comes from tasks.
         auc_low, auc_high: its 95 % interval, by Student's t over the queries.
+        others: (M,) float64 weights of other prompts on the same scale, where any were given.
         share: estimated share of the pool that is like the target: with queries the mean, over them, of the
             share of the pool that is at least as likely to be one; with tasks the share of their prompts.
     """
@@ -39,6 +40,7 @@ class Demand:
     auc: float | None = None
     auc_low: float | None = None
     auc_high: float | None = None
+    others: np.ndarray | None = None
 
     @property
     def effective_size(self) -> float:
@@ -55,6 +57,7 @@ def demand_from_queries(
     embeddings: Any,
     queries: Any,
     *,
+    others: Any = None,
     strength: float = 1.0,
     seed: int = 0,
     keys: Sequence[object] | np.ndarray | None = None,
@@ -68,6 +71,8 @@ def demand_from_queries(
     Args:
         embeddings: (N, d) array or tensor of the pool.
         queries: (m, d) array or tensor of the target's prompts, by the same embedding; at least 5.
+        others: (M, d) array or tensor of prompts outside the pool, such as held-out ones, to weigh alike: by
+            the mean of the folds' log-odds, as no fold saw them.
         strength: s in [0, 1]: weights are (1 - s) + s w, so that 0 is the pool itself.
         seed: of the folds, keyed by prompt.
         keys: (N,) unique keys of the prompts; row numbers without them.
@@ -87,25 +92,33 @@ def demand_from_queries(
         raise ValueError(
             f"A target needs at least {FEWEST_QUERIES} queries, better 20 to 200; got {asked.size}. Add some."
         )
+    more = None if others is None else as_embeddings(others, name="others")
+    if more is not None and more.dim != pool.dim:
+        raise ValueError(f"others must have the pool's {pool.dim} dimensions; got {more.dim}.")
     if pool.size < FOLDS:
         raise ValueError(f"A pool to aim in needs at least {FOLDS} prompts; got {pool.size}. Add some.")
     words = draws.keyed_words(seed, draws.keys_of(keys, pool.size), "folds of the demand")
     pool_folds = _folds(words)
     query_folds = np.arange(asked.size) % FOLDS
     log_odds, above = np.empty(pool.size), np.empty(asked.size)
+    of_others = np.zeros(0 if more is None else more.size)
     for fold in range(FOLDS):
         seen = np.flatnonzero(pool_folds != fold)
         seen = seen[draws.smallest(draws.uniforms(draws.mixed(words[seen], 1)), MOST_FITTED)]
         model = _fitted(pool, seen, asked, np.flatnonzero(query_folds != fold))
         own = np.flatnonzero(pool_folds == fold)
         log_odds[own] = model.log_odds(pool, own)
+        if more is not None:
+            of_others += model.log_odds(more, np.arange(more.size)) / FOLDS
         left_out = np.flatnonzero(query_folds == fold)
         above[left_out] = _fraction_below(np.sort(log_odds[own]), model.log_odds(asked, left_out))
     ratio = np.exp(log_odds - log_odds.max())
-    ratio = np.minimum(ratio, np.quantile(ratio, CLIP_QUANTILE))
-    target = ratio / ratio.mean()
+    clip = np.quantile(ratio, CLIP_QUANTILE)
+    ratio = np.minimum(ratio, clip)
+    apart = np.exp(np.minimum(of_others - log_odds.max(), np.log(clip)))
+    target, outside = ((1 - strength) + strength * each / ratio.mean() for each in (ratio, apart))
     auc, low, high = _mean_interval(above)
-    return Demand((1 - strength) + strength * target, 1 - auc, auc, low, high)
+    return Demand(target, 1 - auc, auc, low, high, None if more is None else outside)
 
 
 def demand_from_tasks(tasks: Sequence[str | None], shares: Mapping[str, float] | None = None) -> Demand:

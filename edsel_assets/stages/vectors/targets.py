@@ -63,15 +63,28 @@ def target_queries(
     embedder = study.embeddings_of_queries(name)
     one = study.model_copy(update={"pool": target.source, "embeddings": embedder})
     raw, counts = raw_embeddings(one, home, prompts, model_path, open_model, progress)
+    vectors = _as_the_pool(study, home, name, pool, raw, model_path, open_model)
+    table = embeddings_table(prompts["prompt_id"], vectors)
+    return Queries(table, prompts, report.duplicates, counts)
+
+
+def _as_the_pool(
+    study: Study,
+    home: Home,
+    name: str,
+    pool: pa.Table,
+    raw: np.ndarray,
+    model_path: str,
+    open_model: OpenModel,
+) -> np.ndarray:
+    """Embeddings of other prompts, transformed as those of the pool are."""
     whole, _ = raw_embeddings(study, home, pool, model_path, open_model, None)
     if raw.shape[1] != whole.shape[1]:
         raise ValueError(
             f"targets.{name}: its embeddings have {raw.shape[1]} dimensions and the pool's {whole.shape[1]}. "
             "Embed both by the same model."
         )
-    fitted = fit_transform(whole, study.embeddings.transform, dimensions=study.embeddings.dimensions)
-    table = embeddings_table(prompts["prompt_id"], fitted.apply(raw))
-    return Queries(table, prompts, report.duplicates, counts)
+    return fit_transform(whole, study.embeddings.transform, dimensions=study.embeddings.dimensions).apply(raw)
 
 
 def enough_queries(name: str, queries: Queries) -> Finding:
@@ -108,23 +121,61 @@ def demand(
         pool: ``prompt_id``, and ``task`` for a target by tasks.
         embeddings, queries: of the pool and of a target by prompts.
     """
-    target = study.targets[name]
+    strength = study.targets[name].strength
+    if embeddings is not None and queries is not None:
+        return _from_queries(study, name, pool, embeddings, queries, strength=strength)
+    found = _from_tasks(study, name, pool)
+    return Demand((1 - strength) + strength * found.weights, found.share)
+
+
+def _from_queries(
+    study: Study, name: str, pool: pa.Table, embeddings: pa.Table, queries: pa.Table, **more: Any
+) -> Demand:
+    ids, asked = pool["prompt_id"], table_embeddings(queries)[1]
+    seed, keys = study.targets[name].seed, ids.to_numpy().astype(str)
     try:
-        if embeddings is not None and queries is not None:
-            ids = pool["prompt_id"]
-            return demand_from_queries(
-                embedding_matrix(embeddings, ids),
-                table_embeddings(queries)[1],
-                strength=target.strength,
-                seed=target.seed,
-                keys=ids.to_numpy().astype(str),
-            )
-        shares = None if target.tasks == "equal" else target.tasks
-        found = demand_from_tasks(pool["task"].to_pylist(), shares)
+        return demand_from_queries(embedding_matrix(embeddings, ids), asked, seed=seed, keys=keys, **more)
     except ValueError as error:
         raise ValueError(f"targets.{name}: {error}") from error
-    weights = (1 - target.strength) + target.strength * found.weights
-    return Demand(weights, found.share)
+
+
+def _from_tasks(study: Study, name: str, pool: pa.Table) -> Demand:
+    tasks = study.targets[name].tasks
+    try:
+        return demand_from_tasks(pool["task"].to_pylist(), None if tasks == "equal" else tasks)
+    except ValueError as error:
+        raise ValueError(f"targets.{name}: {error}") from error
+
+
+def held_out_weights(
+    study: Study,
+    home: Home,
+    name: str,
+    pool: pa.Table,
+    held_out: pa.Table,
+    embeddings: pa.Table | None,
+    queries: pa.Table | None,
+    model_path: str,
+    open_model: OpenModel,
+) -> pa.Table:
+    """``prompt_id, weight`` of the held-out prompts: how much each counts for the target, on demand's scale.
+
+    The target alone counts, whatever its ``strength``: scores are taken on it, not on the mixture.
+
+    Args:
+        pool, held_out: with ``task`` for a target by tasks, else with what embeddings are made from.
+        embeddings, queries: of the pool and of a target by prompts.
+    """
+    if embeddings is None or queries is None:
+        by_task = dict(zip(pool["task"].to_pylist(), _from_tasks(study, name, pool).weights, strict=True))
+        weights = np.array([by_task.get(task, 0.0) for task in held_out["task"].to_pylist()])
+    else:
+        raw, _ = raw_embeddings(study, home, held_out, model_path, open_model, None)
+        others = _as_the_pool(study, home, name, pool, raw, model_path, open_model)
+        found = _from_queries(study, name, pool, embeddings, queries, others=others)
+        assert found.others is not None
+        weights = found.others
+    return pa.table({"prompt_id": held_out["prompt_id"], "weight": weights})
 
 
 def told_apart(name: str, demand: Demand) -> Finding:

@@ -52,6 +52,21 @@ def test_weights_do_not_depend_on_row_order_and_follow_strength() -> None:
     np.testing.assert_array_equal(demand_from_queries(points, asked, strength=0.0).weights, 1.0)
 
 
+def test_prompts_outside_the_pool_are_weighed_on_the_same_scale() -> None:
+    """Those drawn as the pool is have its weights, kind by kind."""
+    points, wanted = two_kinds(2000, 0.1, apart=4.0)
+    asked = two_kinds(40, 1.0, seed=1, apart=4.0)[0]
+    others, like = two_kinds(2000, 0.3, seed=5, apart=4.0)
+    found = demand_from_queries(points, asked, others=others)
+    np.testing.assert_array_equal(found.weights, demand_from_queries(points, asked).weights)
+    assert found.others.shape == (2000,)
+    assert found.others.max() <= found.weights.max() * (1 + 1e-12), "clipped where the pool is"
+    for own, other in ((wanted, like), (~wanted, ~like)):
+        assert np.median(found.others[other]) == pytest.approx(np.median(found.weights[own]), rel=0.25)
+    half = demand_from_queries(points, asked, others=others, strength=0.5)
+    np.testing.assert_allclose(half.others, 0.5 + 0.5 * found.others)
+
+
 def test_a_cone_of_embeddings_is_told_apart_as_well() -> None:
     points, wanted = two_kinds(2000, 0.1, apart=4.0)
     asked = two_kinds(30, 1.0, seed=1, apart=4.0)[0]
@@ -68,6 +83,7 @@ def test_a_cone_of_embeddings_is_told_apart_as_well() -> None:
         (np.ones((9, 3)), {}, "16 dimensions; got 3"),
         (np.ones((9, 16)), {"strength": 1.5}, "strength must be from 0"),
         (np.full((9, 16), np.nan), {}, "queries must be finite"),
+        (np.ones((9, 16)), {"others": np.ones((2, 3))}, "others must have the pool's 16"),
     ],
 )
 def test_bad_queries_are_refused(queries: np.ndarray, options: dict, message: str) -> None:
