@@ -26,7 +26,7 @@ TEXTS = {
     GAINS: "Each pick gains at most what the one before it did, as a greedy choice has to.",
     EXACT_BUDGET: "As many different prompts as the budget says, ranked without a gap, in each replicate.",
     ADAPTER_LOADS: "The weights can be read back and are finite numbers.",
-    NO_BENCHMARK_ITEM: "No prompt of the pool shares 13 words in a row with a benchmark item.",
+    NO_BENCHMARK_ITEM: "No prompt of the pool or of a target shares 13 words in a row with a benchmark item.",
     LOSS_FELL: "Training lowered the loss by at least 2 %, from the first epoch to the last.",
     NOT_WORSE: "No selection that means to cover the pool covers less, or has more twins, than random draws.",
     ENOUGH_QUERIES: "A target has at least 20 queries, none of them twice.",

@@ -176,6 +176,17 @@ def test_a_held_out_query_ends_the_run_before_it_is_aimed_at(finished, tmp_path:
         materialize(flattering, definitions, instance, Home.at(tmp_path), asked)
 
 
+def test_a_query_that_is_a_benchmark_item_is_found(tmp_path: Path) -> None:
+    from edsel_assets.stages.checks.contamination import benchmark_items
+    from edsel_assets.stages.vectors.targets import query_prompts
+
+    item = "Which of these four gases do green plants take out of the air by day?"
+    study = aimed(write_queries(tmp_path / "queries.jsonl", [*QUERIES, item]))
+    found = benchmark_items(query_prompts(study), [f"Question: {item}\nAnswer:"])
+    assert found.figures == {"items": 1, "prompts": len(QUERIES) + 1, "shared": 1}
+    assert "sums: " in found.problem
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -1,6 +1,7 @@
 """Group ``evaluation``: scores of the base model and of every trial."""
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +46,10 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         from edsel_assets.stages.checks.tables import finite
         from edsel_assets.stages.pools import stored_prompts
         from edsel_assets.stages.trials import benchmark_texts, evaluate_study, nothing_to_score
+        from edsel_assets.stages.vectors.targets import query_prompts
 
-        shared = benchmark_items(stored_prompts(graph.store), benchmark_texts(study))
+        read = chain(stored_prompts(graph.store), query_prompts(study))
+        shared = benchmark_items(read, benchmark_texts(study))
         yield from checked(context, {NO_BENCHMARK_ITEM: shared})
         if why := nothing_to_score(study, held_out):
             yield from nothing_scored(context, why)

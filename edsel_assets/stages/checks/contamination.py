@@ -40,7 +40,7 @@ def benchmark_items(pool: Iterable[tuple[str, str]], items: Sequence[str]) -> Fi
         return Finding(figures=figures)
     return Finding(
         f"{len(found)} prompts share a run of words with a benchmark item: {named(found)}. Take them out of "
-        "the pool, or do not trust the benchmark's scores.",
+        "the pool or the target's file, or do not trust the benchmark's scores.",
         figures,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +98,17 @@ def enough_queries(name: str, queries: Queries) -> Finding:
             figures,
         )
     return Finding(figures=figures)
+
+
+def query_prompts(study: Study) -> Iterator[tuple[str, str]]:
+    """(id, prompt) of the queries of every target, as its files are now."""
+    for name, target in study.targets.items():
+        if target.prompts is not None:
+            table = read_pool(pool_source(target.source)).table
+            for prompt_id, prompt in zip(
+                table["prompt_id"].to_pylist(), table["prompt"].to_pylist(), strict=True
+            ):
+                yield f"{name}: {prompt_id}", prompt
 
 
 def none_held_out(name: str, queries: Queries, held_out: pa.Table) -> Finding:
