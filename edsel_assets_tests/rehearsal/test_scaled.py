@@ -68,7 +68,7 @@ def test_a_rehearsal_reads_nothing_of_its_studys_own(name) -> None:
 
 
 def test_variants_keep_their_switches_and_get_small_counts() -> None:
-    study = shipped("yu2024")
+    study = shipped("yu2024_clusters")
     small = rehearsed(study, Size(), stand_ins(study))
     order = sorted(study.clustering.counts)
     for name, variant in study.selection.variants.items():
@@ -91,7 +91,7 @@ def test_budgets_keep_their_share_of_the_pool_where_it_is_known() -> None:
 
 def test_few_prompts_for_many_budgets_are_refused() -> None:
     with pytest.raises(ValueError, match="8 different budgets or cluster counts do not fit between 2 and 8"):
-        rehearsed(shipped("yu2024"), Size(), StandIns(**{**vars(STAND_INS), "prompts": 35}))
+        rehearsed(shipped("yu2024_clusters"), Size(), StandIns(**{**vars(STAND_INS), "prompts": 35}))
 
 
 @given(
@@ -155,7 +155,7 @@ def test_a_share_that_is_held_out_becomes_a_small_number(wanted: float, small: i
 
 
 def test_every_section_is_found() -> None:
-    study = shipped("yu2024")
+    study = shipped("yu2024_clusters")
     found = list(sections(study))
     assert study.other_embeddings["llama"] in found
     assert study.selection.variants["kmq_64"] in found

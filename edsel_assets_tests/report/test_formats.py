@@ -84,7 +84,7 @@ def test_the_page_needs_nothing_else_and_runs_nothing(evidence):
     names = {tag for tag, _ in page.tags}
     assert not names & {"script", "link", "iframe", "object", "embed", "base", "form"}
     sources = [value for _, attrs in page.tags for key, value in attrs.items() if key in ("src", "href")]
-    assert len(sources) == len(evidence.plots) == 4
+    assert len(sources) == len(evidence.plots) == 5
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert not any(key.startswith("on") for _, attrs in page.tags for key in attrs)
     assert "http://" not in text

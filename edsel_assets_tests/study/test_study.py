@@ -10,7 +10,7 @@ from edsel_assets.study import MEASURES, Study, StudyError, shipped_studies
 from edsel_assets_tests.defs.conftest import TINY, tiny_study
 
 
-@pytest.mark.parametrize("name", ["demo", "t0", "bhatt2024", "yu2024"])
+@pytest.mark.parametrize("name", ["demo", "t0", "bhatt2024", "yu2024", "yu2024_clusters", "yu2024_transfer"])
 def test_shipped_studies_load(name, monkeypatch) -> None:
     monkeypatch.setenv("EDSEL_POOL", "pool.parquet")
     monkeypatch.setenv("EDSEL_DATA", "data")
