@@ -41,6 +41,11 @@ def gpu_facts(*fields: str) -> list[list[str]]:
     return [[value.strip() for value in line.split(",")] for line in said.splitlines() if line.strip()]
 
 
+def models_at_once() -> int:
+    """How many models may be held here at a time: one on a GPU, one for each core of a CPU."""
+    return 1 if has_gpu() else os.cpu_count() or 1
+
+
 @cache
 def multiplies_bfloat16() -> bool:
     """Whether the CPU has instructions for products in bfloat16 (x86: AMX or AVX-512 BF16).

@@ -26,20 +26,28 @@ def main() -> None:
     # What libraries print must not come between the answers.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+
+    def say(content: dict[str, Any]) -> None:
+        print(json.dumps(content), file=answers, flush=True)
+
     # What started it ends its workers by a signal when one of them failed, or is gone itself.
     with suppress(KeyboardInterrupt):
-        runner = _open(json.loads(sys.stdin.readline()))
+        runner = _open(json.loads(sys.stdin.readline()), lambda reason: say({"waiting": reason}))
         for line in sys.stdin:
             answer = _answer(runner, json.loads(line))
             try:
-                print(json.dumps(answer), file=answers, flush=True)
+                say(answer)
             except BrokenPipeError:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), answers.fileno())  # nothing is left to be told
                 return
 
 
-def _open(greeting: dict[str, Any]) -> Callable[[], Runner]:
-    """Gives the runner of the study as it is now: a study file may be edited between two runs."""
+def _open(greeting: dict[str, Any], said: Callable[[str], None]) -> Callable[[], Runner]:
+    """Gives the runner of the study as it is now: a study file may be edited between two runs.
+
+    Args:
+        said: told what it waits for.
+    """
     from edsel_assets.defs.build import build_definitions
     from edsel_assets.running.instance import open_instance
 
@@ -53,7 +61,8 @@ def _open(greeting: dict[str, Any]) -> Callable[[], Runner]:
         state = (study, home.store(study.name).order_names())
         if opened.get("state") != state:
             instance = open_instance(home, study.name)
-            runner = Runner(study, build_definitions(study, home=home), instance, home)
+            definitions = build_definitions(study, home=home)
+            runner = Runner(study, definitions, instance, home, waiting=said)
             opened.update(state=state, runner=runner)
         return opened["runner"]
 

@@ -23,7 +23,10 @@ def make(study: Study, scope: Scope, home: Home, workers: int) -> tuple[Outcome,
     with open_instance(home, study.name) as instance:
         fail_orphaned_runs(instance)
         definitions = build_definitions(study, home=home)
-        with progress() as listener, WorkerPool(greeting(study, home), workers) as pool:
+        with (
+            progress() as listener,
+            WorkerPool(greeting(study, home), workers, listener.waiting) as pool,
+        ):
             chosen = pool if workers > 1 else None
             outcome = materialize(
                 study, definitions, instance, home, scope, _announced(study, listener), pool=chosen

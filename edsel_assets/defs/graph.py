@@ -15,12 +15,9 @@ from edsel_assets.kinds.assets import Asset, Input, asset_name
 from edsel_assets.kinds.checks import TEXTS, WARNINGS
 from edsel_assets.planning.cells import Lineage
 from edsel_assets.planning.lineage import lineage_of
-from edsel_assets.running.dagster_internals import ALLOW_MISSING
+from edsel_assets.running.dagster_internals import ALLOW_MISSING, DEVICE_POOL
 from edsel_assets.store import Home, Store
 from edsel_assets.study import Study
-
-#: Concurrency pool of the assets that hold a model in memory and want the device, GPU or CPU, for themselves.
-DEVICE_POOL = "model"
 
 #: Resources that an asset's function may name among its arguments.
 _RESOURCES = ("base_model",)

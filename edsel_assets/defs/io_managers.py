@@ -89,7 +89,8 @@ def study_store(study: Study, home: Home) -> dg.IOManagerDefinition:
     def opened(context: InitResourceContext) -> Iterator[StudyStore]:
         from edsel_assets.planning.ledger import check_store
         from edsel_assets.planning.recording import forget_run
-        from edsel_assets.store.locks import hold, hold_cells
+        from edsel_assets.running.leases import hold_for
+        from edsel_assets.store.locks import hold
 
         store = home.store(study.name)
         check_store(store)
@@ -100,7 +101,7 @@ def study_store(study: Study, home: Home) -> dg.IOManagerDefinition:
                 lease = DagsterHome.of(instance).run_lease(run.run_id)
                 stack.enter_context(hold(lease, f"run {run.run_id} is alive"))
             log = context.log.info if context.log else None
-            stack.enter_context(hold_cells(store, cells, waiting=log))
+            stack.enter_context(hold_for(study, home, instance, cells, log))
             yield StudyStore(study, home, cells)
             if run:
                 forget_run(run.run_id)

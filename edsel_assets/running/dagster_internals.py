@@ -40,6 +40,7 @@ __all__ = [
     "ALLOW_MISSING",
     "CODE_SERVER",
     "DAEMON",
+    "DEVICE_POOL",
     "LOCATION",
     "ORDERS",
     "STORE",
@@ -76,6 +77,8 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 ALLOW_MISSING = "allow_missing_partitions"
 
 
+#: Concurrency pool of the assets that hold a model in memory and want the device, GPU or CPU, for themselves.
+DEVICE_POOL = "model"
 #: Name of the partitions that are orders.
 ORDERS = "orders"
 #: Metadata of definitions: where the study's artifacts lie.

@@ -13,7 +13,7 @@ from pathlib import Path
 import dagster as dg
 import yaml
 
-from edsel_assets.machine import has_gpu
+from edsel_assets.machine import models_at_once
 from edsel_assets.running.dagster_internals import ORDERS, unfinished_runs
 from edsel_assets.running.quick_log import quicken_log
 from edsel_assets.store.locks import hold, is_held
@@ -66,8 +66,9 @@ run_monitoring:
   free_slots_after_run_end_seconds: 60
 concurrency:
   pools:
-    # Runs of the pool "model" at the same time: those that hold a model in memory. One GPU: 1.
-    default_limit: {device_runs}
+    # Runs of the pool "model" at the same time: those that hold a model in memory, whatever started them.
+    # One GPU: 1.
+    default_limit: {models}
     granularity: run
   runs:
     max_concurrent_runs: {runs}
@@ -78,15 +79,15 @@ def dagster_home(home: Home, study: str) -> DagsterHome:
     """DAGSTER_HOME of ``study``, with its dagster.yaml.
 
     Studies have assets of the same names: in one event log each would make the other's history unreadable.
-    What the file says of runs at the same time is for the UI; ``edsel run --workers`` leaves it as it is.
+    What the file says of runs that hold a model is for all, see ``running.leases``; the rest is for the UI.
     """
     folder = home.dagster(study)
     settings = folder.settings
     try:
         folder.folder.mkdir(parents=True, exist_ok=True)
         if not settings.exists():
-            limit = 1 if has_gpu() else _RUNS
-            settings.write_text(_SETTINGS.format(device_runs=limit, runs=_RUNS), encoding="utf-8")
+            text = _SETTINGS.format(models=models_at_once(), runs=_RUNS)
+            settings.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OSError(
             f"Cannot write in {home}: {error.strerror}. Name a folder to write in by --home or EDSEL_HOME."

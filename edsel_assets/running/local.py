@@ -26,9 +26,10 @@ from edsel_assets.running.dagster_internals import (
     new_run,
 )
 from edsel_assets.running.instance import BY_COMMAND, REASON_TAG
+from edsel_assets.running.leases import hold_for
 from edsel_assets.running.quick_log import begin_log
 from edsel_assets.store import Home
-from edsel_assets.store.locks import hold, hold_cells
+from edsel_assets.store.locks import hold
 from edsel_assets.store.places import DagsterHome
 from edsel_assets.study import Study
 
@@ -118,7 +119,7 @@ def materialize(
     perhaps = {step.cell.kind for step in planned.possible}  # such as what reads a pool that may have grown
     preflight.check(study, home, kinds)
     listener.planned(len(cells))
-    pool = pool or _Here(Runner(study, definitions, instance, home, lineage, cause))
+    pool = pool or _Here(Runner(study, definitions, instance, home, lineage, cause, listener.waiting))
     schedule = _Schedule(cells, freshness, pool, listener)
     return schedule.run(lambda: preflight.check_sizes(study, home, (kinds | perhaps) - {"pool"}))
 
@@ -273,10 +274,11 @@ class Runner:
         home: Home,
         lineage: Lineage | None = None,
         cause: Mapping[str, str] | None = None,
+        waiting: Callable[[str], None] | None = None,
     ) -> None:
         self._study, self._definitions, self._instance, self._home = study, definitions, instance, home
         self._lineage = lineage or lineage_of(study, home)
-        self._tags = cause or BY_COMMAND
+        self._tags, self._waiting = cause or BY_COMMAND, waiting
         self._job = definitions.resolve_implicit_global_asset_job_def()
         self._parts: dict[frozenset[dg.AssetKey], dg.JobDefinition] = {}
 
@@ -286,7 +288,7 @@ class Runner:
         Raises:
             RunFailed: naming the first cell and the reason.
         """
-        with hold_cells(self._home.store(self._study.name), cells):
+        with hold_for(self._study, self._home, self._instance, cells, self._waiting):
             freshness = Freshness(self._study, self._lineage, self._home)
             due: dict[Cell, str] = {}
             for cell in cells:

@@ -60,18 +60,23 @@ class Worker:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+    def ask(self, request: dict[str, Any], waiting: Callable[[str], None]) -> dict[str, Any]:
         """The answer to ``request``.
+
+        Args:
+            waiting: told what it waits for before it can answer.
 
         Raises:
             WorkerDied: with the exit code.
         """
         self._send(request)
         assert self._process.stdout is not None
-        answer = self._process.stdout.readline()
-        if not answer:
-            raise WorkerDied(self._process.wait())
-        return json.loads(answer)
+        for line in self._process.stdout:
+            answer = json.loads(line)
+            if "waiting" not in answer:
+                return answer
+            waiting(answer["waiting"])
+        raise WorkerDied(self._process.wait())
 
     def end(self, *, at_once: bool) -> None:
         """Tell it to end after the request at hand, or now."""
@@ -105,10 +110,13 @@ class WorkerPool:
 
     Args:
         greeting: what a worker is told first: the study and its home.
+        waiting: told what a worker waits for, such as a cell that another run makes.
     """
 
-    def __init__(self, greeting: dict[str, Any], slots: int) -> None:
-        self.slots = slots
+    def __init__(
+        self, greeting: dict[str, Any], slots: int, waiting: Callable[[str], None] = lambda reason: None
+    ) -> None:
+        self.slots, self._waiting = slots, waiting
         self._greeting = greeting
         self._gpus = spread_over((greeting["study"] or {}).get("model", {}))
         self._idle: list[Worker] = []
@@ -152,7 +160,7 @@ class WorkerPool:
         def drive() -> None:
             answer: dict[str, Any] | WorkerDied
             try:
-                answer = worker.ask(request)
+                answer = worker.ask(request, self._waiting)
             except WorkerDied as death:
                 answer = death
             with self._guard:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from edsel_assets.store.places import Store
 
 _POLL_SECONDS = 0.2
+_TELL_SECONDS = 60.0  # between two words to who waits
 _HELD: dict[Path, int] = {}  # leases of this process, with how often each is held
 _GUARD = threading.Lock()
 
@@ -69,7 +70,7 @@ def hold_cells(
 
     Args:
         wait: wait for other holders; otherwise raise Busy at the first.
-        waiting: called once with the reason when it has to wait.
+        waiting: called with the reason when it has to wait, and once a minute as long as it does.
     """
     with ExitStack() as stack:
         # In one order everywhere, so that two runs never wait for each other.
@@ -84,11 +85,30 @@ def hold(
     path: Path, what: str, *, wait: bool = True, waiting: Callable[[str], None] | None = None
 ) -> Iterator[None]:
     """Hold the lease at ``path``; ``what`` is said of another holder: "CELL is being made"."""
-    with _GUARD:
-        again = path in _HELD
-        if again:
-            _HELD[path] += 1
-    handle = None if again else _lease(path, what, wait, waiting)
+    with hold_one([path], what, wait=wait, waiting=waiting):
+        yield
+
+
+@contextmanager
+def hold_one(
+    paths: Sequence[Path],
+    what: str,
+    *,
+    purpose: str = "",
+    wait: bool = True,
+    waiting: Callable[[str], None] | None = None,
+) -> Iterator[None]:
+    """Hold one of the leases at ``paths``: the one that this process holds already, else the first free one.
+
+    Args:
+        what: is said of other holders: "CELL is being made".
+        purpose: what it is held for, for those who wait.
+        wait, waiting: see ``hold_cells``.
+    """
+    path = _once_more(paths)
+    handle = None
+    if path is None:
+        path, handle = _lease(paths, what, purpose, wait, waiting)
     try:
         yield
     finally:
@@ -98,6 +118,16 @@ def hold(
                 del _HELD[path]
         if handle is not None:
             handle.close()
+
+
+def _once_more(paths: Sequence[Path]) -> Path | None:
+    """The first that this process holds, held once more."""
+    with _GUARD:
+        for path in paths:
+            if path in _HELD:
+                _HELD[path] += 1
+                return path
+    return None
 
 
 def is_held(path: Path) -> bool:
@@ -120,33 +150,54 @@ def held_elsewhere(path: Path) -> bool:
         return False
 
 
-def _lease(path: Path, what: str, wait: bool, waiting: Callable[[str], None] | None) -> IO[str]:
-    told = False
+def _lease(
+    paths: Sequence[Path], what: str, purpose: str, wait: bool, waiting: Callable[[str], None] | None
+) -> tuple[Path, IO[str]]:
+    begun = time.monotonic()
+    pause = 0.0  # until the next word to who waits
     while True:
-        with named_failure(path, every=True):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle = path.open("a+", encoding="utf-8")
-        if not try_lock(handle):
-            reason = f"{what} by {_holder(path)}"
-            handle.close()
-            if not wait:
-                raise Busy(f"{reason}; wait for it to end.")
-            if waiting and not told:
-                waiting(f"{reason}; waiting for it to end")
-                told = True
-            time.sleep(_POLL_SECONDS)
-            continue
-        with _GUARD:
-            _HELD[path] = _HELD.get(path, 0) + 1
-        handle.truncate(0)
-        handle.write(json.dumps({"host": socket.gethostname(), "process": os.getpid(), "since": time.time()}))
-        handle.flush()
+        for path in paths:
+            handle = _tried(path)
+            if handle is None:
+                continue
+            with _GUARD:
+                _HELD[path] = _HELD.get(path, 0) + 1
+            _sign(handle, purpose)
+            return path, handle
+        reason = f"{what} by {' and '.join(map(_holder, paths))}"
+        if not wait:
+            raise Busy(f"{reason}; wait for it to end.")
+        waited = time.monotonic() - begun
+        if waiting and waited >= pause:
+            so_far = f" for {waited / 60:.0f} min" if pause else ""
+            waiting(f"{reason}; waiting{so_far} for it to end")
+            pause += _TELL_SECONDS
+        time.sleep(_POLL_SECONDS)
+
+
+def _tried(path: Path) -> IO[str] | None:
+    """The open file of a lease that was free, and is held now."""
+    with named_failure(path, every=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = path.open("a+", encoding="utf-8")
+    if try_lock(handle):
         return handle
+    handle.close()
+    return None
+
+
+def _sign(handle: IO[str], purpose: str) -> None:
+    """Write who holds a lease, and what for."""
+    holder = {"host": socket.gethostname(), "process": os.getpid(), "since": time.time(), "for": purpose}
+    handle.truncate(0)
+    handle.write(json.dumps(holder))
+    handle.flush()
 
 
 def _holder(path: Path) -> str:
     try:
         held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return f"process {held['process']} on {held['host']}"
+        purpose = f" for {held['for']}" if held.get("for") else ""
+        return f"process {held['process']} on {held['host']}{purpose}"
     except (OSError, ValueError, KeyError):
         return "another process"  # it has not written its name yet

@@ -7,6 +7,7 @@ replaced if unchanged, listed, deleted. What a name is made of, :class:`Home` an
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -119,6 +120,10 @@ class Home(Folder):
     def shards(self) -> list[str]:
         """Names of the shards of all row stores."""
         return self.list("rows/*/*/shard-*.parquet")
+
+    def device_leases(self, places: int) -> list[Path]:
+        """Of who holds a model on this machine: one lease for each of the places that there are."""
+        return [self.path(f".leases/device/{socket.gethostname()}/{n}.lease") for n in range(places)]
 
     def picture(self, digest: str) -> str:
         """Name of a picture of the UI, by the hash of its content."""

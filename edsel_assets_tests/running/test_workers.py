@@ -67,7 +67,7 @@ def test_a_worker_ends_with_its_input(tmp_path) -> None:
         time.sleep(0.1)
     assert not worker.alive()
     with pytest.raises((WorkerDied, ValueError)):
-        worker.ask({"cells": []})
+        worker.ask({"cells": []}, print)
 
 
 @pytest.mark.parametrize("name", ["bhatt2024", "yu2024", "demo"])

@@ -6,11 +6,12 @@ from typing import Any
 import dagster as dg
 
 from edsel_assets.defs.checks import checked
-from edsel_assets.defs.graph import DEVICE_POOL, Graph
+from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
 from edsel_assets.defs.resources import BaseModel
 from edsel_assets.kinds.checks import FINITE
+from edsel_assets.running.dagster_internals import DEVICE_POOL
 from edsel_assets.running.progress import progress_log
 
 #: Both come from one pass over the prompts.
