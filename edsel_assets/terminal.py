@@ -94,18 +94,11 @@ def progress() -> Iterator[Listener]:
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("planning", total=None)
-        begun: dict[Cell, float] = {}
 
-        def started(cell: Cell) -> None:
-            begun[cell] = time.perf_counter()
-            bar.update(task, description=str(cell))
-
-        def finished(cell: Cell, was_fresh: bool) -> None:
+        def finished(cell: Cell, seconds: float | None) -> None:
             bar.advance(task)
-            if not was_fresh and not console.is_terminal:
-                console.print(
-                    f"{cell} {time.perf_counter() - begun[cell]:.1f} s", markup=False, highlight=False
-                )
+            if seconds is not None and not console.is_terminal:
+                console.print(f"{cell} {seconds:.1f} s", markup=False, highlight=False)
 
         inner = bar.add_task("", visible=False)
 
@@ -119,7 +112,7 @@ def progress() -> Iterator[Listener]:
         with listening(step):
             yield Listener(
                 planned=lambda cells: bar.update(task, total=cells),
-                started=started,
+                started=lambda cell: bar.update(task, description=str(cell)),
                 finished=finished,
                 waiting=lambda reason: console.print(reason, markup=False, highlight=False),
             )

@@ -43,8 +43,8 @@ class _Threads(ThreadPoolExecutor):
         """Begin nothing more, and raise Abandoned in what is running."""
         self.shutdown(wait=False, cancel_futures=True)
         with self._guard:
-            for thread in self._running:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(Abandoned))
+            for thread in map(ctypes.c_ulong, self._running):
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(Abandoned))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Threads that have one core each: what they are left by."""
 
 import time
+from concurrent.futures import Future
 
 import pytest
 import torch
@@ -15,14 +16,19 @@ def long_work(steps: list[int]) -> None:
         time.sleep(0.01)
 
 
-def test_what_is_left_by_an_exception_ends_between_two_operations() -> None:
-    steps: list[int] = []
-    begun = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), one_core_each(2) as pool:
-        running = [pool.submit(long_work, steps) for _ in range(5)]
+def interrupted(steps: list[int], running: list[Future[None]]) -> None:
+    with one_core_each(2) as pool:
+        running += [pool.submit(long_work, steps) for _ in range(5)]
         while not steps:
             time.sleep(0.01)
         raise KeyboardInterrupt
+
+
+def test_what_is_left_by_an_exception_ends_between_two_operations() -> None:
+    running: list[Future[None]] = []
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        interrupted([], running)
     assert time.monotonic() - begun < 60, "not the 100 s that the work would take"
     assert all(each.done() for each in running)
     assert [each.cancelled() for each in running].count(True) == 3, "those that had not begun"

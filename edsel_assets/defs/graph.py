@@ -13,9 +13,10 @@ from edsel_assets.defs.partitions import Partitions
 from edsel_assets.kinds import code_version
 from edsel_assets.kinds.assets import Asset, Input, asset_name
 from edsel_assets.kinds.checks import TEXTS, WARNINGS
-from edsel_assets.planning.cells import Lineage
+from edsel_assets.planning.cells import Cell, Lineage
 from edsel_assets.planning.lineage import lineage_of
 from edsel_assets.running.dagster_internals import ALLOW_MISSING, DEVICE_POOL
+from edsel_assets.running.instance import WAITS_TAG
 from edsel_assets.store import Home, Store
 from edsel_assets.study import Study
 
@@ -76,6 +77,8 @@ class Graph:
             keys = {name: _SELECTING if asset.kind.selecting else name for name in named}
 
             def made(context: dg.AssetExecutionContext, **inputs: Any) -> Iterator[Any]:
+                if self._waits(asset, context):
+                    return  # what needs it is skipped
                 given = {name: getattr(context.resources, key) for name, key in keys.items()}
                 result = function(context, **_given(function, asset, inputs), **given)
                 if isinstance(result, dg.Output):
@@ -94,6 +97,19 @@ class Graph:
         """What the UI says of an asset."""
         said = asset.summary or docstring
         return f"{said}\n\n{_UNREAD}" if asset.name in self.partitions.table.unread else said
+
+    def _waits(self, asset: Asset, context: dg.AssetExecutionContext) -> bool:
+        """Whether a cell lacks answers; its run then says so and leaves it out, as the command does."""
+        if asset.kind.waits is None:
+            return False
+        from edsel_assets.planning.answers import Answers
+
+        cell = Cell(asset.name, context.partition_key)
+        why = Answers(self.store).waits(cell, self.lineage)
+        if why:
+            context.log.info(f"{why}. It is left out.")
+            context.instance.add_run_tags(context.run.run_id, {WAITS_TAG: why})
+        return bool(why)
 
     def declare(self, asset: Asset) -> dict[str, Any]:
         """Arguments of ``@dg.asset``, by the asset's row."""
@@ -117,6 +133,7 @@ class Graph:
                 for name in kind.checks
             ],
             "pool": DEVICE_POOL if kind.device(self.study) else None,
+            "output_required": kind.waits is None,
             "io_manager_key": "io_manager",
         }
 

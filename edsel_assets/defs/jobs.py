@@ -86,7 +86,7 @@ def _bring_up_to_date(graph: Graph, context: dg.OpExecutionContext, scope: Scope
 
     assert graph.definitions is not None, "a job ran before its definitions were assembled"
     listener = Listener(
-        finished=lambda cell, was_fresh: context.log.info(f"{cell}: {'fresh' if was_fresh else 'made'}"),
+        finished=lambda cell, seconds: context.log.info(f"{cell}: {'fresh' if seconds is None else 'made'}"),
         waiting=context.log.info,
     )
     outcome = materialize(

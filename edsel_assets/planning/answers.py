@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from edsel_assets.annotation import AnnotationError, rule_prices
 from edsel_assets.annotation.pricing import PriceRule
-from edsel_assets.planning.cells import Cell
+from edsel_assets.planning.cells import Cell, Lineage
 from edsel_assets.store import Store, StoreError, read_table
 
 
@@ -31,6 +31,14 @@ class Answers:
         if cell.row.waits == "order":
             return self._unanswered_order(cell.partition or "")
         return len(self._unanswered(cell, parents))
+
+    def waits(self, cell: Cell, lineage: Lineage) -> str | None:
+        """In words, the answers that a cell waits for: its own, or those of a cell that it needs."""
+        lacking = self.lacking(cell, lineage.parents(cell))
+        if lacking:
+            return f"{cell} waits for {lacking} answers"
+        absent = (p for p in lineage.required(cell) if not self._store.exists(self._store.ledger(p)))
+        return next(filter(None, (self.waits(parent, lineage) for parent in absent)), None)
 
     def cost(self, cell: Cell, parents: tuple[Cell, ...], rule: PriceRule) -> float | None:
         """What those answers are expected to cost; None where nothing is lacking or a price is not known.

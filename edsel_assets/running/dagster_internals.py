@@ -8,6 +8,7 @@
   to no code location, and the UI leaves such runs out of its timeline and its jobs.
 - ``DEFAULT_DAEMON_INTERVAL_SECONDS``: a backfill looks every 30 s for runs that it can start next, and
   there is no setting for that. A graph of a dozen levels would wait for minutes.
+- ``execute_asset_backfill_iteration``: a backfill with a cell that a run left out on purpose ends as failed.
 - ``asset_layer`` of a job: which assets a step makes.
 - ``WorkspaceProcessContext`` and ``dagster_webserver``'s application: the command that starts the web server
   takes no middleware. The code server and the daemon are started by Dagster's own commands.
@@ -55,7 +56,9 @@ __all__ = [
     "carry_out",
     "cells_of_run",
     "cells_of_step",
+    "leave_out_of_backfills",
     "new_run",
+    "pass_over",
     "quicken_backfills",
     "sqlite_log",
     "unfinished_runs",
@@ -101,6 +104,64 @@ def quicken_backfills(seconds: int) -> None:
     from dagster._daemon import controller
 
     controller.DEFAULT_DAEMON_INTERVAL_SECONDS = seconds
+
+
+def leave_out_of_backfills(tag: str) -> None:
+    """Have the daemon of this process take out of a backfill what a run with this tag did not make.
+
+    Dagster takes that for a failure of the backfill, though the run is none.
+    """
+    from dagster._daemon import backfill as daemon
+
+    original = daemon.execute_asset_backfill_iteration
+    if getattr(original, "leaves_out", None) == tag:
+        return
+
+    async def iteration(backfill: Any, logger: Any, workspace: Any, instance: dg.DagsterInstance) -> None:
+        graph = workspace.create_request_context().asset_graph
+        await original(_without_left_out(backfill, graph, instance, tag), logger, workspace, instance)
+
+    iteration.leaves_out = tag  # type: ignore[attr-defined]
+    daemon.execute_asset_backfill_iteration = iteration
+
+
+def _without_left_out(backfill: Any, graph: Any, instance: dg.DagsterInstance, tag: str) -> Any:
+    """The backfill without the cells that its successful runs with the tag left out; kept so."""
+    from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraphSubset
+    from dagster._core.definitions.events import AssetKeyPartitionKey
+
+    data = backfill.get_asset_backfill_data(graph)
+    open_still = data.target_subset - data.materialized_subset
+    of_it = dg.RunsFilter(
+        tags={"dagster/backfill": backfill.backfill_id}, statuses=[dg.DagsterRunStatus.SUCCESS]
+    )
+    left_out = {
+        AssetKeyPartitionKey(key, run.tags.get("dagster/partition"))
+        for run in instance.get_runs(filters=of_it)
+        if tag in run.tags
+        for key in run.asset_selection or ()
+        if AssetKeyPartitionKey(key, run.tags.get("dagster/partition")) in open_still
+        and key not in _made_by(instance, run)
+    }
+    if not left_out:
+        return backfill
+    cut = AssetGraphSubset.from_asset_partition_set(left_out, graph)
+    data = data._replace(target_subset=data.target_subset - cut, requested_subset=data.requested_subset - cut)
+    backfill = backfill.with_asset_backfill_data(data, dynamic_partitions_store=instance, asset_graph=graph)
+    instance.update_backfill(backfill)
+    return backfill
+
+
+def _made_by(instance: dg.DagsterInstance, run: dg.DagsterRun) -> set[dg.AssetKey | None]:
+    entries = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+    return {entry.dagster_event.asset_key for entry in entries if entry.dagster_event}
+
+
+def pass_over(instance: dg.DagsterInstance, run: dg.DagsterRun, why: str) -> None:
+    """End a run of the UI as a success that made nothing."""
+    instance.report_engine_event(why, run)
+    kind = dg.DagsterEventType.RUN_SUCCESS.value
+    instance.report_dagster_event(dg.DagsterEvent(kind, run.job_name, message=why), run.run_id)
 
 
 def cells_of_run(run: dg.DagsterRun) -> list[Cell]:

@@ -29,6 +29,9 @@ _LEAST_FREE = 64 << 20  # bytes: SQLite's own words for a full disk help nobody
 #: Tag that says why a run makes its cells, as the planner found it.
 REASON_TAG = "edsel/reason"
 
+#: Tag that says what cells of a run wait for, which it therefore left out.
+WAITS_TAG = "edsel/waits"
+
 #: Tag that says where a run of the UI is carried out: "HOST PROCESS".
 WORKER_TAG = "edsel/worker"
 

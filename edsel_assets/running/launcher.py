@@ -19,9 +19,10 @@ from edsel_assets.running.dagster_internals import (
     QueuedRunCoordinator,
     RunLauncher,
     WorkerStatus,
+    leave_out_of_backfills,
     quicken_backfills,
 )
-from edsel_assets.running.instance import WORKER_TAG
+from edsel_assets.running.instance import WAITS_TAG, WORKER_TAG
 from edsel_assets.running.workers import Worker, WorkerDied, WorkerPool
 from edsel_assets.store.locks import is_held
 from edsel_assets.store.places import DagsterHome
@@ -31,10 +32,11 @@ _MOST = 64  # workers; the run coordinator's limit is the one that counts
 
 
 class RunQueue(QueuedRunCoordinator):
-    """Dagster's own queue. An instance loads it first of all, so the daemon learns its pace here."""
+    """Dagster's own queue. An instance loads it first of all, so the daemon learns its ways here."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         quicken_backfills(_BACKFILL_SECONDS)
+        leave_out_of_backfills(WAITS_TAG)
         super().__init__(*args, **kwargs)
 
 

@@ -1,8 +1,8 @@
 """What a run holds while it makes cells: one rule for a command, the UI, a job, a schedule and a sensor.
 
 A cell that holds the device, GPU or CPU, is made in one of the places that the home has for models on this
-machine, whoever started it; a run that finds none waits. Dagster's own queue holds back the runs that it starts
-by the same limit, and no others, such as those of a command or a job.
+machine, whoever started it; a run that finds none waits. Dagster's own queue holds back the runs that it
+starts by the same limit, and no others, such as those of a command or a job.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -18,14 +18,17 @@ from edsel_assets.planning import preflight
 from edsel_assets.planning.answers import Answers
 from edsel_assets.planning.cells import Cell, Lineage, Scope, cells_in
 from edsel_assets.planning.freshness import Freshness, State
+from edsel_assets.planning.ledger import read_ledger
 from edsel_assets.planning.lineage import lineage_of
 from edsel_assets.planning.plan import plan
 from edsel_assets.running.dagster_internals import (
     asset_key,
     carry_out,
+    cells_of_run,
     new_run,
+    pass_over,
 )
-from edsel_assets.running.instance import BY_COMMAND, REASON_TAG
+from edsel_assets.running.instance import BY_COMMAND, REASON_TAG, WAITS_TAG
 from edsel_assets.running.leases import hold_for
 from edsel_assets.running.quick_log import begin_log
 from edsel_assets.store import Home
@@ -61,11 +64,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Listener:
-    """Called as a run goes on; the command line draws its progress with it."""
+    """Called as a run goes on; the command line draws its progress with it.
+
+    ``finished`` is told the seconds that the cell took, None for one that is fresh or waits.
+    """
 
     planned: Callable[[int], None] = lambda cells: None
     started: Callable[[Cell], None] = lambda cell: None
-    finished: Callable[[Cell, bool], None] = lambda cell, was_fresh: None
+    finished: Callable[[Cell, float | None], None] = lambda cell, seconds: None
     waiting: Callable[[str], None] = lambda reason: None
 
 
@@ -215,7 +221,7 @@ class _Schedule:
     def _wait(self, cell: Cell) -> None:
         """Leave out a cell that cannot be made now, and what cannot do without it."""
         self._outcome.waiting.append(cell)
-        self._listener.finished(cell, True)
+        self._listener.finished(cell, None)
         for user in self._users[cell]:
             if user in self._outcome.waiting:
                 continue
@@ -258,7 +264,8 @@ class _Schedule:
 
     def _done(self, cell: Cell, *, was_fresh: bool) -> None:
         (self._outcome.fresh if was_fresh else self._outcome.made).append(cell)
-        self._listener.finished(cell, was_fresh)
+        ledger = None if was_fresh else read_ledger(self._freshness.store, cell)
+        self._listener.finished(cell, ledger.seconds if ledger else None)
         for user in self._users[cell]:
             self._supplied(user, cell)
 
@@ -306,10 +313,20 @@ class Runner:
         run = self._instance.get_run_by_id(run_id)
         if run is None:
             raise RunFailed(f"There is no run {run_id} in {self._instance.root_directory}.")
+        if why := self._waits(cells_of_run(run)):
+            self._instance.add_run_tags(run_id, {WAITS_TAG: why})
+            pass_over(self._instance, run, f"{why}. Nothing was made.")
+            return True
         with hold(DagsterHome.of(self._instance).run_lease(run_id), f"run {run_id} is alive"):
             carry_out(self._definitions, self._instance, run)
         finished = self._instance.get_run_by_id(run_id)
         return finished is not None and finished.is_success
+
+    def _waits(self, cells: Sequence[Cell]) -> str | None:
+        """What all of ``cells`` wait for; None where one of them can be made, or there is none."""
+        answers = Answers(self._home.store(self._study.name))
+        found = [answers.waits(cell, self._lineage) for cell in cells]
+        return found[0] if found and all(found) else None
 
     def _run(self, cells: Sequence[Cell], reason: str) -> None:
         keys = frozenset(asset_key(cell) for cell in cells)
