@@ -192,8 +192,10 @@ def studies() -> None:
 
 def main() -> None:
     """Entry point of the ``edsel`` command."""
+    from edsel_assets.running.asked import note_edsel
     from edsel_assets.running.stopping import watch_signals
 
+    note_edsel()
     stopped = watch_signals()
     try:
         app()

@@ -32,8 +32,8 @@ def make(study: Study, scope: Scope, home: Home, workers: int) -> tuple[Outcome,
                 study, definitions, instance, home, scope, _announced(study, listener), pool=chosen
             )
         made = {cell.asset for cell in outcome.made}
-        outcome.remarks = remarks(instance, made)
-        return outcome, prompts_read(instance, made)
+        outcome.remarks = remarks(instance, study, made)
+        return outcome, prompts_read(instance, study, made)
 
 
 def _announced(study: Study, listener: Listener) -> Listener:

@@ -14,7 +14,7 @@ def build(graph: Graph, answer: dg.JobDefinition) -> list[dg.SensorDefinition]:
 
     @dg.sensor(
         job=answer,
-        name="dropped_answers",
+        name=graph.named("dropped_answers"),
         minimum_interval_seconds=_INTERVAL_SECONDS,
         default_status=dg.DefaultSensorStatus.STOPPED,
         description="Takes in files of answers that lie in annotation.annotator.folder.",

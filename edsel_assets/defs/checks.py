@@ -43,7 +43,9 @@ def checked(
 
 
 def build(graph: Graph) -> list[dg.AssetChecksDefinition]:
-    @dg.asset_check(asset="token_probabilities", description="Few prompts were cut to fit the model.")
+    passes, report = graph.key("token_probabilities"), graph.key("label_efficiency")
+
+    @dg.asset_check(asset=passes, description="Few prompts were cut to fit the model.")
     def few_truncated(token_probabilities: StoredTable) -> dg.AssetCheckResult:
         rows = token_probabilities.show(["truncated"])["truncated"].to_pylist()
         cut = sum(rows)
@@ -55,7 +57,7 @@ def build(graph: Graph) -> list[dg.AssetChecksDefinition]:
             description=f"{cut} prompts were cut; raise forward.max_prompt_tokens if that is many.",
         )
 
-    @dg.asset_check(asset="label_efficiency", description="Every trial of the study is in the report.")
+    @dg.asset_check(asset=report, description="Every trial of the study is in the report.")
     def every_trial_scored(label_efficiency: Table) -> dg.AssetCheckResult:
         expected = len(graph.partitions.table.keys("benchmark_scores"))
         rows = label_efficiency.select(["task", "budget", "n"]).to_pylist()

@@ -2,9 +2,10 @@
 
 import inspect
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -15,10 +16,13 @@ from edsel_assets.kinds.assets import Asset, Input, asset_name
 from edsel_assets.kinds.checks import TEXTS, WARNINGS
 from edsel_assets.planning.cells import Cell, Lineage
 from edsel_assets.planning.lineage import lineage_of
-from edsel_assets.running.dagster_internals import ALLOW_MISSING, DEVICE_POOL
+from edsel_assets.running.dagster_internals import ALLOW_MISSING, DEVICE_POOL, asset_key, asset_of, named
 from edsel_assets.running.instance import WAITS_TAG
 from edsel_assets.store import Home, Store
 from edsel_assets.study import Study
+
+if TYPE_CHECKING:
+    from edsel_assets.running.local import Pool
 
 #: Resources that an asset's function may name among its arguments.
 _RESOURCES = ("base_model",)
@@ -26,6 +30,8 @@ _RESOURCES = ("base_model",)
 _SELECTING = "selecting_model"
 
 _UNREAD = "Nothing of this study reads it: a run leaves it out, unless it is asked for by name."
+
+Launcher = Callable[[Study, Home], AbstractContextManager["Pool"]]
 
 
 @dataclass
@@ -35,11 +41,13 @@ class Graph:
     Attributes:
         home: ``$EDSEL_HOME``, under which everything lies.
         definitions: the whole, once assembled; jobs carry out runs with it.
+        launcher: gives the pool in which jobs make their cells; None for the process of the job.
     """
 
     study: Study
     home: Home
     definitions: dg.Definitions | None = None
+    launcher: Launcher | None = None
 
     @property
     def lineage(self) -> Lineage:
@@ -54,6 +62,20 @@ class Graph:
     @cached_property
     def partitions(self) -> Partitions:
         return Partitions(self.study)
+
+    def named(self, name: str) -> str:
+        """What a job, a resource or a group of the study is called in Dagster."""
+        return named(self.study, name)
+
+    def key(self, asset: str) -> dg.AssetKey:
+        """The key of an asset of the study in Dagster."""
+        return asset_key(self.study, asset)
+
+    def cell(self, context: dg.AssetExecutionContext) -> Cell:
+        """The cell that is being made."""
+        asset = asset_of(self.study, context.asset_key)
+        assert asset is not None, "an asset of the study has a key of the study"
+        return Cell(asset, context.partition_key if context.has_partition_key else None)
 
     @property
     def assets(self) -> dict[str, Asset]:
@@ -73,8 +95,8 @@ class Graph:
         asset = self.assets[asset_name(kind, number)]
 
         def declared(function: Callable[..., Any]) -> dg.AssetsDefinition:
-            named = [name for name in _RESOURCES if name in inspect.signature(function).parameters]
-            keys = {name: _SELECTING if asset.kind.selecting else name for name in named}
+            held = [name for name in _RESOURCES if name in inspect.signature(function).parameters]
+            keys = {name: self.named(_SELECTING if asset.kind.selecting else name) for name in held}
 
             def made(context: dg.AssetExecutionContext, **inputs: Any) -> Iterator[Any]:
                 if self._waits(asset, context):
@@ -113,10 +135,10 @@ class Graph:
 
     def declare(self, asset: Asset) -> dict[str, Any]:
         """Arguments of ``@dg.asset``, by the asset's row."""
-        kind, key = asset.kind, dg.AssetKey(asset.name.split("/"))
+        kind, key = asset.kind, self.key(asset.name)
         partitions = self.partitions.of(asset)
         return {
-            "group_name": asset.group,
+            "group_name": self.named(asset.group),
             "key": key,
             "code_version": code_version(self.study, kind.name),
             "partitions_def": partitions,
@@ -134,7 +156,7 @@ class Graph:
             ],
             "pool": DEVICE_POOL if kind.device(self.study) else None,
             "output_required": kind.waits is None,
-            "io_manager_key": "io_manager",
+            "io_manager_key": self.named("io_manager"),
         }
 
     def _input(self, asset: Asset, each: Input) -> dg.AssetIn:
@@ -143,7 +165,7 @@ class Graph:
         stored: Any = StoredTable | None
         lazy = parent.lazy or parent.columns is not None
         return dg.AssetIn(
-            dg.AssetKey(each.asset.split("/")),
+            self.key(each.asset),
             partition_mapping=self.partitions.mapping(asset, each),
             metadata={ALLOW_MISSING: True} if parent.optional else None,
             # The IO manager reads by this type: a dict by partition key, a table when it is asked for.

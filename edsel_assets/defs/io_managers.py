@@ -17,7 +17,8 @@ from dagster import InitResourceContext, InputContext, OutputContext
 from edsel_assets.defs.links import made_from
 from edsel_assets.keys import key_parts
 from edsel_assets.planning.cells import Cell
-from edsel_assets.running.dagster_internals import ALLOW_MISSING, cells_of_run, cells_of_step
+from edsel_assets.running.asked import make_command
+from edsel_assets.running.dagster_internals import ALLOW_MISSING, asset_of, cells_of_run, cells_of_step
 from edsel_assets.store import Home
 from edsel_assets.store.places import DagsterHome
 from edsel_assets.study import Study
@@ -95,7 +96,7 @@ def study_store(study: Study, home: Home) -> dg.IOManagerDefinition:
         store = home.store(study.name)
         check_store(store)
         run, instance = context.run, context.instance
-        cells = cells_of_run(run) if run else []
+        cells = cells_of_run(study, run) if run else []
         with ExitStack() as stack:
             if run and instance and instance.is_persistent:
                 lease = DagsterHome.of(instance).run_lease(run.run_id)
@@ -132,7 +133,7 @@ class StudyStore(dg.IOManager):
         from edsel_assets.planning.recording import make_ledger, step_record
         from edsel_assets.store import write_arrays, write_table, write_text
 
-        cell = _cell(context.asset_key, context.partition_key if context.has_partition_key else None)
+        cell = self._cell(context.asset_key, context.partition_key if context.has_partition_key else None)
         store, record = self._store, step_record(context.run_id, context.step_key)
         mark_store(store)
         withdraw_ledger(store, cell)
@@ -155,7 +156,7 @@ class StudyStore(dg.IOManager):
         hashes = self._hashes.get(cell)
         if hashes is None:
             hashes = self._external.of(cell.kind, partition=cell.partition)
-        ledger = make_ledger(self._study, cell, record, files, hashes, context.run_id)
+        ledger = make_ledger(self._study, cell, context.name, record, files, hashes, context.run_id)
         write_ledger(store, ledger)
         file = store.beside_ledger(cell, next(iter(files))) if len(files) == 1 else store.adapter(cell)
         # Relative to the home, so that a home that was moved still says where its files lie.
@@ -164,7 +165,7 @@ class StudyStore(dg.IOManager):
             for name, path in (("file", file), ("ledger", store.path(store.ledger(cell))))
         }
         if ledger.inputs:
-            shown["made_from"] = made_from(Cell.parse(name) for name in ledger.inputs)
+            shown["made_from"] = made_from(self._study, map(Cell.parse, ledger.inputs))
         context.add_output_metadata(shown)
 
     def load_input(self, context: InputContext) -> Any:
@@ -181,7 +182,8 @@ class StudyStore(dg.IOManager):
         if not _wants_dict(context):
             return self._load(context, keys[0])
         if may_miss:
-            keys = [k for k in keys if self._store.exists(self._store.ledger(_cell(context.asset_key, k)))]
+            cells = {key: self._cell(context.asset_key, key) for key in keys}
+            keys = [key for key, cell in cells.items() if self._store.exists(self._store.ledger(cell))]
         return {key: self._load(context, key) for key in keys}
 
     def _read_keys(self, context: InputContext) -> list[str]:
@@ -193,8 +195,8 @@ class StudyStore(dg.IOManager):
         from edsel_assets.planning.lineage import lineage_of
 
         lineage = lineage_of(self._study, self._home)
-        asset, names = context.asset_key.to_user_string(), self._study.selection.names
-        read = {p for c in cells_of_step(context.step_context) for p in lineage.parents(c)}
+        asset, names = self._cell(context.asset_key).asset, self._study.selection.names
+        read = {p for c in cells_of_step(self._study, context.step_context) for p in lineage.parents(c)}
 
         def place(key: str) -> tuple[str, int, str]:
             strategy = strategy_of(self._study, key)
@@ -205,7 +207,7 @@ class StudyStore(dg.IOManager):
     def _load(self, context: InputContext, partition_key: str | None) -> Any:
         from edsel_assets.planning.recording import step_record
 
-        cell = _cell(context.asset_key, partition_key)
+        cell = self._cell(context.asset_key, partition_key)
         step = context.step_context
         record = step_record(step.run_id, step.step.key)
         if StoredTable in _wanted(context):
@@ -261,11 +263,22 @@ class StudyStore(dg.IOManager):
             time.sleep(_POLL_SECONDS)  # another run is making it anew just now
             ledger = read_ledger(self._store, cell)
         if ledger is None:
-            raise StoreError(f"{cell} is not there yet. Make it first: edsel run --only {cell.asset} does.")
+            command = make_command(self._study, cell)
+            raise StoreError(f"{cell} is not there yet. Make it first: {command} does.")
         wrong = damage(self._store, ledger)
         if wrong:
-            raise StoreError(f"{cell} is damaged: {'; '.join(wrong)}. Run edsel run: it is then made again.")
+            command = make_command(self._study, cell)
+            raise StoreError(f"{cell} is damaged: {'; '.join(wrong)}. Make it again: {command} does.")
         return ledger
+
+    def _cell(self, key: dg.AssetKey, partition: str | None = None) -> Cell:
+        asset = asset_of(self._study, key)
+        if asset is None:
+            raise ValueError(
+                f"{key.to_user_string()} is no asset of study {self._study.name}, whose files this resource "
+                "keeps. Give the study a prefix, so that its resources have names of their own."
+            )
+        return Cell(asset, partition)
 
     def _value(self, cell: Cell) -> Any:
         from edsel_assets.store import read_arrays, read_table
@@ -287,10 +300,6 @@ def _read(ledger: "Ledger") -> "InputRead":
     from edsel_assets.planning.ledger import InputRead
 
     return InputRead(content=ledger.content, rows=ledger.rows)
-
-
-def _cell(asset_key: dg.AssetKey, partition_key: str | None) -> Cell:
-    return Cell(asset_key.to_user_string(), partition_key)
 
 
 def _wants_dict(context: InputContext) -> bool:

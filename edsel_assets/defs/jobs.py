@@ -5,6 +5,7 @@ step does what ``edsel run`` does; every cell is a run of its own, under the job
 """
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import dagster as dg
@@ -12,6 +13,8 @@ from pydantic import Field
 
 from edsel_assets.defs.graph import Graph
 from edsel_assets.planning.cells import Scope
+from edsel_assets.running.dagster_internals import named
+from edsel_assets.study import Study
 
 TARGETS_OP = "make_what_is_stale"
 PARTS = {
@@ -50,11 +53,11 @@ def _part_of(group: str) -> str:
 
 
 def _job(graph: Graph, name: str) -> dg.JobDefinition:
-    @dg.op(name=f"{name}_what_is_stale")
+    @dg.op(name=graph.named(f"{name}_what_is_stale"))
     def step(context: dg.OpExecutionContext) -> None:
         _bring_up_to_date(graph, context, scope_of(graph, name))
 
-    @dg.job(name=name, description=_WORDS[name], executor_def=dg.in_process_executor)
+    @dg.job(name=graph.named(name), description=_WORDS[name], executor_def=dg.in_process_executor)
     def chosen() -> None:
         step()
 
@@ -64,20 +67,22 @@ def _job(graph: Graph, name: str) -> dg.JobDefinition:
 def _by_name(graph: Graph) -> dg.JobDefinition:
     """The job that the triggers start."""
 
-    @dg.op(name=TARGETS_OP)
+    @dg.op(name=graph.named(TARGETS_OP))
     def step(context: dg.OpExecutionContext, config: TargetsForm) -> None:
         _bring_up_to_date(graph, context, Scope(assets=frozenset(config.targets)))
 
-    @dg.job(description="Make what is stale of the assets named.", executor_def=dg.in_process_executor)
+    about = "Make what is stale of the assets named."
+
+    @dg.job(name=graph.named("bring_up_to_date"), description=about, executor_def=dg.in_process_executor)
     def bring_up_to_date() -> None:
         step()
 
     return bring_up_to_date
 
 
-def run_config(targets: Iterable[str]) -> dict[str, Any]:
+def run_config(study: Study, targets: Iterable[str]) -> dict[str, Any]:
     """What the launchpad of ``bring_up_to_date`` takes for these assets."""
-    return {"ops": {TARGETS_OP: {"config": {"targets": sorted(targets)}}}}
+    return {"ops": {named(study, TARGETS_OP): {"config": {"targets": sorted(targets)}}}}
 
 
 def _bring_up_to_date(graph: Graph, context: dg.OpExecutionContext, scope: Scope) -> None:
@@ -89,15 +94,17 @@ def _bring_up_to_date(graph: Graph, context: dg.OpExecutionContext, scope: Scope
         finished=lambda cell, seconds: context.log.info(f"{cell}: {'fresh' if seconds is None else 'made'}"),
         waiting=context.log.info,
     )
-    outcome = materialize(
-        graph.study,
-        graph.definitions,
-        context.instance,
-        graph.home,
-        scope,
-        listener,
-        cause=by_job(context.job_name, context.run_id),
-    )
+    with graph.launcher(graph.study, graph.home) if graph.launcher else nullcontext() as pool:
+        outcome = materialize(
+            graph.study,
+            graph.definitions,
+            context.instance,
+            graph.home,
+            scope,
+            listener,
+            pool=pool,
+            cause=by_job(context.job_name, context.run_id),
+        )
     lacking = "; ".join(f"{cell} lacks {count}" for cell, count in sorted(outcome.lacking.items()))
     shown = {"made": len(outcome.made), "fresh": len(outcome.fresh), "waiting": len(outcome.waiting)}
     context.add_output_metadata({**shown, **({"lacking_answers": lacking} if lacking else {})})

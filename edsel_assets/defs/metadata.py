@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,9 +11,11 @@ from typing import Any
 
 import dagster as dg
 
+from edsel_assets.running.asked import by_edsel
 from edsel_assets.running.ui.pages import PICTURES
 
 _PICTURE_WIDTH = 470  # pixels; as wide as the column of values on an asset's page in a window of 1,500
+_MOST_INLINE = 75_000  # bytes: 100,000 characters of the log
 _ID_WIDTH = 13  # characters of an id: as the terminal shows it, and a sign that it is cut
 
 
@@ -21,7 +24,6 @@ def versioned_output(
     value: Any,
     metadata: Mapping[str, Any] | None = None,
     *,
-    asset_key: dg.AssetKey | None = None,
     output_name: str = "result",
     seed: int | None = None,
     data_sets: Mapping[str, str] | None = None,
@@ -39,18 +41,17 @@ def versioned_output(
     from edsel_assets.planning.recording import content_of, step_record
     from edsel_assets.store import content_hash
 
-    asset = (asset_key or context.asset_key).to_user_string()
     step = context.op_execution_context.get_step_execution_context().step
     record = step_record(context.run.run_id, step.key)
     content = content_of(value)
     if parts:
         hashes = {name: content_hash(part) for name, part in parts.items()}
         content = replace(content, columns={**(content.columns or {}), **hashes})
-    record.contents[asset] = content
+    record.contents[output_name] = content
     if seed is not None:
-        record.seeds[asset] = seed
+        record.seeds[output_name] = seed
     record.data_sets.update(data_sets or {})
-    record.resolved[asset] = dict(resolved or {})
+    record.resolved[output_name] = dict(resolved or {})
     rows = {} if content.rows is None else {"rows": content.rows}
     shown = {name: _keep(name, value, record.pictures) for name, value in (metadata or {}).items()}
     return dg.Output(
@@ -74,6 +75,8 @@ def plot(png: bytes) -> Picture:
     The UI shows Markdown in place up to 1,000 characters only, which no picture has. So the file is kept in
     the home's ``pictures`` under the hash of its content, as it is and as wide as the UI's column, and the
     Markdown holds the addresses, which ``edsel ui`` serves (``running.ui.pages``): a click shows the whole.
+    Where Dagster runs without edsel the Markdown holds the picture itself, which the UI shows after a click,
+    or there is the name of its file in the home, where it is large.
     """
     return Picture(png)
 
@@ -83,14 +86,20 @@ def _keep(name: str, value: Any, pictures: dict[str, bytes]) -> Any:
         return value
     from edsel_assets.report.style import narrowed
 
-    small, whole = (_address(png, pictures) for png in (narrowed(value.png, _PICTURE_WIDTH), value.png))
-    return dg.MetadataValue.md(f"[![{name}, which edsel ui shows]({small})]({whole})")
+    whole, small = _kept(value.png, pictures), narrowed(value.png, _PICTURE_WIDTH)
+    if by_edsel():
+        address = f"{PICTURES}{_kept(small, pictures)}"
+        return dg.MetadataValue.md(f"[![{name}, which edsel ui shows]({address})]({PICTURES}{whole})")
+    if len(small) > _MOST_INLINE:
+        return dg.MetadataValue.path(f"pictures/{whole}")
+    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{b64encode(small).decode()})")
 
 
-def _address(png: bytes, pictures: dict[str, bytes]) -> str:
+def _kept(png: bytes, pictures: dict[str, bytes]) -> str:
+    """The name of the file that a picture is kept in."""
     digest = hashlib.blake2b(png, digest_size=16).hexdigest()
     pictures[digest] = png
-    return f"{PICTURES}{digest}.png"
+    return f"{digest}.png"
 
 
 def preview(table: Any, rows: int = 10, width: int = 100) -> dg.MetadataValue:

@@ -43,7 +43,7 @@ def build(graph: Graph) -> list[dg.JobDefinition]:
         told = Listener(waiting=context.log.info)
         return open_desk(graph.study, graph.definitions, context.instance, graph.home, told)
 
-    @dg.op(name="place_order")
+    @dg.op(name=graph.named("place_order"))
     def place_order(context: dg.OpExecutionContext, config: OrderForm) -> None:
         from edsel_assets import desk
 
@@ -67,7 +67,7 @@ def build(graph: Graph) -> list[dg.JobDefinition]:
             }
         )
 
-    @dg.op(name="write_order")
+    @dg.op(name=graph.named("write_order"))
     def write_order(context: dg.OpExecutionContext, config: ExportForm) -> None:
         from edsel_assets import desk
 
@@ -76,7 +76,7 @@ def build(graph: Graph) -> list[dg.JobDefinition]:
         answered = "Take the file back with its answers by the job import_answers."
         context.add_output_metadata({**written, "next": answered})
 
-    @dg.op(name="take_answers_back")
+    @dg.op(name=graph.named("take_answers_back"))
     def take_answers_back(context: dg.OpExecutionContext, config: ImportForm) -> None:
         from edsel_assets import desk
 
@@ -90,10 +90,11 @@ def build(graph: Graph) -> list[dg.JobDefinition]:
         context.log.info(", ".join(f"{count} {kind}" for kind, count in counts.items()))
         context.add_output_metadata({**counts, "next": "Train on them by the job train_on_answers."})
 
-    @dg.op(name="ask_the_annotator")
-    def ask_the_annotator(context: dg.OpExecutionContext, config: AnswerForm, annotator: Annotator) -> None:
+    @dg.op(name=graph.named("ask_the_annotator"), required_resource_keys={graph.named("annotator")})
+    def ask_the_annotator(context: dg.OpExecutionContext, config: AnswerForm) -> None:
         from edsel_assets import desk
 
+        annotator: Annotator = getattr(context.resources, graph.named("annotator"))
         found = desk.answer(opened(context), config.order or None, annotator.open())
         for remark in found.remarks:
             context.log.info(remark)
@@ -101,6 +102,7 @@ def build(graph: Graph) -> list[dg.JobDefinition]:
         context.add_output_metadata({**figures, "remarks": list(found.remarks)})
 
     @dg.job(
+        name=graph.named("order_prompts"),
         description="Freeze the next picks of a strategy as an order. A run that is executed again places no "
         "other order; launch the job anew for the next one.",
         executor_def=dg.in_process_executor,
@@ -108,15 +110,24 @@ def build(graph: Graph) -> list[dg.JobDefinition]:
     def order_prompts() -> None:
         place_order()
 
-    @dg.job(description="Write the prompts of an order to a file.", executor_def=dg.in_process_executor)
+    @dg.job(
+        name=graph.named("export_order"),
+        description="Write the prompts of an order to a file.",
+        executor_def=dg.in_process_executor,
+    )
     def export_order() -> None:
         write_order()
 
-    @dg.job(description="Take answers back and enter them once.", executor_def=dg.in_process_executor)
+    @dg.job(
+        name=graph.named("import_answers"),
+        description="Take answers back and enter them once.",
+        executor_def=dg.in_process_executor,
+    )
     def import_answers() -> None:
         take_answers_back()
 
     @dg.job(
+        name=graph.named("answer_order"),
         description="Let the study's annotator answer what is open in an order, or in all.",
         executor_def=dg.in_process_executor,
     )

@@ -12,7 +12,7 @@ from functools import cached_property
 import dagster as dg
 
 from edsel_assets.kinds.assets import Asset, Cells, Input
-from edsel_assets.running.dagster_internals import ORDERS
+from edsel_assets.running.dagster_internals import orders_of
 from edsel_assets.study import Study
 
 
@@ -31,7 +31,7 @@ class Partitions:
         if not asset.kind.dimensions:
             return None
         if any(dimension.keys is None for dimension in asset.kind.dimensions):
-            return dg.DynamicPartitionsDefinition(name=ORDERS)
+            return dg.DynamicPartitionsDefinition(name=orders_of(self.study.name))
         return dg.StaticPartitionsDefinition(self._keys(asset))
 
     def mapping(self, asset: Asset, each: Input) -> dg.PartitionMapping | None:

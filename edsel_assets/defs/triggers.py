@@ -3,8 +3,6 @@
 They only declare; ``planning.watching`` decides, and the planner says what a run makes.
 """
 
-from collections.abc import Sequence
-
 import dagster as dg
 
 from edsel_assets.defs.graph import Graph
@@ -13,14 +11,14 @@ from edsel_assets.study import TriggerSettings
 
 
 def build(
-    graph: Graph, job: dg.JobDefinition, assets: Sequence[dg.AssetsDefinition]
+    graph: Graph, job: dg.JobDefinition
 ) -> tuple[list[dg.ScheduleDefinition], list[dg.SensorDefinition]]:
     """Schedules and sensors that start ``job`` with their targets.
 
     Raises:
         ValueError: a target that is no asset.
     """
-    names = {key.to_user_string() for asset in assets for key in asset.keys}
+    names = set(graph.assets)
     schedules, sensors = [], []
     for trigger in graph.study.triggers:
         unknown = sorted(trigger.assets - names)
@@ -43,7 +41,7 @@ def _schedule(
 
     @dg.schedule(
         job=job,
-        name=trigger.name,
+        name=graph.named(trigger.name),
         cron_schedule=cron,
         execution_timezone=trigger.timezone,
         default_status=status.RUNNING if trigger.active else status.STOPPED,
@@ -55,7 +53,7 @@ def _schedule(
 
         found = due(trigger, Freshness(graph.study, graph.lineage, graph.home))
         context.log.info(found.message)
-        return _request(trigger, found.message, None) if found.launch else dg.SkipReason(found.message)
+        return _request(graph, trigger, found.message, None) if found.launch else dg.SkipReason(found.message)
 
     return schedule
 
@@ -65,7 +63,7 @@ def _sensor(graph: Graph, job: dg.JobDefinition, trigger: TriggerSettings) -> dg
 
     @dg.sensor(
         job=job,
-        name=trigger.name,
+        name=graph.named(trigger.name),
         minimum_interval_seconds=trigger.seconds,
         default_status=status.RUNNING if trigger.active else status.STOPPED,
         description=_words(trigger),
@@ -77,17 +75,17 @@ def _sensor(graph: Graph, job: dg.JobDefinition, trigger: TriggerSettings) -> dg
         found = look(trigger, Freshness(graph.study, graph.lineage, graph.home), context.cursor)
         context.log.info(found.message)
         if found.launch:
-            return dg.SensorResult([_request(trigger, found.message, found.key)], cursor=found.cursor)
+            return dg.SensorResult([_request(graph, trigger, found.message, found.key)], cursor=found.cursor)
         return dg.SensorResult(skip_reason=found.message, cursor=found.cursor)
 
     return sensor
 
 
-def _request(trigger: TriggerSettings, cause: str, key: str | None) -> dg.RunRequest:
+def _request(graph: Graph, trigger: TriggerSettings, cause: str, key: str | None) -> dg.RunRequest:
     tags = {"edsel/trigger": trigger.name, "edsel/cause": cause}
     if trigger.reason:
         tags["edsel/reason"] = trigger.reason
-    return dg.RunRequest(run_key=key, run_config=run_config(trigger.assets), tags=tags)
+    return dg.RunRequest(run_key=key, run_config=run_config(graph.study, trigger.assets), tags=tags)
 
 
 def _words(trigger: TriggerSettings) -> str:

@@ -19,6 +19,7 @@ class Answers:
         self._store = store
         self._answered: set[str] | None = None
         self._pool: Any = None
+        self._waits: dict[Cell, str | None] = {}
 
     def lacking(self, cell: Cell, parents: tuple[Cell, ...]) -> int:
         """How many prompts of a training set have no answer; 0 for other cells, and where it cannot be told.
@@ -34,6 +35,11 @@ class Answers:
 
     def waits(self, cell: Cell, lineage: Lineage) -> str | None:
         """In words, the answers that a cell waits for: its own, or those of a cell that it needs."""
+        if cell not in self._waits:
+            self._waits[cell] = self._told(cell, lineage)
+        return self._waits[cell]
+
+    def _told(self, cell: Cell, lineage: Lineage) -> str | None:
         lacking = self.lacking(cell, lineage.parents(cell))
         if lacking:
             return f"{cell} waits for {lacking} answers"

@@ -30,7 +30,7 @@ class Content:
 
 @dataclass
 class StepRecord:
-    """One step of a run: inputs as read, contents made, and when its present output was begun."""
+    """One step of a run: inputs as read, contents made by output, and when its present output was begun."""
 
     inputs: dict[str, InputRead] = field(default_factory=dict)
     contents: dict[str, Content] = field(default_factory=dict)
@@ -61,6 +61,7 @@ def forget_run(run_id: str) -> None:
 def make_ledger(
     study: Study,
     cell: Cell,
+    output: str,
     record: StepRecord,
     files: Mapping[str, StoredFile],
     external: Mapping[str, str],
@@ -69,11 +70,12 @@ def make_ledger(
     """The ledger of a cell whose value a step has just stored.
 
     Args:
+        output: the output of the step that the value was, by name.
         external: hashes of the files outside, taken before the step read them.
     """
     from edsel_assets import __version__
 
-    content = record.contents[cell.asset]
+    content = record.contents[output]
     device, threads = machine(study)
     seconds = time.perf_counter() - record.begun
     record.begun = time.perf_counter()
@@ -87,11 +89,11 @@ def make_ledger(
         # What a step was given and did not read decides nothing.
         inputs={name: read for name, read in record.inputs.items() if read.columns != {}},
         settings=settings_of(study, cell.kind, cell.partition),
-        resolved=record.resolved.get(cell.asset, {}),
+        resolved=record.resolved.get(output, {}),
         external={**external, **record.data_sets},
         code=cell.row.version,
         libraries=libraries_of(study, cell.kind, cell.partition),
-        seed=record.seeds.get(cell.asset),
+        seed=record.seeds.get(output),
         device=device,
         threads=threads,
         seconds=round(seconds, 3),

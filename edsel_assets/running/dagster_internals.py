@@ -15,7 +15,7 @@
 - ``SqliteEventLogStorage``: whether the log is SQLite's, and which file is a run's.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,10 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 from dagster._core.run_coordinator import QueuedRunCoordinator
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
+from edsel_assets.kinds import KINDS
+from edsel_assets.kinds.assets import kind_of
 from edsel_assets.planning.cells import Cell
+from edsel_assets.study import Study
 
 if TYPE_CHECKING:
     from dagster._core.storage.event_log import SqliteEventLogStorage
@@ -43,7 +46,6 @@ __all__ = [
     "DAEMON",
     "DEVICE_POOL",
     "LOCATION",
-    "ORDERS",
     "STORE",
     "CheckRunHealthResult",
     "ConfigurableClass",
@@ -53,11 +55,14 @@ __all__ = [
     "RunLauncher",
     "WorkerStatus",
     "asset_key",
+    "asset_of",
     "carry_out",
     "cells_of_run",
     "cells_of_step",
     "leave_out_of_backfills",
+    "named",
     "new_run",
+    "orders_of",
     "pass_over",
     "quicken_backfills",
     "sqlite_log",
@@ -82,8 +87,7 @@ ALLOW_MISSING = "allow_missing_partitions"
 
 #: Concurrency pool of the assets that hold a model in memory and want the device, GPU or CPU, for themselves.
 DEVICE_POOL = "model"
-#: Name of the partitions that are orders.
-ORDERS = "orders"
+
 #: Metadata of definitions: where the study's artifacts lie.
 STORE = "edsel/store"
 
@@ -95,8 +99,30 @@ def sqlite_log() -> type["SqliteEventLogStorage"]:
     return SqliteEventLogStorage
 
 
-def asset_key(cell: Cell) -> dg.AssetKey:
-    return dg.AssetKey(cell.asset.split("/"))
+def named(study: Study, name: str) -> str:
+    """What a job, a resource or a group of a study is called in Dagster."""
+    return f"{study.prefix}_{name}" if study.prefix else name
+
+
+def orders_of(study: str) -> str:
+    """Name of the partitions that are a study's orders."""
+    return f"orders_{study}"
+
+
+def asset_key(study: Study, asset: str) -> dg.AssetKey:
+    """The key of a study's asset in Dagster."""
+    return dg.AssetKey([*([study.prefix] if study.prefix else []), *asset.split("/")])
+
+
+def asset_of(study: Study, key: dg.AssetKey) -> str | None:
+    """The name of the study's asset that has this key; None for another's."""
+    parts = key.path
+    if study.prefix:
+        if parts[0] != study.prefix:
+            return None
+        parts = parts[1:]
+    name = "/".join(parts)
+    return name if name and kind_of(name) in KINDS else None
 
 
 def quicken_backfills(seconds: int) -> None:
@@ -164,17 +190,22 @@ def pass_over(instance: dg.DagsterInstance, run: dg.DagsterRun, why: str) -> Non
     instance.report_dagster_event(dg.DagsterEvent(kind, run.job_name, message=why), run.run_id)
 
 
-def cells_of_run(run: dg.DagsterRun) -> list[Cell]:
-    """The cells that a run of assets makes; none for a run of a job of ops."""
+def cells_of_run(study: Study, run: dg.DagsterRun) -> list[Cell]:
+    """The study's cells that a run of assets makes; none for a run of a job of ops."""
     partition = run.tags.get("dagster/partition")
-    return sorted(Cell(key.to_user_string(), partition) for key in run.asset_selection or ())
+    return sorted(_cells(study, run.asset_selection or (), partition))
 
 
-def cells_of_step(step: Any) -> list[Cell]:
+def cells_of_step(study: Study, step: Any) -> list[Cell]:
     """The cells that the step of a ``StepExecutionContext`` makes."""
     made = step.job_def.asset_layer.get_assets_def_for_node(step.node_handle)
     partition = step.partition_key if step.has_partition_key else None
-    return [Cell(key.to_user_string(), partition) for key in (made.keys if made else ())]
+    return list(_cells(study, made.keys if made else (), partition))
+
+
+def _cells(study: Study, keys: Iterable[dg.AssetKey], partition: str | None) -> Iterator[Cell]:
+    names = (asset_of(study, key) for key in keys)
+    return (Cell(name, partition) for name in names if name is not None)
 
 
 def new_run(

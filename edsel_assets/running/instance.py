@@ -14,10 +14,11 @@ import dagster as dg
 import yaml
 
 from edsel_assets.machine import models_at_once
-from edsel_assets.running.dagster_internals import ORDERS, unfinished_runs
+from edsel_assets.running.dagster_internals import asset_key, orders_of, unfinished_runs
 from edsel_assets.running.quick_log import quicken_log
 from edsel_assets.store.locks import hold, is_held
 from edsel_assets.store.places import DagsterHome, Home, Store
+from edsel_assets.study import Study
 
 #: Metadata of an asset that is told at the end of a run: text, one remark a line.
 REMARKS = "remarks"
@@ -163,12 +164,13 @@ def _first_line(error: BaseException) -> str:
 
 def show_orders(instance: dg.DagsterInstance, store: Store) -> None:
     """Make the UI's partitions of orders what the store's orders are; the store alone decides."""
-    placed, shown = store.order_names(), instance.get_dynamic_partitions(ORDERS)
+    placed, partitions = store.order_names(), orders_of(store.name)
+    shown = instance.get_dynamic_partitions(partitions)
     for name in set(shown) - set(placed):
-        instance.delete_dynamic_partition(ORDERS, name)
+        instance.delete_dynamic_partition(partitions, name)
     added = [name for name in placed if name not in shown]
     if added:
-        instance.add_dynamic_partitions(ORDERS, added)
+        instance.add_dynamic_partitions(partitions, added)
 
 
 def fail_orphaned_runs(instance: dg.DagsterInstance) -> int:
@@ -219,22 +221,24 @@ def going_on(instance: dg.DagsterInstance) -> dict[str, int]:
     return found
 
 
-def remarks(instance: dg.DagsterInstance, assets: Collection[str]) -> dict[str, list[str]]:
+def remarks(instance: dg.DagsterInstance, study: Study, assets: Collection[str]) -> dict[str, list[str]]:
     """What those of ``assets`` that were just made have to say to a person, line by line."""
     found = {}
     for asset in sorted(assets):
-        event = instance.get_latest_materialization_event(dg.AssetKey(asset.split("/")))
+        event = instance.get_latest_materialization_event(asset_key(study, asset))
         shown = event.asset_materialization.metadata if event and event.asset_materialization else {}
         if REMARKS in shown:
             found[asset] = str(shown[REMARKS].value).splitlines()
     return found
 
 
-def prompts_read(instance: dg.DagsterInstance, assets: Collection[str]) -> dict[str, tuple[int, int]]:
+def prompts_read(
+    instance: dg.DagsterInstance, study: Study, assets: Collection[str]
+) -> dict[str, tuple[int, int]]:
     """Prompts that the model read, by asset: (new, reused), of those of ``assets`` that tell."""
     found = {}
     for asset in sorted(assets):
-        event = instance.get_latest_materialization_event(dg.AssetKey(asset.split("/")))
+        event = instance.get_latest_materialization_event(asset_key(study, asset))
         shown = event.asset_materialization.metadata if event and event.asset_materialization else {}
         if "rows_new" in shown and "rows_reused" in shown:
             new, reused = (shown[name].value for name in ("rows_new", "rows_reused"))

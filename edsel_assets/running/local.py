@@ -29,7 +29,7 @@ from edsel_assets.running.dagster_internals import (
     pass_over,
 )
 from edsel_assets.running.instance import BY_COMMAND, REASON_TAG, WAITS_TAG
-from edsel_assets.running.leases import hold_for
+from edsel_assets.running.leases import device_limit, hold_for
 from edsel_assets.running.quick_log import begin_log
 from edsel_assets.store import Home
 from edsel_assets.store.locks import hold
@@ -126,15 +126,18 @@ def materialize(
     preflight.check(study, home, kinds)
     listener.planned(len(cells))
     pool = pool or _Here(Runner(study, definitions, instance, home, lineage, cause, listener.waiting))
-    schedule = _Schedule(cells, freshness, pool, listener)
+    schedule = _Schedule(cells, freshness, pool, device_limit(instance), listener)
     return schedule.run(lambda: preflight.check_sizes(study, home, (kinds | perhaps) - {"pool"}))
 
 
 class _Schedule:
     """Cells in the order of the graph; each is judged as soon as all that it needs is done."""
 
-    def __init__(self, cells: Sequence[Cell], freshness: Freshness, pool: Pool, listener: Listener) -> None:
+    def __init__(
+        self, cells: Sequence[Cell], freshness: Freshness, pool: Pool, models: int, listener: Listener
+    ) -> None:
         self._freshness, self._pool, self._listener = freshness, pool, listener
+        self._models = models
         lineage = freshness.lineage
         wanted = set(cells)
         self._order = {cell: number for number, cell in enumerate(cells)}
@@ -148,27 +151,24 @@ class _Schedule:
         self._taken: set[Cell] = set()
         self._answers = Answers(freshness.store)
         self._outcome = Outcome()
-        self._free_running = 0
+        self._running: list[Sequence[Cell]] = []
         self._failed: RunFailed | None = None
 
     def run(self, pool_was_made: Callable[[], None]) -> Outcome:
         """Make the cells; ``pool_was_made`` is called once it is, before anything is made from it."""
-        running = 0
         while True:
             self._judge()
-            while running < self._pool.slots and (cell := self._next()) is not None:
+            while len(self._running) < self._pool.slots and (cell := self._next()) is not None:
                 self._start(cell)
-                running += 1
-            if not running:
+            if not self._running:
                 break
             try:
                 batch, made = self._pool.wait()
             except RunFailed as failure:
                 self._leave_out(failure)
-                running -= 1
+                self._ended(failure.batch)
                 continue
-            running -= 1
-            self._free_running -= not self._paid(batch[0])
+            self._ended(batch)
             self._freshness.forget(batch)
             if Cell("pool") in made:
                 pool_was_made()
@@ -183,11 +183,25 @@ class _Schedule:
         return cell.row.paid(self._freshness.study, at)
 
     def _next(self) -> Cell | None:
-        """The cell to start: what costs money after all that does not, a seed of each strategy at a time."""
+        """The cell to start: what costs money after all that does not, a seed of each strategy at a time.
+
+        None that would only wait in its slot for a model to be given back.
+        """
         free = [cell for cell in self._due if not self._paid(cell)]
-        if free or self._free_running or not self._due:
-            return min(free, key=self._order.__getitem__, default=None)
-        return min(self._due, key=lambda cell: (self._seed(cell), self._order[cell]))
+        free_running = any(not self._paid(batch[0]) for batch in self._running)
+        full = sum(map(self._needs_model, self._running)) >= self._models
+        due = free if free or free_running else self._due
+        due = [cell for cell in due if not (full and self._needs_model([cell]))]
+        return min(due, key=self._place, default=None)
+
+    def _place(self, cell: Cell) -> tuple[int, int]:
+        return self._seed(cell) if self._paid(cell) else 0, self._order[cell]
+
+    def _needs_model(self, batch: Sequence[Cell]) -> bool:
+        return any(cell.row.device(self._freshness.study) for cell in batch)
+
+    def _ended(self, batch: Sequence[Cell]) -> None:
+        self._running = [each for each in self._running if each[0] != batch[0]]
 
     def _seed(self, cell: Cell) -> int:
         trial = self._freshness.lineage.dimensions(cell).get("trial")
@@ -241,9 +255,9 @@ class _Schedule:
         while following := self._following(batch):
             batch.append(following)
         self._taken.update(batch)
-        self._free_running += not self._paid(first)
         for cell in batch:
             self._listener.started(cell)
+        self._running.append(batch)
         self._pool.start(batch)
 
     def _following(self, batch: list[Cell]) -> Cell | None:
@@ -313,7 +327,7 @@ class Runner:
         run = self._instance.get_run_by_id(run_id)
         if run is None:
             raise RunFailed(f"There is no run {run_id} in {self._instance.root_directory}.")
-        if why := self._waits(cells_of_run(run)):
+        if why := self._waits(cells_of_run(self._study, run)):
             self._instance.add_run_tags(run_id, {WAITS_TAG: why})
             pass_over(self._instance, run, f"{why}. Nothing was made.")
             return True
@@ -329,7 +343,7 @@ class Runner:
         return found[0] if found and all(found) else None
 
     def _run(self, cells: Sequence[Cell], reason: str) -> None:
-        keys = frozenset(asset_key(cell) for cell in cells)
+        keys = frozenset(asset_key(self._study, cell.asset) for cell in cells)
         if keys not in self._parts:
             self._parts[keys] = self._job.get_subset(asset_selection=keys)
         job, run_id = self._parts[keys], str(uuid.uuid4())

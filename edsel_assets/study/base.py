@@ -31,6 +31,8 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=
 #: Where a server answers.
 Address = Annotated[str, AfterValidator(_address)]
 #: A name that is part of a partition's key.
+#: What Dagster takes for a name of its own.
+NodeName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=_LONGEST)]
 PlainName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=_LONGEST)]
 
 

@@ -16,7 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from edsel_assets.keys import budget_key, parse_budget_trial, partition_key, trial_key
 from edsel_assets.selection.strategies import STRATEGIES
 from edsel_assets.selection.strategy import CLUSTERS, DEMAND, QUALITY, QUERIES, TASKS, Strategy
-from edsel_assets.study.base import Name, PlainName, Settings
+from edsel_assets.study.base import Name, NodeName, PlainName, Settings
 from edsel_assets.study.choosing import AnnotationSettings, RoundsSettings, SelectionSettings, VariantSettings
 from edsel_assets.study.file import load_study, unset_variables
 from edsel_assets.study.inputs import EmbeddingSettings, ForwardSettings, ModelSettings, PoolSettings
@@ -34,6 +34,11 @@ class Study(Settings):
     """Every setting of one experiment."""
 
     name: Name
+    prefix: NodeName | None = Field(
+        None,
+        description="Stands in Dagster before the names of the study's assets, jobs, triggers and "
+        "resources, so that it can be merged with other definitions.",
+    )
     pool: PoolSettings = PoolSettings()
     model: ModelSettings = ModelSettings()
     forward: ForwardSettings = ForwardSettings()

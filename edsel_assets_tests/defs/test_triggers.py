@@ -70,7 +70,8 @@ def test_a_watching_trigger_records_first_and_then_starts_a_run_for_each_change(
     first = tick()
     assert not first.run_requests, "the first look records"
     job = definitions.get_job_def("bring_up_to_date")
-    assert job.execute_in_process(instance=instance, run_config=run_config(["selections"])).success
+    asked = run_config(small_study(pool_file), ["selections"])
+    assert job.execute_in_process(instance=instance, run_config=asked).success
     settled = tick(first.cursor)
     assert not settled.run_requests
     with pool_file.open("a", encoding="utf-8") as file:

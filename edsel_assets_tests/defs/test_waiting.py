@@ -13,7 +13,7 @@ import yaml
 
 from edsel_assets.defs.build import build_definitions
 from edsel_assets.planning.cells import Cell, Scope
-from edsel_assets.running.dagster_internals import asset_key, new_run
+from edsel_assets.running.dagster_internals import new_run
 from edsel_assets.running.instance import WAITS_TAG, open_instance
 from edsel_assets.running.local import Runner, materialize
 from edsel_assets.store import Home
@@ -55,7 +55,8 @@ def ended(place: tuple[Runner, dg.DagsterInstance, Any], cells: list[Cell]) -> d
     """A run as the UI creates it, carried out."""
     runner, instance, definitions = place
     whole = definitions.resolve_implicit_global_asset_job_def()
-    job = whole.get_subset(asset_selection={asset_key(cell) for cell in cells})
+    keys = {dg.AssetKey(cell.asset) for cell in cells}
+    job = whole.get_subset(asset_selection=keys)
     run = new_run(instance, job, str(uuid.uuid4()), cells[0].partition, {})
     assert runner.carry_out(run.run_id)
     found = instance.get_run_by_id(run.run_id)

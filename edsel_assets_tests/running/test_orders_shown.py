@@ -8,7 +8,7 @@ import pytest
 from edsel_assets.annotation import place_order
 from edsel_assets.planning.cells import Cell, Scope, cells_in
 from edsel_assets.planning.lineage import lineage_of
-from edsel_assets.running.dagster_internals import ORDERS
+from edsel_assets.running.dagster_internals import orders_of
 from edsel_assets.running.instance import open_instance, show_orders
 from edsel_assets.store import Home, Store
 from edsel_assets_tests.defs.conftest import tiny_study
@@ -38,16 +38,16 @@ def test_definitions_loaded_before_an_order_have_its_cells(tmp_path: Path) -> No
 def test_the_instance_shows_the_orders_of_the_store_and_no_others(tmp_path: Path) -> None:
     store = Home.at(tmp_path).store("tiny")
     with open_instance(Home.at(tmp_path), "tiny") as instance:
-        assert instance.get_dynamic_partitions(ORDERS) == []
+        assert instance.get_dynamic_partitions(orders_of(store.name)) == []
         first = place(store, 1)
         show_orders(instance, store)
-        assert instance.get_dynamic_partitions(ORDERS) == [first]
+        assert instance.get_dynamic_partitions(orders_of(store.name)) == [first]
     second = place(store, 2)  # by a process that was killed before it could tell
     with open_instance(Home.at(tmp_path), "tiny") as instance:
-        assert instance.get_dynamic_partitions(ORDERS) == [first, second]
+        assert instance.get_dynamic_partitions(orders_of(store.name)) == [first, second]
         (store.folder / "orders" / f"{second}.json").unlink()  # an older backup was put back
         show_orders(instance, store)
-        assert instance.get_dynamic_partitions(ORDERS) == [first]
+        assert instance.get_dynamic_partitions(orders_of(store.name)) == [first]
 
 
 def test_orders_are_in_the_order_of_placing_beyond_four_digits(tmp_path: Path) -> None:

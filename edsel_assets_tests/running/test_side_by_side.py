@@ -54,7 +54,7 @@ class Place:
     def ui_run(self) -> str:
         """A run as the UI creates it, of the trial."""
         whole = self.definitions.resolve_implicit_global_asset_job_def()
-        job = whole.get_subset(asset_selection={asset_key(TRIAL)})
+        job = whole.get_subset(asset_selection={asset_key(self.study, TRIAL.asset)})
         return new_run(self.instance, job, str(uuid.uuid4()), TRIAL.partition, {}).run_id
 
     def steps(self) -> dict[str, tuple[float, float]]:
@@ -102,7 +102,7 @@ def place(needed: Path, tmp_path: Path, limit: int, monkeypatch: pytest.MonkeyPa
 
 def by_job(place: Place, said: list[str]) -> None:
     job = place.definitions.get_job_def("bring_up_to_date")
-    result = job.execute_in_process(instance=place.instance, run_config=run_config([BESIDE]))
+    result = job.execute_in_process(instance=place.instance, run_config=run_config(place.study, [BESIDE]))
     said += [e.user_message for e in place.instance.all_logs(result.run_id)]
 
 

@@ -22,14 +22,13 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
 
 
 def _maker(graph: Graph, asset: Asset) -> Callable[..., Iterator[Any]]:
-    def made(context: dg.AssetExecutionContext, **inputs: Any) -> Iterator[Any]:
+    def made(context: dg.AssetExecutionContext, base_model: BaseModel, **inputs: Any) -> Iterator[Any]:
         from edsel_assets.kinds.making import Making
 
         key = context.partition_key if context.has_partition_key else None
         study = study_of(graph.study, asset.kind.name)
-        model = BaseModel.of(study)
         log = progress_log(context.log, asset.name)
-        making = Making(study, graph.home, asset.at(key), model.open, log)
+        making = Making(study, graph.home, asset.at(key), base_model.open, log)
         with timed() as time:
             found = _function(str(asset.kind.make))(making, **inputs)
         yield from checked(context, found.findings)

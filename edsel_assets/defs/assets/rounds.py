@@ -29,7 +29,6 @@ from edsel_assets.kinds.checks import (
     NONE_BOUGHT_BEFORE,
     SPREAD,
 )
-from edsel_assets.planning.cells import Cell
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
@@ -69,7 +68,7 @@ def _selection(graph: Graph, number: int) -> dg.AssetsDefinition:
 
         budget, name, seed = parse_budget_trial(context.partition_key)
         placed = orders.read(["prompt_id", "gain", "validation", "counts_for", "replaced"])
-        frozen = ordered_round(placed, str(Cell(context.asset_key.to_user_string(), context.partition_key)))
+        frozen = ordered_round(placed, str(graph.cell(context)))
         if frozen is not None:  # what was asked for is never picked anew
             yield from checked(context, {NONE_BOUGHT_BEFORE: Finding(figures={"note": "ordered as it is"})})
             yield versioned_output(context, frozen, {"prompts": preview(with_prompts(frozen, pool.show()))})
@@ -120,7 +119,7 @@ def _checkpoint(graph: Graph, number: int) -> dg.AssetsDefinition:
 
         examples = examples_of(training_set, study.model.template)
         settings = finetune_settings(study.finetuning, epochs=study.rounds.epochs)
-        path = graph.store.adapter(Cell(context.asset_key.to_user_string(), context.partition_key))
+        path = graph.store.adapter(graph.cell(context))
         _, name, trial = parse_budget_trial(context.partition_key)
         seed = round_options(study, name, trial).seed + number
         model, tokenizer = base_model.open()

@@ -162,7 +162,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             {
                 **figures,
                 "cards": dg.MetadataValue.md(page),
-                "overlap": dg.MetadataValue.asset(dg.AssetKey("selection_overlap")),
+                "overlap": dg.MetadataValue.asset(graph.key("selection_overlap")),
                 **time,
             },
         )
@@ -213,17 +213,17 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         for row in table.to_pylist():
             if study.strategy(row["strategy"]).iterative:
                 continue  # its picks are of another asset
-            context.log_event(_beside(context.partition_key, row))
+            context.log_event(_beside(graph, context.partition_key, row))
         yield versioned_output(context, table, {**shown, **time})
 
     return [rankings, selections, selection_cards, selection_overlap, selection_checks]
 
 
-def _beside(budget: str, row: dict[str, Any]) -> dg.AssetObservation:
+def _beside(graph: Graph, budget: str, row: dict[str, Any]) -> dg.AssetObservation:
     """What the page of a selection shows of its comparison with random draws."""
     key = partition_key(budget, row["strategy"])
     metadata = {"against_random": row["words"], "worse_than_random": row["problem"] or "no"}
-    return dg.AssetObservation(asset_key="selections", partition=key, metadata=metadata)
+    return dg.AssetObservation(asset_key=graph.key("selections"), partition=key, metadata=metadata)
 
 
 _COVERAGE = ("mean_distance", "max_distance", "largest_share")

@@ -19,25 +19,28 @@ _ONE_PASS = ("embeddings", "token_probabilities")
 
 
 def build(graph: Graph) -> list[dg.AssetsDefinition]:
-    study = graph.study.selecting
+    study, held = graph.study.selecting, graph.named("selecting_model")
 
     def spec(name: str) -> dg.AssetOut:
         declared = graph.declare(graph.assets[name])
-        shared = {each: declared[each] for each in ("key", "group_name", "code_version", "kinds")}
+        shared = {
+            each: declared[each] for each in ("key", "group_name", "code_version", "kinds", "io_manager_key")
+        }
         return dg.AssetOut(**shared, description=graph.described(graph.assets[name]), is_required=False)
 
     @dg.multi_asset(
-        name="forward_pass",
+        name=graph.named("forward_pass"),
         outs={name: spec(name) for name in _ONE_PASS},
+        ins={"pool": dg.AssetIn(graph.key("pool"))},
+        required_resource_keys={held},
         can_subset=True,
         pool=DEVICE_POOL,
     )
-    def forward_pass(
-        context: dg.AssetExecutionContext, selecting_model: BaseModel, pool: StoredTable
-    ) -> Iterator[dg.Output]:
+    def forward_pass(context: dg.AssetExecutionContext, pool: StoredTable) -> Iterator[dg.Output]:
         """Embeddings and token probabilities, from one pass over the prompts not seen before."""
         from edsel_assets.stages import signals
 
+        selecting_model: BaseModel = getattr(context.resources, held)
         columns = ["prompt_id", "prompt"]
         if study.embeddings.input == "prompt_response":
             columns.append("response")
@@ -58,7 +61,6 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
                 context,
                 table,
                 {**counts, **shown, **time, **selecting_model.reading()},
-                asset_key=dg.AssetKey(name),
                 output_name=name,
             )
 

@@ -1,6 +1,7 @@
 """Pictures and reports that the UI's server serves from the home, and nothing else of it."""
 
 import asyncio
+import base64
 import re
 from pathlib import Path
 
@@ -110,13 +111,16 @@ def test_files_are_only_read(home: Path) -> None:
     assert ask(home, f"{REPORTS}demo", method="POST")[0] == 404
 
 
-def test_a_picture_of_the_metadata_is_short_narrow_and_kept_once(tmp_path: Path) -> None:
+def test_a_picture_of_the_metadata_is_short_narrow_and_kept_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from PIL import Image
 
     from edsel_assets.defs.io_managers import _store_pictures
     from edsel_assets.defs.metadata import _keep, plot
     from edsel_assets.report.plots import histogram
 
+    monkeypatch.setenv("EDSEL_COMMAND", "yes")
     png, kept = histogram(np.arange(9.0), label="score"), dict[str, bytes]()
     shown = [_keep(name, plot(png), kept) for name in ("first", "second")]
     assert all(isinstance(value, dg.MarkdownMetadataValue) for value in shown)
@@ -129,3 +133,23 @@ def test_a_picture_of_the_metadata_is_short_narrow_and_kept_once(tmp_path: Path)
     sizes = [Image.open((tmp_path / "pictures") / name).size for name in (small, whole)]
     assert sizes[0][0] == 470 < sizes[1][0]
     assert sizes[0][1] / sizes[0][0] == pytest.approx(sizes[1][1] / sizes[1][0], abs=0.01)
+
+
+def test_without_edsel_a_small_picture_is_in_the_metadata_and_a_large_one_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from edsel_assets.defs import metadata
+    from edsel_assets.report.plots import histogram
+
+    monkeypatch.delenv("EDSEL_COMMAND", raising=False)
+    png, kept = histogram(np.arange(9.0), label="score"), dict[str, bytes]()
+    shown = metadata._keep("scores", metadata.plot(png), kept)
+    head, _, body = shown.value.removesuffix(")").partition(",")
+    assert head == "![scores](data:image/png;base64"
+    assert base64.b64decode(body).startswith(b"\x89PNG")
+    assert len(shown.value) < 100_000
+    monkeypatch.setattr(metadata, "_MOST_INLINE", 10)
+    named = metadata._keep("scores", metadata.plot(png), kept)
+    assert isinstance(named, dg.PathMetadataValue)
+    (digest,) = kept
+    assert named.value == f"pictures/{digest}.png", "the whole is kept in the home"
