@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import click
+import dagster as dg
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -106,6 +107,15 @@ def test_every_setting_that_a_page_names_is_one(page: Path) -> None:
         if section in STUDY_SECTIONS:
             name = f"{section}.{rest}"
             assert name in names | sections, f"{page.name} names the setting {name}"
+
+
+def test_the_example_of_a_project_of_dagster_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDSEL_HOME", str(tmp_path))
+    space: dict[str, Any] = {}
+    exec(compile(blocks(text_of("docs/dagster.md"), "python")[0], "docs/dagster.md", "exec"), space)
+    dg.Definitions.validate_loadable(space["defs"])
+    keys = {key.to_user_string() for key in space["defs"].resolve_asset_graph().get_all_asset_keys()}
+    assert {"summary", "mine/label_efficiency"} <= keys
 
 
 # -- what is made from the code

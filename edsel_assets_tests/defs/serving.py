@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +52,24 @@ def serving(study: Path, home: Path, *words: str) -> Iterator[Server]:
     """``edsel ui`` with further ``words`` on a free port until the end of the block."""
     port = free_port()
     command = [sys.executable, "-m", "edsel_assets.cli", "ui", "--study", str(study), "--port", str(port)]
-    command += ["--home", str(home), *words]
-    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    with answering([*command, "--home", str(home), *words], port, {}) as running:
+        yield running
+
+
+@contextmanager
+def answering(command: list[str], port: int, environment: dict[str, str]) -> Iterator[Server]:
+    """A command that serves Dagster's UI on a port until the end of the block."""
+    process = subprocess.Popen(
+        command, env={**os.environ, "OMP_NUM_THREADS": "1", **environment}, start_new_session=True
+    )
     try:
         running = Server(port, process)
         running.wait(120)
         yield running
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=60)
+        try:
+            process.wait(timeout=60)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # dagster dev leaves its services to themselves

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +17,12 @@ from edsel_assets.defs.build import build_definitions
 from edsel_assets.defs.jobs import run_config
 from edsel_assets.planning.cells import Cell
 from edsel_assets.running.asked import make_command, note_edsel
-from edsel_assets.running.instance import open_instance
+from edsel_assets.running.instance import dagster_home, open_instance
 from edsel_assets.running.local import Runner
 from edsel_assets.store import Home
 from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import TINY, tiny_study
+from edsel_assets_tests.defs.serving import answering, free_port
 
 WARNING = "no asset of study tiny, .* Give the study a prefix"
 
@@ -134,6 +136,47 @@ def test_a_command_of_dagster_makes_an_asset_of_the_study(tmp_path: Path) -> Non
     )
     assert ended.returncode == 0, ended.stderr
     assert (tmp_path / "home/store/tiny/pool.parquet").is_file()
+
+
+LAUNCH = """
+mutation($selector: JobOrPipelineSelector!) {
+  launchRun(executionParams: {selector: $selector, mode: "default"}) {
+    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
+  }
+}"""
+SHOWN = """query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"""
+
+
+@pytest.mark.slow
+def test_dagster_dev_makes_an_asset_of_the_study(tmp_path: Path) -> None:
+    study, home, port = tmp_path / "study.yaml", Home.at(tmp_path / "home"), free_port()
+    study.write_text(yaml.safe_dump(TINY), encoding="utf-8")
+    environment = {
+        "EDSEL_STUDY": str(study),
+        "EDSEL_HOME": str(home),
+        "DAGSTER_HOME": str(dagster_home(home, "tiny")),
+    }
+    workspace = Path(__file__).resolve().parents[2] / "workspace.yaml"
+    command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-p", str(port)]
+    with answering(command, port, environment) as server:
+        where = "edsel_assets.definitions"
+        selector = {
+            "repositoryName": "__repository__",
+            "repositoryLocationName": where,
+            "pipelineName": "__ASSET_JOB",
+            "assetSelection": [{"path": ["pool"]}],
+        }
+        launched = server.ask(LAUNCH, selector=selector)["launchRun"]
+        assert launched["__typename"] == "LaunchRunSuccess", launched
+        deadline = time.monotonic() + 300
+        while True:
+            found = server.ask(SHOWN, id=launched["run"]["runId"])["runOrError"]
+            if found["status"] in ("SUCCESS", "FAILURE"):
+                break
+            assert time.monotonic() < deadline, found
+            time.sleep(1)
+    assert found["status"] == "SUCCESS"
+    assert home.store("tiny").table(Cell("pool")).is_file()
 
 
 def test_a_remedy_is_a_command_of_whoever_runs(monkeypatch: pytest.MonkeyPatch) -> None:
