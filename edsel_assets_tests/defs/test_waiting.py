@@ -10,10 +10,11 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.execution.backfill import PartitionBackfill
 
 from edsel_assets.defs.build import build_definitions
 from edsel_assets.planning.cells import Cell, Scope
-from edsel_assets.running.dagster_internals import new_run
+from edsel_assets.running.dagster_internals import _without_left_out, new_run
 from edsel_assets.running.instance import WAITS_TAG, open_instance
 from edsel_assets.running.local import Runner, materialize
 from edsel_assets.store import Home
@@ -51,13 +52,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Runner, dg
         yield Runner(study, definitions, instance, home), instance, definitions
 
 
-def ended(place: tuple[Runner, dg.DagsterInstance, Any], cells: list[Cell]) -> dg.DagsterRun:
+def ended(
+    place: tuple[Runner, dg.DagsterInstance, Any], cells: list[Cell], tags: dict[str, str] | None = None
+) -> dg.DagsterRun:
     """A run as the UI creates it, carried out."""
     runner, instance, definitions = place
     whole = definitions.resolve_implicit_global_asset_job_def()
     keys = {dg.AssetKey(cell.asset) for cell in cells}
     job = whole.get_subset(asset_selection=keys)
-    run = new_run(instance, job, str(uuid.uuid4()), cells[0].partition, {})
+    run = new_run(instance, job, str(uuid.uuid4()), cells[0].partition, tags or {})
     assert runner.carry_out(run.run_id)
     found = instance.get_run_by_id(run.run_id)
     assert found is not None
@@ -84,6 +87,26 @@ def test_a_run_of_waiting_cells_alone_makes_nothing_and_says_for_what(place) -> 
     assert f"{TRAINED} waits for {BUDGET} answers. Nothing was made." in said, said
 
 
+def test_a_backfill_goes_on_without_what_its_runs_left_out(place) -> None:
+    _, instance, definitions = place
+    graph = definitions.resolve_asset_graph()
+    keys = [dg.AssetKey(cell.asset) for cell in (CHOSEN, TRAINED, TRIAL)]
+    backfill = PartitionBackfill.from_asset_partitions(
+        "filling", graph, None, keys, time.time(), {}, instance, True, None, None, None
+    )
+    instance.add_backfill(backfill)
+    ended(place, [CHOSEN, TRAINED], {"dagster/backfill": "filling"})
+
+    def targets(found: PartitionBackfill) -> set[str]:
+        subset = found.get_asset_backfill_data(graph).target_subset
+        return {each.asset_key.to_user_string() for each in subset.iterate_asset_partitions()}
+
+    left = _without_left_out(backfill, graph, instance, WAITS_TAG)
+    assert targets(backfill) == {"selections", "training_sets", "lora_adapters"}
+    assert targets(left) == targets(instance.get_backfill("filling")) == {"selections", "lora_adapters"}
+    assert _without_left_out(left, graph, instance, WAITS_TAG) is left, "once is enough"
+
+
 @pytest.mark.slow
 def test_materialize_all_ends_well_where_answers_are_missing(tmp_path: Path) -> None:
     study = tmp_path / "study.yaml"
@@ -92,7 +115,7 @@ def test_materialize_all_ends_well_where_answers_are_missing(tmp_path: Path) -> 
         nodes = server.ask("{ assetNodes { assetKey { path } isMaterializable } }")["assetNodes"]
         keys = [{"path": node["assetKey"]["path"]} for node in nodes if node["isMaterializable"]]
         launched = server.ask(LAUNCH, keys=keys)["launchPartitionBackfill"]
-        deadline = time.monotonic() + 600
+        deadline = time.monotonic() + 1800
         while True:
             backfill = server.ask(STATUS, id=launched["backfillId"])["partitionBackfillOrError"]
             if backfill["status"] not in {"REQUESTED", "IN_PROGRESS"}:
