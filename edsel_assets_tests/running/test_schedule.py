@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from edsel_assets.kinds.assets import Cells
 from edsel_assets.planning.cells import Cell
 from edsel_assets.planning.freshness import State
 from edsel_assets.running.local import Listener, _Schedule
@@ -44,7 +45,7 @@ def judged(folder: Path) -> Any:
     return SimpleNamespace(
         study=tiny_study(),
         store=Store(folder),
-        lineage=SimpleNamespace(nodes=nodes, parents=lambda cell: ()),
+        lineage=SimpleNamespace(nodes=nodes, parents=lambda cell: (), table=Cells(tiny_study())),
         verdict=lambda cell: SimpleNamespace(state=State.STALE),
         forget=lambda cells: None,
     )
