@@ -133,9 +133,10 @@ def quicken_backfills(seconds: int) -> None:
 
 
 def leave_out_of_backfills(tag: str) -> None:
-    """Have the daemon of this process take out of a backfill what a run with this tag did not make.
+    """Have the daemon of this process count as done what a run of a backfill with this tag did not make.
 
-    Dagster takes that for a failure of the backfill, though the run is none.
+    Dagster waits for it for ever, and then calls the backfill failed, though the run is not. What needs such
+    a cell is asked for next, and its run leaves it out likewise.
     """
     from dagster._daemon import backfill as daemon
 
@@ -145,14 +146,14 @@ def leave_out_of_backfills(tag: str) -> None:
 
     async def iteration(backfill: Any, logger: Any, workspace: Any, instance: dg.DagsterInstance) -> None:
         graph = workspace.create_request_context().asset_graph
-        await original(_without_left_out(backfill, graph, instance, tag), logger, workspace, instance)
+        await original(_with_left_out(backfill, graph, instance, tag), logger, workspace, instance)
 
     iteration.leaves_out = tag  # type: ignore[attr-defined]
     daemon.execute_asset_backfill_iteration = iteration
 
 
-def _without_left_out(backfill: Any, graph: Any, instance: dg.DagsterInstance, tag: str) -> Any:
-    """The backfill without the cells that its successful runs with the tag left out; kept so."""
+def _with_left_out(backfill: Any, graph: Any, instance: dg.DagsterInstance, tag: str) -> Any:
+    """The backfill with what its successful runs with the tag left out as done; kept so."""
     from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraphSubset
     from dagster._core.definitions.events import AssetKeyPartitionKey
 
@@ -171,8 +172,8 @@ def _without_left_out(backfill: Any, graph: Any, instance: dg.DagsterInstance, t
     }
     if not left_out:
         return backfill
-    cut = AssetGraphSubset.from_asset_partition_set(left_out, graph)
-    data = data._replace(target_subset=data.target_subset - cut, requested_subset=data.requested_subset - cut)
+    done = data.materialized_subset | AssetGraphSubset.from_asset_partition_set(left_out, graph)
+    data = data._replace(materialized_subset=done)
     backfill = backfill.with_asset_backfill_data(data, dynamic_partitions_store=instance, asset_graph=graph)
     instance.update_backfill(backfill)
     return backfill

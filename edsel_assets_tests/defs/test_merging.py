@@ -115,9 +115,7 @@ def test_a_deployment_gives_its_own_executor_resource_and_pool(
         job = definitions.get_job_def("bring_up_to_date")
         assert job.execute_in_process(instance=instance, run_config=asked).success
     assert opened[0].given == [Cell("pool")]
-    with pytest.raises(
-        ValueError, match="No resource modle; those of a study are io_manager, base_model, annotator"
-    ):
+    with pytest.raises(ValueError, match="No resource modle; those of a study are io_manager, base_model, "):
         build_definitions(study, home=tmp_path, resources={"modle": model})
 
 

@@ -14,7 +14,7 @@ from dagster._core.execution.backfill import PartitionBackfill
 
 from edsel_assets.defs.build import build_definitions
 from edsel_assets.planning.cells import Cell, Scope
-from edsel_assets.running.dagster_internals import _without_left_out, new_run
+from edsel_assets.running.dagster_internals import _with_left_out, new_run
 from edsel_assets.running.instance import WAITS_TAG, open_instance
 from edsel_assets.running.local import Runner, materialize
 from edsel_assets.store import Home
@@ -87,7 +87,7 @@ def test_a_run_of_waiting_cells_alone_makes_nothing_and_says_for_what(place) -> 
     assert f"{TRAINED} waits for {BUDGET} answers. Nothing was made." in said, said
 
 
-def test_a_backfill_goes_on_without_what_its_runs_left_out(place) -> None:
+def test_a_backfill_counts_what_its_runs_left_out_as_done(place) -> None:
     _, instance, definitions = place
     graph = definitions.resolve_asset_graph()
     keys = [dg.AssetKey(cell.asset) for cell in (CHOSEN, TRAINED, TRIAL)]
@@ -97,14 +97,14 @@ def test_a_backfill_goes_on_without_what_its_runs_left_out(place) -> None:
     instance.add_backfill(backfill)
     ended(place, [CHOSEN, TRAINED], {"dagster/backfill": "filling"})
 
-    def targets(found: PartitionBackfill) -> set[str]:
-        subset = found.get_asset_backfill_data(graph).target_subset
+    def done(found: PartitionBackfill) -> set[str]:
+        subset = found.get_asset_backfill_data(graph).materialized_subset
         return {each.asset_key.to_user_string() for each in subset.iterate_asset_partitions()}
 
-    left = _without_left_out(backfill, graph, instance, WAITS_TAG)
-    assert targets(backfill) == {"selections", "training_sets", "lora_adapters"}
-    assert targets(left) == targets(instance.get_backfill("filling")) == {"selections", "lora_adapters"}
-    assert _without_left_out(left, graph, instance, WAITS_TAG) is left, "once is enough"
+    left = _with_left_out(backfill, graph, instance, WAITS_TAG)
+    assert done(backfill) == set()
+    assert done(left) == done(instance.get_backfill("filling")) == {"training_sets"}, "Dagster sees the rest"
+    assert _with_left_out(left, graph, instance, WAITS_TAG) is left, "once is enough"
 
 
 @pytest.mark.slow
