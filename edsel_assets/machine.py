@@ -42,8 +42,8 @@ def gpu_facts(*fields: str) -> list[list[str]]:
 
 
 def models_at_once() -> int:
-    """How many models may be held here at a time: one on a GPU, one for each core of a CPU."""
-    return 1 if has_gpu() else os.cpu_count() or 1
+    """How many models may be held here at a time: one on each GPU, else one for each core of the CPU."""
+    return max(1, len(visible_gpus())) if has_gpu() else os.cpu_count() or 1
 
 
 @cache
