@@ -16,7 +16,7 @@ from edsel_assets.store import Store
 from edsel_assets_tests.defs.conftest import tiny_study
 
 MODELS = [Cell("lora_adapters", f"0000{n}|random.s0") for n in range(4)]
-PLAIN = [Cell("rankings", f"variant_{n}") for n in range(3)]
+PLAIN = [Cell("selections", f"0000{n}|random") for n in range(3)]
 
 
 class Slots:
