@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edsel_assets.rehearsal import by_size
 from edsel_assets.selection.strategies import STRATEGIES
 from edsel_assets.selection.strategy import Strategy
 from edsel_assets.study import Study
+from scripts import by_size
 
 #: Settings that say nothing in the study, as their names are terms of the field.
 WORDS = {

@@ -2,8 +2,8 @@
 
 from edsel_assets.llm.reading.way import DECODE_MULTIPLE
 from edsel_assets.planning.estimates import GPU_RATE
-from edsel_assets.rehearsal.by_size import SHAPES, stages
 from edsel_assets.selection.facility.engines import needs
+from scripts.by_size import SHAPES, stages
 
 GIB = 2**30
 
