@@ -6,7 +6,7 @@ Symbols: N prompts, d dimensions.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -17,10 +17,15 @@ from edsel_assets.selection.facility.dense import CHUNK_BYTES
 from edsel_assets.selection.facility.objective import Utility
 from edsel_assets.selection.facility.similarity import UNIT, Kernel
 
-ENGINES = ("auto", "dense", "sparse", "blocked", "apricot")
+EXACT = ("dense", "sparse", "blocked", "apricot")
+LARGE = ("sampled", "partitioned")
+ENGINES = ("auto", *EXACT, *LARGE)
 MEMORY_SHARE = 0.8  # of the memory that is free, when no limit is given
 PAIR_BYTES = 32  # of one pair at the most: as found, and in both rows
 FEWEST_PAIRS = 32  # a prompt: with less the sparse engine would spend its run on products
+MOST_OPERATIONS = {"cpu": 2e14, "cuda": 1e16}  # N^2 d of an exact run: about half an hour on two cores
+SAMPLE = 50_000  # demand points of the engines for large pools
+MANY = 20  # picks are many for a sample of fewer points than this for each
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,7 @@ class Job:
             candidates.
         progress: called with (done, total); the N rows of the similarity count beside the picks.
         start: the first picks, where they are known.
+        barred: (b,) int64 rows that must not be chosen.
     """
 
     kernel: Kernel
@@ -67,6 +73,12 @@ class Job:
     stochastic: tuple[float, np.ndarray] | None
     progress: Callable[[int, int], None] | None
     start: Start | None = None
+    barred: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+    @property
+    def closed(self) -> np.ndarray:
+        """Rows that are no candidates: chosen already, or barred."""
+        return np.concatenate([self.selected, self.barred])
 
     def report(self, picked: int, rows: int | None = None) -> None:
         size = self.kernel.size
@@ -98,6 +110,16 @@ def needs(size: int, dim: int) -> dict[str, int]:
 def most_pairs(size: int, dim: int, limit: int) -> int:
     """How many pairs the sparse engine may hold within ``limit`` bytes."""
     return (limit - base_bytes(size, dim)) // PAIR_BYTES
+
+
+def large_engine(engine: str, size: int, dim: int, budget: int, sample: int, device: torch.device) -> str:
+    """One of LARGE where that was asked for, or where an exact run would take too long; else ``engine``.
+
+    A sample cannot tell apart more picks than its points allow, so many picks are found in parts.
+    """
+    if engine != "auto" or float(size) ** 2 * dim <= MOST_OPERATIONS.get(device.type, 2e14):
+        return engine
+    return "partitioned" if budget * MANY > sample else "sampled"
 
 
 def choose_engine(

@@ -47,6 +47,7 @@ def facility_location(
     progress: Callable[[int, int], None] | None = None,
     begun: Ranking | None = None,
     demand: Any = None,
+    sample: int | None = None,
 ) -> Ranking:
     """Choose ``budget`` prompts that greedily maximise how well the pool is covered (higher is better).
 
@@ -72,14 +73,17 @@ def facility_location(
         normalise: scale rows to unit norm before the RBF kernel. Cosine always does.
         engine: ``"dense"`` holds the similarity (4 N^2 bytes), ``"sparse"`` the pairs near enough to
             matter, ``"blocked"`` computes rows as it needs them, ``"apricot"`` is the reference
-            (24 N^2 bytes; no utility). ``"auto"`` takes the fastest that ``memory_limit`` allows.
-            All choose alike, up to gains that float32 products cannot tell apart (about 1e-6 relative).
+            (24 N^2 bytes; no utility). These choose alike, up to gains that float32 products cannot tell
+            apart (about 1e-6 relative). Two choose for a sample of the points in demand, and nearly as
+            well: ``"sampled"`` among prompts drawn at random, for few picks, ``"partitioned"`` among what
+            greedy finds in random parts of the pool, for many. ``"auto"`` takes the fastest exact one that
+            ``memory_limit`` allows; above 2e14 operations N^2 d (1e16 on a GPU) one of the last two.
         memory_limit: bytes; four fifths of what is free on the device where None.
         device: ``"auto"``, ``"cpu"`` or a CUDA device.
         stochastic: an epsilon in (0, 1): stochastic greedy (Mirzasoleiman et al. 2015), which looks
             at N / budget * log(1 / epsilon) random candidates a step and reaches 1 - 1/e - epsilon in
             expectation. Not exact, not nested, and labelled in ``details``; needs ``seed``.
-        seed: of the draws of ``stochastic``.
+        seed: of the draws of ``stochastic``, or of the engines that draw (0 where None).
         prices: (N,) what each prompt costs, at least 0. The choice is then the better of greedy by gain per
             price and greedy by gain, each passing over what cannot be paid: at least (1 - 1/e) / 2 of the
             best (Leskovec et al. 2007, Khuller et al. 1999, Krause and Guestrin 2005). Gains may rise, and
@@ -87,14 +91,18 @@ def facility_location(
         progress: called with (picked, budget).
         begun: a ranking by the same arguments at a smaller budget, whose first picks need not be found
             again. The result is the same but for ``upper_bound``, which may be higher. One of another width
-            is left aside.
+            is left aside, as is any by the engines that draw: their rankings are not nested in each other.
         demand: (N,) demand weights a_i >= 0: how much it counts that prompt i is covered. They are scaled to
             mean 1 and rounded to 2^-12. None counts all alike, as equal weights do to the last bit.
+        sample: points of each sample of the engines that draw, and prompts of a part; 50,000 where None.
 
     Returns:
         A ranking with ``objective`` F(selected and picks) over the untruncated kernel and a certified
         ``upper_bound`` over all choices of ``budget`` prompts given ``selected``. Of the RBF kernel,
         ``details`` has ``gamma`` and ``unseen``, the share of the pool at similarity 0 to every pick.
+        Of the engines that draw, ``objective`` is an estimate from a second sample, ``objective_error`` in
+        ``details`` its standard error, and the bound holds with the ``confidence`` there; ``certified`` is
+        the share of the best that the choice reaches at least, with that confidence.
 
     Raises:
         ValueError: on any argument outside the above, before any work.
@@ -103,12 +111,15 @@ def facility_location(
         NarrowKernel: where most of the pool is unseen, so that picks stand for themselves alone and go by
             ``tie_break``. ``details`` has the text as ``warning``.
 
+    The engines that draw read the pool block by block and hold nothing of its size but vectors: a part takes
+    one product of M x M, the bound one of N x M (M: ``sample``).
+
     Weights are rounded to 2^-20, so that gains are exact integer sums, and the float32 products behind
     them are good to about 1e-6. Time on a CPU: half an N x N product, N^2 d operations, for a narrow
     RBF kernel; about ln(picks until the pairs fit) + 3/2 products for cosine or a wide one. Memory:
     4 N d bytes for the points and up to 32 for each pair that matters, or 4 N^2 in the dense engine.
     """
-    _check_settings(kernel, gamma, engine, stochastic, seed, memory_limit)
+    _check_settings(kernel, gamma, engine, stochastic, seed, memory_limit, sample)
     views = as_embeddings(embeddings, normalise=normalise or kernel == "cosine", device=device)
     chosen = checks.selected_rows(selected, views.size)
     costs = None
@@ -127,10 +138,13 @@ def facility_location(
 
     # torch and the compiled parts take seconds to import: only who runs this pays for them.
     from edsel_assets.selection.facility.engines import (
+        LARGE,
+        SAMPLE,
         Job,
         Start,
         choose_engine,
         choose_full_engine,
+        large_engine,
         memory_of,
     )
     from edsel_assets.selection.facility.objective import Utility
@@ -138,6 +152,23 @@ def facility_location(
     from edsel_assets.selection.facility.similarity import make_kernel
 
     limit = memory_of(views.device) if memory_limit is None else memory_limit
+    if costs is None and stochastic is None:
+        engine = large_engine(engine, views.size, views.dim, int(budget), sample or SAMPLE, views.device)
+    if engine in LARGE:
+        from edsel_assets.selection.facility.large import Task, choose_large
+
+        if costs is not None:
+            raise ValueError(
+                f"engine={engine!r} counts prompts, not money; choose another engine, or no prices."
+            )
+        width = _width(views, kernel, gamma)
+        return choose_large(
+            Task(
+                views, kernel, width, order, units, values, weight, chosen, int(budget), sample or SAMPLE,
+                seed or 0, limit, progress,
+            ),
+            engine,
+        )  # fmt: skip
     place = (engine, views.size, views.dim, limit, views.device)
     name = choose_engine(*place, stochastic is not None) if costs is None else choose_full_engine(*place)
     width = _width(views, kernel, gamma)
@@ -192,10 +223,16 @@ def _sight(pool: Embeddings, gamma: float, outcome: Outcome) -> dict[str, object
 
 
 def _check_settings(
-    kernel: str, gamma: object, engine: str, stochastic: float | None, seed: int | None, limit: int | None
+    kernel: str,
+    gamma: object,
+    engine: str,
+    stochastic: float | None,
+    seed: int | None,
+    limit: int | None,
+    sample: int | None,
 ) -> None:
     """Check the arguments that need no pool."""
-    from edsel_assets.selection.facility.engines import ENGINES
+    from edsel_assets.selection.facility.engines import ENGINES, LARGE
 
     if kernel not in KERNELS:
         raise ValueError(f"kernel must be one of {KERNELS}; got {kernel!r}.")
@@ -207,17 +244,22 @@ def _check_settings(
         )
     if limit is not None:
         checks.whole_number("memory_limit", limit, 1)
+    if sample is not None:
+        checks.whole_number("sample", sample, 1)
+    if seed is not None:
+        checks.whole_number("seed", seed, 0)
     if stochastic is None:
-        if seed is not None:
-            raise ValueError("seed is of the stochastic option; pass stochastic too, or leave seed out.")
+        if seed is not None and engine not in LARGE:
+            raise ValueError(
+                f"seed is of stochastic and of the engines {LARGE}; pass one, or leave seed out."
+            )
         return
     if not 0 < stochastic < 1:
         raise ValueError(f"stochastic must be an epsilon between 0 and 1; got {stochastic!r}.")
     if seed is None:
         raise ValueError("stochastic greedy needs a seed, so that a run can be repeated; pass seed.")
-    if engine in ("apricot", "sparse"):
+    if engine in ("apricot", "sparse", *LARGE):
         raise ValueError(f"engine={engine!r} does not take stochastic; choose dense, blocked or auto.")
-    checks.whole_number("seed", seed, 0)
 
 
 def _no_sample(stochastic: float | None) -> None:

@@ -75,6 +75,7 @@ def _run_rows(job: Job, certificate: Certificate) -> tuple[State, dict[str, obje
     """The dense, blocked and apricot engines."""
     rows, details = rows_of(job)
     state = start_state(job.kernel, rows, job.selected)
+    state.taken[job.barred] = True
     job.report(0)
     if job.engine == "apricot":
         run_apricot(job.kernel, state, job.selected, job.budget)

@@ -29,7 +29,7 @@ def run_sparse(job: Job, certificate: Certificate) -> tuple[State, dict[str, obj
     kernel = job.kernel
     allowed = most_pairs(kernel.size, int(kernel.points.shape[1]), job.limit)
     most = min(allowed, max(ALWAYS_PAIRS, kernel.size**2 // 2 // DENSEST))
-    thresholds = whole_thresholds(kernel)
+    thresholds = _in_demand(kernel, whole_thresholds(kernel))
     before = job.utility.chosen
     state: State | None = None
     half = _pairs_if_few(job, thresholds, most, uniform=True)
@@ -38,10 +38,14 @@ def run_sparse(job: Job, certificate: Certificate) -> tuple[State, dict[str, obj
         rows = CpuRows(kernel)
         until = min(step, job.budget)
         if job.start is None:
-            state = start_state(kernel, rows, job.selected) if state is None else state
+            if state is None:
+                state = start_state(kernel, rows, job.selected)
+                state.taken[job.barred] = True
             run_greedy(kernel, rows, state, job.utility, certificate, until, progress=job.report)
         elif until <= len(job.start.picks) and until < job.budget:
-            state = covered_state(kernel, rows, job.selected) if state is None else state
+            if state is None:
+                state = covered_state(kernel, rows, job.selected)
+                state.taken[job.barred] = True
             part = slice(len(state.picks), until)
             repeat_picks(rows, state, job.utility, job.start.picks[part], job.start.gains[part])
         else:  # the head is longer than what is known of it: all of it is found anew
@@ -49,7 +53,8 @@ def run_sparse(job: Job, certificate: Certificate) -> tuple[State, dict[str, obj
             return run_sparse(replace(job, start=None), certificate)
         if until == job.budget:
             return state, {"pairs": 0, "picks_by_products": until}
-        half = _pairs_if_few(job, kernel.threshold(state.maxima.numpy()), most, uniform=False)
+        thresholds = _in_demand(kernel, kernel.threshold(state.maxima.numpy()))
+        half = _pairs_if_few(job, thresholds, most, uniform=False)
         step *= 2
     head = 0 if state is None else len(state.picks)
     found = len(half)
@@ -57,7 +62,7 @@ def run_sparse(job: Job, certificate: Certificate) -> tuple[State, dict[str, obj
     if state is None:
         maxima, owners = cover(pairs, job.selected)
         taken = np.zeros(kernel.size, dtype=bool)
-        taken[job.selected] = True
+        taken[job.closed] = True
         nothing = torch.zeros(kernel.size, dtype=torch.int64)
         covered = torch.from_numpy(maxima), torch.from_numpy(owners)
         state = State(*covered, nothing, taken, [], [], kernel.demand)
@@ -65,6 +70,11 @@ def run_sparse(job: Job, certificate: Certificate) -> tuple[State, dict[str, obj
     _pick_over(job, SparseRun(pairs, state, job.utility), state, certificate)
     _tighten(job, pairs, state, lowest, before, certificate)
     return state, {"pairs": found, "picks_by_products": head}
+
+
+def _in_demand(kernel: Kernel, thresholds: np.ndarray) -> np.ndarray:
+    """The thresholds; what covers a point of no demand does not matter."""
+    return np.where(kernel.demand.numpy() > 0, thresholds, np.float32(np.inf))
 
 
 def _pairs_if_few(job: Job, thresholds: np.ndarray, most: int, *, uniform: bool) -> HalfPairs | None:
@@ -109,7 +119,7 @@ def _tighten(
         return
     constant, parts = job.utility.tangent(before, job.kernel.size)
     reached = state.coverage + int(parts[state.picks].sum())
-    parts[job.selected] = -1
+    parts[job.closed] = -1
     picks = np.asarray(state.picks, dtype=np.int64)
     bound = dual_bound(pairs, state.demand.numpy(), picks, lowest, parts, reached, job.budget)
     certificate.take(constant + bound / job.kernel.unit)

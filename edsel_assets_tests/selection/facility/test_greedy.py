@@ -309,7 +309,7 @@ def test_a_memory_limit_picks_the_engine() -> None:
         ({"tie_break": [0] * 10}, "tie_break keys must be unique"),
         ({"stochastic": 1.5, "seed": 0}, "epsilon between 0 and 1"),
         ({"stochastic": 0.1}, "needs a seed"),
-        ({"seed": 1}, "seed is of the stochastic option"),
+        ({"seed": 1}, "seed is of stochastic"),
         ({"stochastic": 0.1, "seed": 0, "engine": "sparse"}, "does not take stochastic"),
     ],
 )
