@@ -2,7 +2,8 @@
 
 A worker is ``python -m edsel_assets.worker``: it reads requests from its standard input, one JSON line
 each, and answers each with one. It ends when its input does, so none outlives what started it by more
-than the request at hand.
+than the request at hand. The standard library's pool of processes would not do: where one of them is killed,
+it gives up all that the others make, and takes nothing more.
 """
 
 import json

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from edsel_assets.llm.training.settings import Dtype, FinetuneSettings, Method, Schedule
+from edsel_assets.llm.training.settings import ALL_LINEAR, Dtype, FinetuneSettings, Launcher, Method, Schedule
 from edsel_assets.study.base import Factor, Few, Positive, Seed, Settings, Tokens
 from edsel_assets.study.judges import HumanEvalSettings, JudgeSettings
 
@@ -19,7 +19,7 @@ class FinetuningSettings(Settings):
     rank: Annotated[int, Field(ge=1, le=65_536)] = _OWN.rank
     alpha: Factor = _OWN.alpha
     dropout: Annotated[float, Field(ge=0, lt=1)] = _OWN.dropout
-    target_modules: str | list[str] = Field(_OWN.target_modules, description="Layers that get an adapter.")
+    target_modules: str | list[str] = Field(ALL_LINEAR, description="Layers that get an adapter.")
     learning_rate: Factor | Literal["auto"] = Field(
         _OWN.learning_rate,
         description="Largest learning rate, after the warm-up; auto: 5e-4, and 1e-4 for method full.",
@@ -45,9 +45,7 @@ class FinetuningSettings(Settings):
     checkpoint_steps: Positive | None = Field(
         _OWN.checkpoint_steps, description="Steps between checkpoints to resume from."
     )
-    launcher: Literal["accelerate"] | None = Field(
-        _OWN.launcher, description="accelerate: several GPUs of this machine."
-    )
+    launcher: Launcher | None = Field(_OWN.launcher, description="accelerate: several GPUs of this machine.")
     processes: Few = Field(_OWN.processes, description="Processes of the launcher, one per GPU.")
     fsdp: bool = Field(_OWN.fsdp, description="Shard a full finetuning over the processes.")
     seeds: Few = Field(3, description="Trials per strategy.")

@@ -249,17 +249,9 @@ def test_where_nothing_can_be_scored_no_model_is_loaded_and_the_reason_is_said(
     path, home = study_with(evaluation={"tasks": [], "held_out": 0}), tmp_path / "home"
     said = edsel("run", "--study", path, "--only", "base_scores", "--home", str(home))
     assert said.code == 0
-    assert "base_scores: Nothing to score on, so no model was loaded" in said.output
+    assert "base_scores: Nothing to score on, so no model was loaded" in said.out
     assert edsel.models == []
     assert pq.read_table(next(home.glob("store/*/base_scores.parquet"))).num_rows == 0
-
-
-def test_the_default_counts_of_clusters_follow_a_small_pool(edsel, study_with, tmp_path) -> None:
-    default = {"counts": [64, 256, 1024], "count": None}
-    path, home = study_with(clustering=default), tmp_path / "home"
-    assert edsel("run", "--study", path, "--only", "cluster_count,clusters", "--home", str(home)).code == 0
-    table = pq.read_table(next(home.glob("store/*/cluster_count.parquet")))
-    assert table["clusters"].to_pylist() == [36], "64, 256 and 1024 are half of the 72 prompts, all three"
 
 
 @pytest.mark.parametrize("case", TOO_MANY)

@@ -10,8 +10,10 @@ from typing import Any, Literal, get_args
 
 Method = Literal["lora", "dora", "full"]
 Schedule = Literal["linear", "cosine", "constant"]
+Launcher = Literal["accelerate"]
 Dtype = Literal["auto", "float32", "bfloat16"]
 AUTO: Literal["auto"] = "auto"
+ALL_LINEAR = "all-linear"
 #: Optimizer steps that ``batch_size: auto`` aims at, and its largest batch.
 LEAST_STEPS, LARGEST_BATCH = 40, 128
 #: What ``learning_rate: auto`` is.
@@ -56,7 +58,7 @@ class FinetuneSettings:
     rank: int = 64
     alpha: float = 16
     dropout: float = 0.1
-    target_modules: str | tuple[str, ...] = "all-linear"
+    target_modules: str | tuple[str, ...] = ALL_LINEAR
     learning_rate: float | Literal["auto"] = AUTO
     schedule: Schedule = "linear"
     warmup: float | int = 0.03
@@ -70,7 +72,7 @@ class FinetuneSettings:
     max_grad_norm: float | None = 1.0
     dtype: Dtype = "auto"
     checkpoint_steps: int | None = None
-    launcher: str | None = None
+    launcher: Launcher | None = None
     processes: int = 1
     fsdp: bool = False
 
