@@ -1,5 +1,6 @@
 """Which device each part uses, and one GPU for each worker."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,13 @@ def test_the_gpus_of_a_process(gpus, monkeypatch, named, seen) -> None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
     assert machine.visible_gpus() == seen
     assert machine.has_gpu() == bool(seen)
+
+
+def test_as_many_models_at_a_time_as_gpus(gpus) -> None:
+    gpus(2)
+    assert machine.models_at_once() == 2
+    gpus(2, "2.9.0+cpu")
+    assert machine.models_at_once() == os.cpu_count()
 
 
 def test_workers_are_spread_where_each_holds_a_whole_model(gpus) -> None:
