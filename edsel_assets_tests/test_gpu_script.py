@@ -93,7 +93,8 @@ def test_a_part_that_fails_hangs_or_dies_costs_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs, "_import_libraries", lambda: None)
-    parts = {each.__name__: Part(each, 2) for each in (fails, hangs, dies, nothing, found)}
+    limits = {fails: 60, hangs: 1, dies: 60, nothing: 60, found: 60}
+    parts = {each.__name__: Part(each, seconds) for each, seconds in limits.items()}
     (tmp_path / "dies.json").write_text("{}")  # of an earlier run
     assert run_all(Job("cpu", True), parts, tmp_path) == 1
     results = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in parts}

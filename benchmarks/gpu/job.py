@@ -46,7 +46,7 @@ def run_all(job: Job, parts: Mapping[str, Part], out: Path) -> int:
     """Run the parts in order; 1 where one failed or ran out of time."""
     out.mkdir(parents=True, exist_ok=True)
     _import_libraries()
-    failed = 0
+    done: dict[str, Result] = {}
     for name, part in parts.items():
         began = time.perf_counter()
         file = out / f"{name}.json"
@@ -54,11 +54,11 @@ def run_all(job: Job, parts: Mapping[str, Part], out: Path) -> int:
         found = _in_process(part, job, file)
         found["seconds"] = round(time.perf_counter() - began, 2)
         _write(file, found)
-        _write_page(out, job)
-        failed += found["status"] in ("failed", "out of time")
+        done[name] = found
+        _write_page(out, job, done)
         print(f"{name}: {found['status']}, {found['seconds']} s. {found.get('why', '')}".rstrip(), flush=True)
     print(f"Results: {out}", flush=True)
-    return int(failed > 0)
+    return int(any(found["status"] in ("failed", "out of time") for found in done.values()))
 
 
 def _import_libraries() -> None:
@@ -101,12 +101,11 @@ def _write(file: Path, content: Result) -> None:
     os.replace(unfinished, file)
 
 
-def _write_page(out: Path, job: Job) -> None:
-    """All results so far as one Markdown page."""
+def _write_page(out: Path, job: Job, done: Mapping[str, Result]) -> None:
+    """The results of this run so far as one Markdown page."""
     lines = ["# Measured on this machine", "", f"Device: {job.device}{', small' if job.small else ''}.", ""]
-    for file in sorted(out.glob("*.json"), key=lambda file: file.stat().st_mtime):
-        found = json.loads(file.read_text(encoding="utf-8"))
-        lines += [f"## {file.stem}: {found['status']}, {found['seconds']} s", "", found.get("why", "")]
+    for name, found in done.items():
+        lines += [f"## {name}: {found['status']}, {found['seconds']} s", "", found.get("why", "")]
         lines += _rows(found.get("found", {}))
     (out / "results.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
