@@ -214,10 +214,10 @@ def order_table(store: Store, name: str) -> pa.Table:
 def asked_prompts(store: Store) -> dict[str, str]:
     """prompt_id to the name of the order that asked for it, over all orders that stand.
 
-    Of a cancelled one, the prompts that were answered all the same.
+    Of a cancelled one, the prompts that were answered or paid all the same.
     """
     state = Ledger(store).state().values()
-    asked = {bought.prompt_id: bought.order for bought in state if bought.answered}
+    asked = {p.prompt_id: p.order for p in state if p.answered or p.paid is not None}
     for order in standing_orders(store):
         asked.update(dict.fromkeys(order_table(store, order.name)["prompt_id"].to_pylist(), order.name))
     return asked

@@ -86,7 +86,7 @@ def admits(state: Mapping[str, Purchase], event: Event) -> bool:
     """
     now = state.get(event.prompt_id)
     if event.event == "asked":
-        if now is not None and now.order != event.order and now.status == "cancelled":
+        if now is not None and now.order != event.order and now.status == "cancelled" and now.paid is None:
             return True
         if now is not None and now.order != event.order:
             raise AnnotationError(

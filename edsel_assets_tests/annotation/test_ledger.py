@@ -1,4 +1,5 @@
 import contextlib
+import itertools
 import logging
 import multiprocessing
 import os
@@ -194,11 +195,11 @@ def test_times_become_utc_and_days_are_counted(store):
         ledger.append([Event("rejected", ORDER, "b", when="yesterday")])
 
 
-def test_random_events_never_buy_twice(store):
-    """Of random events each is written, left out or refused; a second, naive reading agrees."""
-    ledger, draw = Ledger(store), random.Random(0)
+def append_randomly(ledger: Ledger, kinds: tuple[str, ...], seed: int) -> list[Event]:
+    """The events that were written of 400 random ones."""
+    draw = random.Random(seed)
     for _ in range(400):
-        kind, key = draw.choice(EVENTS), draw.choice("abcdef")
+        kind, key = draw.choice(kinds), draw.choice("abcdef")
         event = Event(
             kind,
             draw.choice([ORDER, ORDER, ORDER, "order-0002"]),
@@ -208,7 +209,29 @@ def test_random_events_never_buy_twice(store):
         )
         with contextlib.suppress(AnnotationError):
             ledger.append([event])
-    events = ledger.events()
+    return ledger.events()
+
+
+def test_only_what_was_neither_paid_nor_answered_is_asked_again_once_it_is_cancelled(tmp_path):
+    again = 0
+    for seed in range(6):
+        events = append_randomly(Ledger(Store(tmp_path / str(seed))), ("asked", "cancelled", *EVENTS), seed)
+        for key in "abcdef":
+            mine = [event for event in events if event.prompt_id == key]
+            asked = [i for i, event in enumerate(mine) if event.event == "asked"]
+            for start, end in itertools.pairwise(asked):
+                kinds = {event.event for event in mine[start:end]}
+                assert "cancelled" in kinds
+                assert not kinds & {"answered", "late", "paid"}
+                assert len({event.order for event in mine[start:end]}) == 1
+                again += 1
+    assert again > 5
+
+
+def test_random_events_never_buy_twice(store):
+    """Of random events each is written, left out or refused; a second, naive reading agrees."""
+    ledger = Ledger(store)
+    events = append_randomly(ledger, EVENTS[: EVENTS.index("cancelled")], 0)
     for key in "abcdef":
         mine = [event for event in events if event.prompt_id == key]
         kinds = [event.event for event in mine]
