@@ -22,8 +22,6 @@ from scripts import by_size
 WORDS = {
     "name": "Name of the study; its results lie under it. Letters, digits, dots, dashes, underscores.",
     "pool.format": "How the files are read; auto goes by the suffix, hf is a data set's folder.",
-    "model.revision": "Revision of a model of the hub.",
-    "model.dtype": "Number format of the weights; auto: as stored on a GPU, what is fast on a CPU.",
     "embeddings.source": "Who computes the embeddings: the base model, another one, a server, a file.",
     "embeddings.revision": "Revision of the embedding model.",
     "embeddings.batch_size": "Texts in one call of the embedding model.",

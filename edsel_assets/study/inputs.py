@@ -42,8 +42,11 @@ class ModelSettings(Settings):
     """The base model."""
 
     path: str = Field(DEMO, description="Local directory, model name, or builtin:demo.")
-    revision: str | None = None
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    revision: str | None = Field(None, description="Revision of a model of the hub.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto",
+        description="Number format of the weights; auto: as stored on a GPU, what is fast on a CPU.",
+    )
     device: str = Field(
         "auto", pattern=r"^(auto|cpu|mps|(cuda|xpu)(:[0-9]+)?)$", description="auto, cpu, cuda, cuda:1, ..."
     )
