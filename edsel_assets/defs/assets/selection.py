@@ -185,6 +185,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         annotations: StoredTable,
         orders: StoredTable,
         selections: dict[str, Table],
+        demand: dict[str, Table] | None,
         **rounds: Any,
     ) -> Iterator[Any]:
         """Each selection of a budget beside 50 random draws of equal size: coverage, tasks, twins."""
@@ -204,6 +205,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
                 known,
                 chosen,
                 money_prices(study, pool.read),
+                demand,
             )
         yield from checked(context, {NOT_WORSE: none_worse(table)})
         words = table.select(["strategy", "words", "problem"])

@@ -155,6 +155,7 @@ ROWS = (
             Parent("orders", lazy=True),
             Parent("selections", optional=True),
             Parent("iterative_selections", optional=True),
+            Parent("demand", many=True),
         ),
         settings=("selection.seed", price_settings),
         libraries=PRODUCTS,

@@ -78,6 +78,7 @@ def standings(
     *,
     known: Sequence[int] | np.ndarray = (),
     keys: Sequence[object] | np.ndarray | None = None,
+    weights: np.ndarray | None = None,
     seed: int = 0,
     device: str = "auto",
 ) -> list[Standing]:
@@ -87,6 +88,7 @@ def standings(
         embeddings: (N, d), scaled to unit length here.
         sets: of rows of the pool, none of them empty.
         known: rows asked for before; they cover the pool whatever is picked.
+        weights: (N,) at least 0, how much each prompt counts in coverage; all alike without.
         keys: (N,) that the demand rows of a pool above 4,000 prompts are drawn by; row numbers without.
 
     Time O(M U d), U the different rows of all sets, and sum of b M; twins take O(b^2 d) a set, of large sets
@@ -96,7 +98,8 @@ def standings(
     demand = np.arange(pool.size)
     if pool.size > DEMAND:
         demand = smallest(uniforms(keyed_words(seed, keys_of(keys, pool.size), "demand rows")), DEMAND)
-    covered = _coverages(pool, demand, sets, checks.selected_rows(known, pool.size))
+    counts = np.ones(pool.size) if weights is None else checks.at_least_zero("weights", weights, pool.size)
+    covered = _coverages(pool, demand, counts[demand], sets, checks.selected_rows(known, pool.size))
     looked = _PRODUCTS // max(1, pool.dim * sum(len(rows) for rows in sets))
     return [
         Standing(coverage, _twins(pool.rows(rows), max(_FEWEST, looked)))
@@ -105,7 +108,7 @@ def standings(
 
 
 def _coverages(
-    pool: Embeddings, demand: np.ndarray, sets: Sequence[np.ndarray], known: np.ndarray
+    pool: Embeddings, demand: np.ndarray, weights: np.ndarray, sets: Sequence[np.ndarray], known: np.ndarray
 ) -> list[float]:
     import torch
 
@@ -115,14 +118,16 @@ def _coverages(
     candidates = pool.rows(union)
     sums = torch.zeros(len(sets), dtype=torch.float64, device=pool.device)
     step = max(1, _BLOCK // len(union))
+    counts = torch.from_numpy(weights).to(pool.device)
     for start in range(0, len(demand), step):
         # Transposed, so that the rows of a set are gathered whole.
         products = candidates @ pool.rows(demand[start : start + step]).T
         floor = products[first].amax(dim=0) if len(first) else None
         for i, rows in enumerate(columns):
             best = products[rows].amax(dim=0)
-            sums[i] += (best if floor is None else torch.maximum(best, floor)).sum(dtype=torch.float64)
-    return [float(value) for value in (sums / len(demand)).tolist()]
+            nearest = (best if floor is None else torch.maximum(best, floor)).double()
+            sums[i] += nearest @ counts[start : start + step]
+    return [float(value) for value in (sums / weights.sum()).tolist()]
 
 
 def _twins(picks: torch.Tensor, looked_at: int) -> float:

@@ -13,7 +13,7 @@ from edsel_assets.keys import key_parts
 from edsel_assets.selection.geometry.chance import DRAWS, Standing, random_draws, standings
 from edsel_assets.selection.strategy import CLUSTERS, EMBEDDINGS
 from edsel_assets.stages.checks import Finding
-from edsel_assets.stages.inputs import annotated_rows, embedding_matrix, rows_of
+from edsel_assets.stages.inputs import annotated_rows, column, embedding_matrix, rows_of
 from edsel_assets.study import Study
 
 #: Coverage is called below random's from so many standard deviations of the draws under their mean.
@@ -29,6 +29,9 @@ COMPARED = pa.schema(
         ("tasks", pa.float64()),
         ("random_tasks", pa.float64()),
         ("random_tasks_sd", pa.float64()),
+        ("target_coverage", pa.float64()),
+        ("random_target_coverage", pa.float64()),
+        ("random_target_coverage_sd", pa.float64()),
         ("twins", pa.float64()),
         ("random_twins_most", pa.float64()),
         ("words", pa.string()),
@@ -53,6 +56,7 @@ def compare_with_random(
     known: pa.Table,
     selections: Mapping[str, pa.Table],
     prices: np.ndarray | None = None,
+    demand: Mapping[str, pa.Table] | None = None,
 ) -> pa.Table:
     """``COMPARED``, a row for each strategy, of the mean over its replicates.
 
@@ -60,14 +64,16 @@ def compare_with_random(
     ``twins`` is the share of picks with another pick at a cosine above 0.99. There are 50 draws, keyed by
     ``prompt_id``; they leave out what is known, as strategies do. ``problem`` says of a strategy that spreads
     its picks what is worse than by chance: coverage under the draws' mean by more than 2 standard deviations,
-    or a larger share of twins than any draw has. It is empty for others, which look for something else, and
-    for those that aim at a target, which is not the whole pool.
+    or a larger share of twins than any draw has. It is empty for others, which look for something else.
+    Of those that aim, coverage counts each prompt by the target's demand in ``target_coverage``, and a
+    problem is that it lies under random's.
 
     Args:
         pool: ``prompt_id`` and ``task``.
         known: ``prompt_id``, asked for or answered before.
         selections: by strategy, ``replicate`` and ``prompt_id``.
         prices: (N,) where the budget is money; draws then spend as much.
+        demand: ``prompt_id, weight`` of the pool by target.
     """
     ids = pool["prompt_id"]
     keys, before = ids.to_numpy().astype(str), annotated_rows(known, ids)
@@ -78,8 +84,9 @@ def compare_with_random(
         for size in sorted(set(sizes.values()))
     }
     every = [*drawn.values(), *picked.values()]
+    matrix = embedding_matrix(embeddings, ids)
     found = standings(
-        embedding_matrix(embeddings, ids),
+        matrix,
         [rows for sets in every for rows in sets],
         known=before,
         keys=keys,
@@ -96,6 +103,13 @@ def compare_with_random(
         _row(study, name, len(picked[name][0]), own, chance[sizes[name]])
         for name, own in zip(picked, parts[len(drawn) :], strict=True)
     ]
+    for row in rows:
+        target = study.target_of(row["strategy"])
+        if target is not None and target in (demand or {}):
+            weights = column(demand[target], "weight", ids, "demand")
+            name = row["strategy"]
+            row |= _aimed(study, matrix, before, keys, weights, picked[name], drawn[sizes[name]])
+            row |= {"words": in_words(row), "problem": "; ".join(_worse_aimed(row))}
     return pa.Table.from_pylist(rows, schema=COMPARED)
 
 
@@ -159,6 +173,34 @@ def _row(study: Study, strategy: str, picks: int, own: _Sets, chance: _Sets) -> 
     return {**row, "words": in_words(row), "problem": "; ".join(worse)}
 
 
+def _aimed(
+    study: Study,
+    matrix: np.ndarray,
+    known: np.ndarray,
+    keys: np.ndarray,
+    weights: np.ndarray,
+    picked: list[np.ndarray],
+    drawn: list[np.ndarray],
+) -> dict[str, float]:
+    """Coverage of the target's demand by picks and by draws."""
+    seed, device = study.selection.seed, study.model.device
+    found = standings(
+        matrix, [*picked, *drawn], known=known, keys=keys, weights=weights, seed=seed, device=device
+    )
+    coverage = np.array([one.coverage for one in found])
+    own, chance = coverage[: len(picked)], coverage[len(picked) :]
+    return {
+        "target_coverage": float(own.mean()),
+        "random_target_coverage": float(chance.mean()),
+        "random_target_coverage_sd": float(chance.std(ddof=1)),
+    }
+
+
+def _worse_aimed(row: Mapping[str, Any]) -> list[str]:
+    least = row["random_target_coverage"] - _DEVIATIONS * row["random_target_coverage_sd"]
+    return ["covers its target less than random draws do"] if row["target_coverage"] < least else []
+
+
 def spreads(study: Study, strategy: str) -> bool:
     """Whether a strategy means to cover the pool: those that read where prompts lie, and aim at nobody."""
     reads = study.strategy(strategy).needs
@@ -180,6 +222,11 @@ def in_words(row: Mapping[str, Any]) -> str:
         f"coverage {row['coverage']:.3f}, random {row['random_coverage']:.3f} ± "
         f"{row['random_coverage_sd']:.3f} ({DRAWS} draws)"
     ]
+    if row.get("target_coverage") is not None:
+        parts.append(
+            f"of its target {row['target_coverage']:.3f}, random {row['random_target_coverage']:.3f} ± "
+            f"{row['random_target_coverage_sd']:.3f}"
+        )
     if row["tasks"]:
         parts.append(
             f"{row['tasks']:.3g} tasks, random {row['random_tasks']:.1f} ± {row['random_tasks_sd']:.1f}"

@@ -49,6 +49,35 @@ def test_who_covers_less_than_chance_is_named_and_who_looks_for_something_else_i
     assert none_worse(table.slice(1)).problem == ""
 
 
+def test_those_that_aim_are_held_against_the_demand_of_their_target() -> None:
+    points = np.random.default_rng(0).normal(size=(120, 6))
+    points[:30, 0] += 4
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    pool, embeddings = pool_of(points)
+    weights = np.r_[np.full(30, 3.9), np.full(90, 1 / 30)]
+    demand = {"support": pa.table({"prompt_id": pool["prompt_id"], "weight": weights})}
+    study = tiny_study(
+        targets={"support": {"tasks": "equal"}},
+        selection={
+            "strategies": ["random", "fl_rbf"],
+            "target": "support",
+            "variants": {"astray": {"strategy": "fl_rbf"}, "unaimed": {"strategy": "fl_rbf", "target": None}},
+        },
+    )
+    inside, outside = list(range(6)), [i for i in range(30, 120) if points[i, 0] < -0.5][:6]
+    chosen = {"fl_rbf": selection(inside), "astray": selection(outside), "unaimed": selection(outside)}
+    table = compare_with_random(study, 6, pool, embeddings, NONE, chosen, demand=demand)
+    aimed, astray, unaimed = table.to_pylist()
+    for row, picks in ((aimed, inside), (astray, outside)):
+        best = (points @ points[picks].T).max(axis=1)
+        assert row["target_coverage"] == pytest.approx(np.average(best, weights=weights), abs=1e-5)
+        assert row["coverage"] == pytest.approx(best.mean(), abs=1e-5)
+    assert aimed["problem"] == ""
+    assert astray["problem"] == "covers its target less than random draws do"
+    assert "; of its target -0." in astray["words"]
+    assert unaimed["target_coverage"] is None
+
+
 def test_trials_of_rounds_are_replicates_of_their_strategy() -> None:
     keys = ("00006|kmq", "00006|iterative_kmq_perplexity.s0", "00006|iterative_kmq_perplexity.s1")
     found = by_strategy({key: selection([i]) for i, key in enumerate(keys)})
