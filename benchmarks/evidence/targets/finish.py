@@ -179,7 +179,7 @@ def _plot(rows: pd.DataFrame, budgets: tuple[int, ...]) -> bytes:
         # Beyond random's largest budget only "at least" is known.
         value = value.where(mine["status"] != NOT_REACHED, low)
         # An open end is drawn to the edge.
-        errors = [value - low.fillna(value / 10), high.fillna(10 * value) - value]
+        errors = [value - low.fillna(1e-6), high.fillna(1e6) - value]
         above.errorbar(x, value, yerr=[each.clip(lower=0).fillna(0) for each in errors], **look)
         price = mine["rest_difference"]
         errors = [price - mine["rest_difference_low"], mine["rest_difference_high"] - price]
