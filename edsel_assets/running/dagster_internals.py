@@ -149,7 +149,7 @@ def leave_out_of_backfills(tag: str) -> None:
         await original(_with_left_out(backfill, graph, instance, tag), logger, workspace, instance)
 
     iteration.leaves_out = tag  # type: ignore[attr-defined]
-    daemon.execute_asset_backfill_iteration = iteration
+    daemon.execute_asset_backfill_iteration = iteration  # type: ignore[assignment]
 
 
 def _with_left_out(backfill: Any, graph: Any, instance: dg.DagsterInstance, tag: str) -> Any:
