@@ -1,7 +1,8 @@
 """Run the study ``t0_heldout`` and keep its table: ``EDSEL_DATA=path/to/data python -m benchmarks.evidence``.
 
 Killed, it goes on where it was. Writes beside this file ``results.md``, ``results.csv``, the plots, and
-``items.parquet``: the loss of every held-out prompt in every trial, which all figures come from.
+``items.parquet``: the loss of every held-out prompt in every trial, which all figures come from. With
+``--kept`` the rest is made again from that file, in seconds; the data are not read.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ import pyarrow as pa
 from edsel_assets.cli.making import make
 from edsel_assets.keys import parse_budget_trial
 from edsel_assets.planning.cells import Cell, Scope
+from edsel_assets.report.tables import BASE
 from edsel_assets.stages.evaluation.items import NLL, TOKENS, item_values
-from edsel_assets.stages.held_out import TASK
-from edsel_assets.stages.summary import Scores, summarise
+from edsel_assets.stages.held_out import METRICS, TASK, loss_scores
+from edsel_assets.stages.summary import Report, Scores, summarise
+from edsel_assets.stages.trials import SCORES
 from edsel_assets.store import Home, Store, read_table, write_table
 from edsel_assets.study import Study
 
@@ -50,8 +53,12 @@ def main() -> None:
     parser.add_argument(
         "--there", action="store_true", help="make no trial but the control's: report what there is"
     )
+    parser.add_argument("--kept", action="store_true", help="make the report again from the kept losses")
     options = parser.parse_args()
     study, home = Study.load(options.study), Home.at(options.home)
+    if options.kept:
+        _write(options.out, *_kept(study, options.out))
+        return
     start = time.perf_counter()
     # The report is of the trials that there are, so the control's alone have to be made before it.
     control = Scope(frozenset({"label_efficiency"}), strategies=frozenset({study.control or ""}))
@@ -64,16 +71,33 @@ def main() -> None:
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} processors, {options.workers} "
         f"workers. {_cost(study, store, options.workers)}\n\n"
     )
-    text = {suffix: store.text(REPORT, f".{suffix}").read_text("utf-8") for suffix in ("md", "csv")}
-    (options.out / "results.md").write_text(head + text["md"], encoding="utf-8")
-    (options.out / "results.csv").write_text(text["csv"], encoding="utf-8")
     trials = {cell.partition or "": _scores(store, cell) for cell in _made(store, "benchmark_scores")}
     write_table(options.out / "items.parquet", _items(trials))
-    plots = summarise(study, _scores(store, Cell("base_scores")), trials, {}).plots
-    for name in _PLOTS:
-        (options.out / f"{name}.png").write_bytes(plots[name])
+    _write(options.out, head, summarise(study, _scores(store, Cell("base_scores")), trials, {}))
     print(store.text(REPORT, ".txt").read_text("utf-8"))
     print(f"{took:.1f} minutes; {options.out / 'results.md'}")
+
+
+def _write(out: Path, head: str, report: Report) -> None:
+    (out / "results.md").write_text(head + report.texts[".md"], encoding="utf-8")
+    (out / "results.csv").write_text(report.texts[".csv"], encoding="utf-8")
+    for name in _PLOTS:
+        (out / f"{name}.png").write_bytes(report.plots[name])
+
+
+def _kept(study: Study, out: Path) -> tuple[str, Report]:
+    """The kept report's head, and the report of the kept losses; the base model's score is the report's."""
+    head = (out / "results.md").read_text("utf-8").partition("# Label efficiency")[0]
+    table = pd.read_csv(out / "results.csv")
+    base = table[(table["strategy"] == BASE) & (table["task"] == TASK)]["mean"].item()
+    rows = [{"task": TASK, "metric": METRICS[0], "value": base, "stderr": None, "n": None}]
+    trials = {}
+    for key, part in read_table(out / "items.parquet").to_pandas().groupby(["budget", "strategy", "seed"]):
+        losses = {name: part.set_index("item")[name].astype(float) for name in (NLL, TOKENS)}
+        scores = loss_scores(*(values.to_numpy() for values in losses.values()))
+        items = {f"{TASK}/{name}": values for name, values in losses.items()}
+        trials["{:05}|{}.s{}".format(*key)] = Scores(pa.Table.from_pylist(scores, SCORES), items)
+    return head, summarise(study, Scores(pa.Table.from_pylist(rows, SCORES), {}), trials, {})
 
 
 def _made(store: Store, asset: str) -> list[Cell]:

@@ -16,7 +16,7 @@ UNSEEN = "What these intervals cannot see"
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
     "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "▲": r"$\uparrow$",
-    "▼": r"$\downarrow$", "<": r"$<$", ">": r"$>$",
+    "▼": r"$\downarrow$", "△": r"$\Uparrow$", "▽": r"$\Downarrow$", "<": r"$<$", ">": r"$>$",
 }  # fmt: skip
 _MARKDOWN = str.maketrans(
     {

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from edsel_assets.report.sheets import MARKS, strategy_order
+from edsel_assets.report.sheets import MARKS, mark_text, strategy_order
 from edsel_assets.report.style import png
 from edsel_assets.report.tables import LabelEfficiency
 
@@ -16,7 +16,8 @@ _LEVELS = "▁▂▃▄▅▆▇█"
 def heat_map(efficiency: LabelEfficiency, task: str) -> bytes:
     """Mean score by strategy (rows, the control first) and budget (columns); yellow is higher.
 
-    Each cell says its score, and ▲ or ▼ where it differs from the control's by the table's corrected test.
+    Each cell says its score, and ▲ or ▼ where it differs from the control's by the table's corrected test;
+    hollow of a strategy that has one subset, whatever the seed.
     """
     cells = efficiency.scores[(efficiency.scores["task"] == task) & (efficiency.scores["budget"] > 0)]
     order = strategy_order(efficiency, task)
@@ -28,7 +29,8 @@ def heat_map(efficiency: LabelEfficiency, task: str) -> bytes:
     axes.imshow(means, aspect="auto", cmap="viridis")
     middle = (np.nanmin(means) + np.nanmax(means)) / 2
     for row, column in zip(*np.nonzero(np.isfinite(means)), strict=True):
-        value, mark = means[row, column], MARKS[int(np.nan_to_num(marks[row, column]))].strip()
+        value = means[row, column]
+        mark = mark_text(np.nan_to_num(marks[row, column]), order[row] in efficiency.one_subset)
         colour = "black" if value > middle else "white"
         axes.text(column, row, f"{value:.3f}{mark}", ha="center", va="center", color=colour, fontsize=8.5)
     axes.set_xticks(range(len(budgets)), [f"{budget:,}" for budget in budgets])
@@ -63,7 +65,7 @@ def shaded(rows: list[tuple[str, ...]], first: int) -> list[tuple[str, ...]]:
         if number is None:
             return text
         place = (number - low) / (high - low) if high > low else 1.0
-        mark = text.strip()[-1] if text.strip()[-1] in MARKS.values() else ""
+        mark = text.strip()[-1] if text.strip()[-1] in MARKS else ""
         return f"{_LEVELS[round(place * (len(_LEVELS) - 1))]} {text.split()[0]} {mark}".strip()
 
     return [(*row[:first], *(bar(text) for text in row[first:])) for row in rows]

@@ -7,7 +7,7 @@ from html import escape
 
 from edsel_assets.report.evidence import Evidence
 from edsel_assets.report.formats import UNSEEN
-from edsel_assets.report.sheets import BETTER, COSTS, SAVES, WORSE, Sheet
+from edsel_assets.report.sheets import BETTER, BETTER_ONE, COSTS, ONE_SUBSET, SAVES, WORSE, WORSE_ONE, Sheet
 
 # The policy keeps a browser from fetching anything, whatever a name in a table may hold.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -61,7 +61,8 @@ def _row(row: tuple[str, ...], sheet: Sheet, strong: bool) -> str:
 
 def _cell(tag: str, text: str, sheet: Sheet, column: int) -> str:
     names = ["left"] if column < sheet.left or sheet.header[column] == "reading" else []
-    tone = _TONES.get(text) or ("good" if BETTER in text else "bad" if WORSE in text else None)
+    marks = {BETTER: "good", BETTER_ONE: "good", WORSE: "bad", WORSE_ONE: "bad"}
+    tone = _TONES.get(text.removesuffix(ONE_SUBSET)) or marks.get(text[-1:])
     names += [tone] if tone and tag == "td" else []
     return (
         f'<{tag} class="{" ".join(names)}">{escape(text)}</{tag}>'

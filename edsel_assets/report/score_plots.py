@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from edsel_assets.report.sheets import COSTS, SAVES, reading, score_text, strategy_order, with_marks
+from edsel_assets.report.statistics.curve import Curve, read_curve
 from edsel_assets.report.style import (
     CONTROL,
     GAIN,
@@ -40,18 +41,17 @@ def score_by_budget(efficiency: LabelEfficiency, task: str) -> bytes:
     cells = efficiency.scores[efficiency.scores["task"] == task]
     others = [s for s in strategy_order(efficiency, task) if s != efficiency.control]
     draw = _score_lines if len(others) <= len(PALETTE) else _score_panels
-    curve = efficiency.curves[efficiency.curves["task"] == task]
+    points = efficiency.curves[efficiency.curves["task"] == task]
+    curve = read_curve(points["budget"].to_numpy(), points["mean"].to_numpy())
     return png(draw(cells, curve, others, efficiency.control, task))
 
 
-def _score_lines(
-    cells: pd.DataFrame, curve: pd.DataFrame, others: list[str], control: str, task: str
-) -> Figure:
+def _score_lines(cells: pd.DataFrame, curve: Curve, others: list[str], control: str, task: str) -> Figure:
     made, axes = figure(8.5, 4.8)
     _control_line(axes, cells, control)
     axes.plot(
-        curve["budget"],
-        curve["mean"],
+        curve.where,
+        curve.values,
         color=CONTROL,
         linestyle=":",
         linewidth=1.4,
@@ -72,9 +72,7 @@ def _score_lines(
     return made
 
 
-def _score_panels(
-    cells: pd.DataFrame, curve: pd.DataFrame, others: list[str], control: str, task: str
-) -> Figure:
+def _score_panels(cells: pd.DataFrame, curve: Curve, others: list[str], control: str, task: str) -> Figure:
     columns = 4  # as wide as the dialog that Dagster shows it in
     rows = math.ceil(len(others) / columns)
     made = Figure(figsize=(2.15 * columns, 1.9 * rows + 0.9), layout="constrained")
@@ -82,7 +80,7 @@ def _score_panels(
     for axes, strategy in zip(grid, others, strict=False):
         plain(axes)
         _control_line(axes, cells, control)
-        axes.plot(curve["budget"], curve["mean"], color=CONTROL, linestyle=":", linewidth=1.2)
+        axes.plot(curve.where, curve.values, color=CONTROL, linestyle=":", linewidth=1.2)
         _score_line(axes, cells, strategy, {"color": PALETTE[0], "marker": "o"}, 1.0)
         axes.set_title(strategy, loc="left", fontsize=9)
         axes.tick_params(labelsize=7.5)
@@ -253,7 +251,7 @@ def _saved_line(axes: Axes, place: int, row: Any, ends: tuple[float, float]) -> 
         )  # fmt: skip
         return
     low, high = max(row["saved_low"], ends[0]), min(row["saved_high"], ends[1])
-    said = reading(row["saved_low"], row["saved_high"], row["mark"])
+    said = reading(row["saved_low"], row["saved_high"], row["mark"], row["p_fdr"])
     colour = GAIN if said.endswith(SAVES) else LOSS if said.endswith(COSTS) else GREY
     _interval_line(axes, place, row["saved"], low, high, colour, filled=said in (SAVES, COSTS))
     for end, marker in ((row["saved_low"], "<"), (row["saved_high"], ">")):

@@ -16,8 +16,14 @@ from edsel_assets.report.tables import FLAT, NOT_REACHED, REACHED, LabelEfficien
 #: A table as plain data: each row a mapping from column to value.
 Rows = Sequence[Mapping[str, Any]]
 BETTER, WORSE = "▲", "▼"
-MARKS = {1: BETTER, -1: WORSE, 0: " "}
-SAVES, COSTS = "saves", "costs more"
+#: The same of a strategy that has one subset, whatever the seed.
+BETTER_ONE, WORSE_ONE = "△", "▽"
+MARKS = {BETTER, WORSE, BETTER_ONE, WORSE_ONE}
+SAVES, COSTS, NOT_CLEAR = "saves", "costs more", "not clear"
+#: Stands after a reading of a strategy that has one subset.
+ONE_SUBSET = ", this subset"
+#: The share of chance among the rows called likely to save or to cost more.
+FALSE_SHARE = 0.10
 #: Kinds of sheets that others look for.
 SCORES, SAVED = "scores", "saved"
 
@@ -51,11 +57,12 @@ def score_sheet(efficiency: LabelEfficiency, task: str) -> Sheet:
     budgets = sorted(set(trained["budget"]))
     base = cells[cells["budget"] == 0]
     order = strategy_order(efficiency, task)
-    rows = [_score_row(trained, strategy, budgets) for strategy in order]
+    fixed = efficiency.one_subset
+    rows = [_score_row(trained, strategy, budgets, strategy in fixed) for strategy in order]
     note = "".join(f" Base model, no finetuning: {score_text(r.mean, r.se)}." for r in base.itertuples())
     caption = (
         f"Mean ± standard error over seeds. {BETTER} better, {WORSE} worse than {efficiency.control}: at "
-        f"most one table in 20 has such a mark by chance (Holm, 5 %).{note}"
+        f"most one table in 20 has such a mark by chance (Holm, 5 %).{_one_subset(efficiency, task)}{note}"
     )
     metric = efficiency.metrics.get(task, ", ".join(sorted(set(efficiency.metrics.values()))))
     strong = frozenset(i for i, strategy in enumerate(order) if strategy == efficiency.control)
@@ -74,13 +81,15 @@ def saved_sheet(efficiency: LabelEfficiency, task: str) -> Sheet:
     )
     curve = efficiency.curves[efficiency.curves["task"] == task]["budget"]
     ends = (int(curve.min()), int(curve.max())) if len(curve) else (0, 0)
-    texts = tuple(_saved_row(row, control, *ends) for row in ordered.itertuples())
+    texts = tuple(_saved_row(row, efficiency, *ends) for row in ordered.itertuples())
     caption = (
         f"Saved: what {control} needs for the same score, less the budget; negative: {control} is cheaper. "
         f"Read off {control}'s monotone curve, between {ends[0]:,} and {ends[1]:,} alone. "
         f"An end of an interval that lies beyond them is open. {SAVES!r}, {COSTS!r}: the score also has a "
-        "mark of the whole table; 'likely': by the row's own interval alone. Such intervals err once in 20 "
-        "of all rows, those without a number included."
+        f"mark of the whole table; 'likely': at most {FALSE_SHARE:.0%} of the rows called so are so by "
+        "chance (Benjamini and Hochberg). Intervals err once in 20 of all rows, those without a number "
+        f"included: of {len(texts)} rows about {len(texts) / 20:.1f} leave out the truth: one without 0 may "
+        f"be 'not clear'.{_one_subset(efficiency, task)}"
     )
     header = ("strategy", "budget", "saved", "95 % interval", "share", f"{control} needs", "reading")
     title = f"Annotation saved against {control}: {task}"
@@ -101,7 +110,7 @@ def difference_sheet(efficiency: LabelEfficiency, task: str) -> Sheet:
             interval_text(row.difference_low, row.difference_high, f"{{:+.{digits(row.mean)}f}}".format),
             p_text(row.p),
             p_text(row.p_holm),
-            MARKS[row.mark].strip(),
+            mark_text(row.mark, row.strategy in efficiency.one_subset),
         )
         for row in rows.itertuples()
     )
@@ -109,8 +118,26 @@ def difference_sheet(efficiency: LabelEfficiency, task: str) -> Sheet:
     caption = (
         "Intervals and p are for one cell each; p (Holm) is for the whole table. p is made for that, so it "
         "is a little more careful than the interval: it may lie above 0.05 where the interval leaves out 0."
+        f"{_one_subset(efficiency, task)}"
     )
     return Sheet(f"Difference to {efficiency.control}: {task}", header, texts, caption)
+
+
+def _one_subset(efficiency: LabelEfficiency, task: str) -> str:
+    """What marks and readings of strategies with one subset are for; empty where there is none."""
+    if not efficiency.one_subset & set(of_task(efficiency.scores, task)["strategy"]):
+        return ""
+    word = ONE_SUBSET.removeprefix(", ")
+    return (
+        f" {BETTER_ONE}, {WORSE_ONE} and {word!r}: the strategy has one subset, whatever the seed. Mark and "
+        "interval are for that subset; another pool's may do otherwise."
+    )
+
+
+def mark_text(mark: float, one_subset: bool) -> str:
+    """The mark of a score against the control's: 1 better, -1 worse, 0 none."""
+    filled, hollow = {1: (BETTER, BETTER_ONE), -1: (WORSE, WORSE_ONE)}.get(int(mark), ("", ""))
+    return hollow if one_subset else filled
 
 
 def with_marks(efficiency: LabelEfficiency, task: str) -> pd.DataFrame:
@@ -179,57 +206,64 @@ def plain_text(value: Any) -> str:
     return f"{value:,.4g}" if isinstance(value, float) else str(value)
 
 
-def _score_row(trained: pd.DataFrame, strategy: str, budgets: list[int]) -> tuple[str, ...]:
+def _score_row(trained: pd.DataFrame, strategy: str, budgets: list[int], one_subset: bool) -> tuple[str, ...]:
     rows = trained[trained["strategy"] == strategy].set_index("budget")
     counts = sorted(set(rows["n"]))
     seeds = str(counts[0]) if len(counts) == 1 else f"{counts[0]}-{counts[-1]}"
-    return (strategy, seeds, *(_score_cell(rows.loc[b]) if b in rows.index else "" for b in budgets))
+    cells = (_score_cell(rows.loc[b], one_subset) if b in rows.index else "" for b in budgets)
+    return (strategy, seeds, *cells)
 
 
-def _score_cell(row: Any) -> str:
-    return f"{score_text(row['mean'], row['se'])} {MARKS[int(row['mark'])]}"
+def _score_cell(row: Any, one_subset: bool) -> str:
+    return f"{score_text(row['mean'], row['se'])} {mark_text(row['mark'], one_subset) or ' '}"
 
 
-def _saved_row(row: Any, control: str, smallest: int, largest: int) -> tuple[str, ...]:
-    budget = f"{row.budget:,}"
+def _saved_row(row: Any, efficiency: LabelEfficiency, smallest: int, largest: int) -> tuple[str, ...]:
+    """A row of numbers, or of words beside the one side of the interval that is known."""
+    budget, low, high = f"{row.budget:,}", row.saved_low, row.saved_high
     if row.status == REACHED:
+        said = reading(low, high, row.mark, row.p_fdr)
+        fixed = said and said != NOT_CLEAR and row.strategy in efficiency.one_subset
         return (
             row.strategy,
             budget,
             count_text(row.saved),
-            interval_text(row.saved_low, row.saved_high) or "no noise known",
+            interval_text(low, high) or "no noise known",
             f"{row.share:.0%}".replace("-0%", "0%"),
             f"{row.needed:,.0f}",
-            reading(row.saved_low, row.saved_high, row.mark),
+            said + (ONE_SUBSET if fixed else ""),
         )
-    interval = ""
-    if row.status == NOT_REACHED:
-        text = f"not reached by {control}'s largest budget"
-    elif smallest == largest:
-        text = f"{control} has one budget only"
-    elif row.status == FLAT:
-        text = f"{control}'s curve is too flat to tell"
-        if np.isfinite(row.saved_low) or np.isfinite(row.saved_high):
-            interval = interval_text(row.saved_low, row.saved_high)
-    else:
-        text = f"below {control}'s smallest budget"
-    return (row.strategy, budget, "", interval, "", "", text)
+    known = np.isfinite(low) or np.isfinite(high)
+    text = _no_number(row.status, efficiency.control, smallest == largest)
+    return (row.strategy, budget, "", interval_text(low, high) if known else "", "", "", text)
 
 
-def reading(low: float, high: float, mark: float) -> str:
-    """What an interval of annotation saved says, and whether Holm's correction bears it out.
+def _no_number(status: str, control: str, one_budget: bool) -> str:
+    if one_budget:
+        return f"{control} has one budget only"
+    if status == NOT_REACHED:
+        return f"not reached by {control}'s largest budget"
+    return (
+        f"{control}'s curve is too flat to tell" if status == FLAT else f"below {control}'s smallest budget"
+    )
+
+
+def reading(low: float, high: float, mark: float, p_fdr: float) -> str:
+    """What an interval of annotation saved says, and whether corrections for the table bear it out.
 
     Args:
         low, high: the interval's ends, NaN where none is known.
         mark: 1 or -1 where the score differs from the control's by the table's corrected test.
+        p_fdr: p of no saving, corrected for the false discovery rate.
     """
     if math.isnan(low):
         return ""
-    if low > 0:
-        return SAVES if mark > 0 else f"likely {SAVES}"
-    if high < 0:
-        return COSTS if mark < 0 else f"likely {COSTS}"
-    return "not clear"
+    for word, outside, sign in ((SAVES, low > 0, 1), (COSTS, high < 0, -1)):
+        if outside and mark == sign:
+            return word
+        if outside and p_fdr <= FALSE_SHARE:
+            return f"likely {word}"
+    return NOT_CLEAR
 
 
 def count_text(value: float) -> str:

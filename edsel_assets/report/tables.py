@@ -15,14 +15,22 @@ import numpy as np
 import pandas as pd
 
 from edsel_assets.report.statistics.board import Board, make_board
+from edsel_assets.report.statistics.control import control_remarks
 from edsel_assets.report.statistics.curve import isotonic
-from edsel_assets.report.statistics.inference import LEVEL, Needed, compare, needed_budgets
+from edsel_assets.report.statistics.inference import (
+    LEVEL,
+    Needed,
+    benjamini_hochberg,
+    compare,
+    needed_budgets,
+)
 from edsel_assets.report.statistics.moderation import Prior
 from edsel_assets.report.statistics.trials import (
     AVERAGE,
     BASE,
     check_items,
     check_trials,
+    finite_trials,
     primary_metrics,
     trial_values,
 )
@@ -49,7 +57,8 @@ _SAVED = {
     "score": "float64",
     "status": "str",
     **dict.fromkeys(
-        ("needed", "needed_low", "needed_high", "saved", "saved_low", "saved_high", "share"), "float64"
+        ("needed", "needed_low", "needed_high", "saved", "saved_low", "saved_high", "share", "p_fdr"),
+        "float64",
     ),
 }
 
@@ -75,9 +84,11 @@ class LabelEfficiency:
             random's curve is too flat there to tell (``inference`` says when). The ends of 95 %
             intervals are given for each status: infinite where they leave random's measured
             budgets, NaN without an estimate of noise. They err once in 20 of all rows, those
-            without a number included.
+            without a number included. ``p_fdr``: p of no saving and no loss, corrected for the false
+            discovery rate over the rows of the task (Benjamini and Hochberg).
         curves: the control's monotone curve: ``task, budget, mean``.
         control: the strategy that the others are measured against.
+        one_subset: strategies that choose the same prompts whatever the seed.
         metrics: the metric read, by task.
         incomplete: trials left out of AVERAGE, as they lack the score of a task.
         unseen: sentences that name the variance which these trials cannot show.
@@ -87,6 +98,7 @@ class LabelEfficiency:
     saved: pd.DataFrame
     curves: pd.DataFrame
     control: str
+    one_subset: frozenset[str]
     metrics: dict[str, str]
     incomplete: int
     unseen: tuple[str, ...]
@@ -106,8 +118,6 @@ def label_efficiency(
     average: Collection[str] = (),
     control: str = "random",
     one_subset: Collection[str] = (),
-    draws: int = 2000,
-    seed: int = 0,
 ) -> LabelEfficiency:
     """Compare strategies by what a trial scores and by the annotation that saves.
 
@@ -123,10 +133,9 @@ def label_efficiency(
         average: the tasks that AVERAGE is the mean of; all by default.
         control: strategy to compare with.
         one_subset: strategies that choose the same prompts whatever the seed.
-        draws, seed: normal draws of the means, for the noise of random's monotone curve, and their seed.
 
     **Annotation saved.** Random's mean scores are made monotone (isotonic regression, weighted
-    by seeds) and joined by straight lines in log(budget). ``needed`` is the smallest budget on
+    by seeds) and joined by a monotone cubic in log(budget) (``curve``). ``needed`` is the smallest budget on
     them with the strategy's mean score, and ``saved`` is that less the strategy's own budget. It is
     given only between random's smallest and largest trained budget. The base model has no place on
     a logarithmic axis; it is a point of its own at the left end that is drawn, is no part
@@ -137,10 +146,11 @@ def label_efficiency(
     wide, as cells share items. Without that it is left out, and ``unseen`` says so.
 
     Raises:
-        ValueError: on missing columns, a value that is not finite, a trial or item scored twice,
-            or a task of which no metric can be told.
+        ValueError: on missing columns, no finite score, a trial or item scored twice, or a task of
+            which no metric can be told. Scores that are not finite are left out, and ``unseen`` names them.
     """
     check_trials(scores)
+    scores, lost = finite_trials(scores)
     if items is not None:
         check_items(items)
     metrics = primary_metrics(scores, primary or {})
@@ -148,21 +158,24 @@ def label_efficiency(
     trials, incomplete = trial_values(scores, metrics, members)
     if len(members) == 1:
         trials = trials[trials["task"] != AVERAGE]
-    parts, boards = [], {}
+    parts, boards, remarks = [], {}, []
     for task in [*sorted(metrics), AVERAGE]:
         read = trials[trials["task"].isin([*members, AVERAGE])] if task == AVERAGE else trials
         board = make_board(read, task, items)
         if board is not None:
             boards[task] = board
-            parts.append(_task_tables(task, board, control, draws, np.random.default_rng(seed)))
+            tables, prior = _task_tables(task, board, control)
+            parts.append(tables)
+            remarks += control_remarks(task, board, prior, control)
     differences, saved, curves = (
         pd.concat([part[i] for part in parts], ignore_index=True) if parts else empty
         for i, empty in enumerate((_differences_frame([]), _saved_frame([]), _curve_frame([])))
     )
     summary = _summary(trials).merge(differences, on=_ORDER, how="left", validate="one_to_one")
     summary["mark"] = summary["mark"].fillna(0).astype(int)
-    unseen = unseen_variance(boards, control, one_subset, incomplete)
-    return LabelEfficiency(summary, saved, curves, control, metrics, incomplete, unseen)
+    unseen = (*remarks, *unseen_variance(boards, control, one_subset, incomplete, lost))
+    fixed = frozenset(one_subset)
+    return LabelEfficiency(summary, saved, curves, control, fixed, metrics, incomplete, unseen)
 
 
 def _summary(trials: pd.DataFrame) -> pd.DataFrame:
@@ -171,12 +184,11 @@ def _summary(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _task_tables(
-    task: str, board: Board, control: str, draws: int, generator: np.random.Generator
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Differences, savings and the control's curve of one task."""
+    task: str, board: Board, control: str
+) -> tuple[tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame], Prior]:
+    """Differences, savings and the control's curve of one task, and its prior of variances."""
     cells, controls = board.matches(control)
-    budgets = board.cells["budget"].to_numpy(float)
-    found, prior = compare(board.means, board.noise, budgets, cells, controls)
+    found, prior = compare(board.means, board.noise, board.at, board.of, cells, controls)
     clear = np.where(found.adjusted <= 1 - LEVEL, np.sign(found.value), 0)
     columns = (
         found.value, found.se, found.value - found.half_width, found.value + found.half_width,
@@ -185,33 +197,21 @@ def _task_tables(
     rows = [(task, *_name(board, c), *values) for c, *values in zip(cells, *columns, strict=True)]
     own = board.rows(control)
     if not len(own):
-        return _differences_frame(rows), _saved_frame([]), _curve_frame([])
+        return (_differences_frame(rows), _saved_frame([]), _curve_frame([])), prior
     weights = board.noise.present[own].sum(axis=1).astype(float)
-    budgets = board.cells["budget"].to_numpy()[own]
     fitted = isotonic(board.means[own], weights)
-    curve = [(task, int(b), float(m)) for b, m in zip(budgets, fitted, strict=True)]
-    savings = _savings(task, board, prior, own, control, draws, generator)
-    return _differences_frame(rows), _saved_frame(savings), _curve_frame(curve)
+    curve = [(task, int(b), float(m)) for b, m in zip(board.at[own], fitted, strict=True)]
+    savings = _savings(task, board, prior, own, control)
+    return (_differences_frame(rows), _saved_frame(savings), _curve_frame(curve)), prior
 
 
-def _savings(
-    task: str,
-    board: Board,
-    prior: Prior,
-    own: np.ndarray,
-    control: str,
-    draws: int,
-    generator: np.random.Generator,
-) -> list[dict[str, Any]]:
-    others = board.others(control)
-    at = board.cells["budget"].to_numpy(float)
-    found = needed_budgets(
-        board.means, board.noise, prior, others, at[others], own, at[own],
-        draws=draws, generator=generator,
-    )  # fmt: skip
+def _savings(task: str, board: Board, prior: Prior, own: np.ndarray, control: str) -> list[dict[str, Any]]:
+    others, at = board.others(control), board.at
+    found = needed_budgets(board.means, board.noise, prior, others, at[others], own, at[own])
+    adjusted = benjamini_hochberg(np.array([needed.p for needed in found]))
     return [
-        {"task": task, **_saving(*_name(board, row), float(board.means[row]), needed)}
-        for row, needed in zip(others, found, strict=True)
+        {"task": task, **_saving(*_name(board, row), float(board.means[row]), needed), "p_fdr": p}
+        for row, needed, p in zip(others, found, adjusted, strict=True)
     ]
 
 

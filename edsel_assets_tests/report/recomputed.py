@@ -58,11 +58,37 @@ def needed(scores: dict[tuple[str, str, int], dict[int, float]], task: str, cont
     cells = [[*scores[task, control, b].values()] for b in budgets]
     weights = [len(cell) for cell in cells]
     curve = IsotonicRegression().fit_transform(budgets, [fmean(c) for c in cells], sample_weight=weights)
-    for i in range(1, len(budgets)):
-        if curve[i - 1] <= goal <= curve[i] and curve[i] > curve[i - 1]:
-            part = (goal - curve[i - 1]) / (curve[i] - curve[i - 1])
-            return budgets[i - 1] * (budgets[i] / budgets[i - 1]) ** part
-    return None
+    if not curve[0] <= goal <= curve[-1]:
+        return None
+    fine = np.linspace(np.log(budgets[0]), np.log(budgets[-1]), 400_001)
+    return float(np.exp(fine[int(np.argmax(monotone_cubic(np.log(budgets), curve, fine) >= goal))]))
+
+
+def monotone_cubic(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Fritsch and Carlson's cubic through (x, y), by its formulas: Hermite's basis, harmonic slopes."""
+    h, secant = np.diff(x), np.diff(y) / np.diff(x)
+    slope = np.zeros(len(x))
+    for i in range(1, len(x) - 1):
+        if secant[i - 1] * secant[i] > 0:
+            one, two = 2 * h[i] + h[i - 1], h[i] + 2 * h[i - 1]
+            slope[i] = (one + two) / (one / secant[i - 1] + two / secant[i])
+    if len(x) == 2:
+        slope[:] = secant[0]
+    else:
+        slope[0] = _end(h[0], h[1], secant[0], secant[1])
+        slope[-1] = _end(h[-1], h[-2], secant[-1], secant[-2])
+    i = np.clip(np.searchsorted(x, at, side="right") - 1, 0, len(h) - 1)
+    t = (at - x[i]) / h[i]
+    left = y[i] * (1 + 2 * t) * (1 - t) ** 2 + y[i + 1] * t**2 * (3 - 2 * t)
+    return left + h[i] * (slope[i] * t * (1 - t) ** 2 - slope[i + 1] * t**2 * (1 - t))
+
+
+def _end(h: float, beside: float, secant: float, next_secant: float) -> float:
+    """The slope at an end: of the parabola through three points, kept from turning the curve."""
+    slope = ((2 * h + beside) * secant - h * next_secant) / (h + beside)
+    if slope * secant <= 0:
+        return 0.0
+    return 3 * secant if secant * next_secant < 0 and abs(slope) > 3 * abs(secant) else slope
 
 
 def check(items: pd.DataFrame, table: pd.DataFrame, control: str = "random") -> int:

@@ -51,18 +51,19 @@ def test_savings_are_numbers_or_words():
     sheet = saved_sheet(label_efficiency(scores), "mmlu")
     assert "once in 20 of all rows, those without a number included" in sheet.caption
     found = line(sheet, "fl_rbf", "45,000")
-    assert found[2] == "+40,533"
+    assert found[2] == "+40,422"
     assert found[3].endswith("to open")
-    assert found[4:] == ("47%", "85,533", "likely saves")
-    assert line(sheet, "bad", "45,000")[2:] == ("", "", "", "", "below random's smallest budget")
-    assert line(sheet, "mean_entropy", "20,000")[2:] == ("", "", "", "", "below random's smallest budget")
+    assert found[4:] == ("47%", "85,422", "likely saves")
+    words = line(sheet, "bad", "45,000")
+    assert words[2:] == ("", "open to -25,000", "", "", "below random's smallest budget")
     short = saved_sheet(label_efficiency(scores[scores["budget"] <= 45_000]), "mmlu")
     words = line(short, "fl_rbf", "45,000")
-    assert words[2:] == ("", "", "", "", "not reached by random's largest budget")
+    assert (words[2], words[4:]) == ("", ("", "", "not reached by random's largest budget"))
+    assert words[3].endswith(" to open"), "its one side is known"
     one = [*cell("random", 100, 3, 5.0, 0.3), *cell("s", 100, 3, 5.1, -0.3)]  # not paired
-    assert (
-        saved_sheet(label_efficiency(pd.DataFrame(one)), "mmlu").rows[0][-1] == "random has one budget only"
-    )
+    for better in (one, [*one[:3], *cell("s", 100, 3, 4.9, -0.3)], [*one[:3], *cell("s", 100, 3, 9.0, 0.1)]):
+        sheet = saved_sheet(label_efficiency(pd.DataFrame(better)), "mmlu")
+        assert sheet.rows[0][-1] == "random has one budget only"
     flat = [*one, *cell("random", 200, 3, 5.2, 0.3)]
     assert (
         saved_sheet(label_efficiency(pd.DataFrame(flat)), "mmlu").rows[0][-1]
@@ -78,14 +79,32 @@ def test_differences_hold_their_intervals():
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "mark", "said"),
+    ("low", "high", "mark", "p", "said"),
     [
-        (1, 9, 1, "saves"), (1, 9, 0, "likely saves"), (-9, -1, -1, "costs more"),
-        (-math.inf, -1, 0, "likely costs more"), (-1, math.inf, 1, "not clear"), (math.nan, math.nan, 0, ""),
+        (1, 9, 1, 0.01, "saves"), (1, 9, 0, 0.09, "likely saves"), (1, 9, 0, 0.11, "not clear"),
+        (-9, -1, -1, 0.5, "costs more"), (-math.inf, -1, 0, 0.1, "likely costs more"),
+        (-1, math.inf, 1, 0.01, "not clear"), (math.nan, math.nan, 0, math.nan, ""),
+        (1, 9, 0, math.nan, "not clear"),
     ],
 )  # fmt: skip
-def test_readings(low, high, mark, said):
-    assert reading(low, high, mark) == said
+def test_readings(low, high, mark, p, said):
+    assert reading(low, high, mark, p) == said
+
+
+def test_a_strategy_with_one_subset_says_so_in_marks_words_and_captions():
+    rows = (
+        mmlu().to_dict("records") + cell("best", 20_000, 6, 46.0, 0.3) + cell("worst", 20_000, 6, 30.0, 0.3)
+    )
+    fixed = label_efficiency(pd.DataFrame(rows), one_subset=["best", "worst"])
+    scores, differences = score_sheet(fixed, "mmlu"), difference_sheet(fixed, "mmlu")
+    assert line(scores, "best")[2].endswith("△")
+    assert line(scores, "worst")[2].endswith("▽")
+    assert line(differences, "worst", "20,000")[-1] == "▽"
+    saved = saved_sheet(fixed, "mmlu")
+    assert line(saved, "best", "20,000")[-1] == "saves, this subset"
+    for sheet in (scores, differences, saved):
+        assert "one subset, whatever the seed" in sheet.caption
+    assert "one subset" not in saved_sheet(label_efficiency(mmlu()), "mmlu").caption
 
 
 def test_texts():

@@ -99,7 +99,8 @@ def test_a_curve_that_falls_is_pooled_by_seeds():
     found = label_efficiency(trials(*rows, *simple("s", 100, 0.65, 0.65)))
     curve = found.curves[found.curves["task"] == "t"]
     assert curve["mean"].tolist() == pytest.approx([0.1, 0.5, 0.5, 0.8])
-    assert row(found.saved, task="t")["needed"] == pytest.approx(400 * 2**0.5)
+    # From 400 to 800 the cubic is 0.5 + 0.45 t^2 - 0.15 t^3: flat at first, at the end 1.5 times the line.
+    assert row(found.saved, task="t")["needed"] == pytest.approx(400 * 2**0.6527036, rel=1e-6)
 
 
 def test_a_curve_too_flat_to_tell_gives_no_number():
@@ -113,7 +114,7 @@ def test_a_curve_too_flat_to_tell_gives_no_number():
 def test_the_papers_saving_is_about_half():
     # Facility location at 45K scores 47.63; random goes from 45.99 (45K) to 47.76 (90K).
     found = row(label_efficiency(mmlu()).saved, task="mmlu", strategy="fl_rbf", budget=45_000)
-    assert found["needed"] == pytest.approx(45_000 * 2 ** ((47.63 - 45.99) / (47.76 - 45.99)))
+    assert found["needed"] == pytest.approx(45_000 * 2 ** ((47.63 - 45.99) / (47.76 - 45.99)), rel=0.005)
     assert found["share"] == pytest.approx(0.474, abs=0.001)
     assert 0 < found["saved_low"] < found["saved"] < found["saved_high"] == math.inf
     worse = row(label_efficiency(mmlu()).saved, task="mmlu", strategy="min_margin", budget=45_000)
@@ -196,9 +197,9 @@ def test_a_table_of_fifteen_strategies_takes_seconds():
     truth = {f"s{i}": rising(budgets[1:4]) for i in range(14)} | {"random": rising(budgets)}
     scores, items = simulate(truth, dict.fromkeys(truth, 3) | {"random": 6}, tasks=5, items=200)
     begun = time.perf_counter()
-    found = label_efficiency(scores, items=items, draws=2000)
+    found = label_efficiency(scores, items=items)
     taken = time.perf_counter() - begun
-    print(f"15 strategies, 3 budgets, 5 tasks, 2,000 draws: {taken:.1f} s")
+    print(f"15 strategies, 3 budgets, 5 tasks: {taken:.1f} s")
     assert len(found.saved) == 14 * 3 * 6
     assert taken < 20  # about 3 s alone; the machine may be busy
 
@@ -272,7 +273,7 @@ def test_rows_in_another_order_give_the_same():
     ("rows", "message"),
     [
         ([], "scores is empty"),
-        ([("s", 1, 0, "t", "acc", math.nan)], r"must be finite; s at 1, seed 0, t/acc = nan"),
+        ([("s", 1, 0, "t", "acc", math.nan)], r"needs a finite score; s at 1, seed 0, t/acc = nan is not"),
         ([("s", -1, 0, "t", "acc", 0.1)], "budget must be at least 0"),
         ([("s", 1, 0, "t", "acc", 0.1)] * 2, "scored once per task and metric"),
     ],
@@ -288,3 +289,29 @@ def test_the_fixture_has_the_papers_standard_errors():
     values = [r["value"] for r in cell("s", 1, 6, 44.33, 0.32)]
     assert np.mean(values) == pytest.approx(44.33)
     assert np.std(values, ddof=1) / math.sqrt(6) == pytest.approx(0.32)
+
+
+def test_one_score_that_is_not_finite_is_left_out_and_named():
+    rows = [*RANDOM, *simple("s", 100, 0.45, math.nan, 0.55)]
+    found = label_efficiency(trials(*rows))
+    kept = [r for r in rows if not math.isnan(r[-1])]
+    expected = label_efficiency(trials(*kept))
+    pd.testing.assert_frame_equal(found.saved, expected.saved)
+    pd.testing.assert_frame_equal(found.scores, expected.scores)
+    (said,) = set(found.unseen) - set(expected.unseen)
+    assert said.startswith("Left out, as not finite: s at 100, seed 1, t/acc = nan.")
+
+
+def test_a_control_that_falls_and_budgets_too_far_apart_are_named():
+    noise = np.array([-0.004, 0.0, 0.004])
+    steep = {100: 0.2, 400: 0.5, 1600: 0.52, 6400: 0.4}
+    rows = [row for b, mean in steep.items() for row in simple("random", b, *(mean + noise))]
+    said = label_efficiency(trials(*rows, *simple("s", 400, *(0.5 + noise)))).unseen
+    assert any(s.startswith("random falls from 1,600 to 6,400 prompts (t)") for s in said)
+    assert any(
+        "100 and 400 are too far apart" in s and "Add 200 to selection.budgets_of.random" in s for s in said
+    )
+    line = {100: 0.3, 200: 0.4, 400: 0.5, 800: 0.6}
+    rows = [row for b, mean in line.items() for row in simple("random", b, *(mean + noise))]
+    calm = label_efficiency(trials(*rows, *simple("s", 400, *(0.5 + noise)))).unseen
+    assert not [s for s in calm if "falls" in s or "too far apart" in s]

@@ -69,7 +69,9 @@ ROWS = (
         settings=(_metrics, "report.control", "report.average"),
         # 2: what was bought is a section of it; 3: one task has no average, a judge's reference no win rate;
         # 4: intervals by Welch; 5: a task at two shot counts counts once in the average
-        code="5",
+        # 6: the curve bends and its error counts, a noisy strategy has its own spread, single subsets are told,
+        # likely savings by the false discovery rate
+        code="6",
         before=("metrics",),
         tags=frozenset({"pandas", "matplotlib"}),
     ),

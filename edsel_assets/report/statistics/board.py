@@ -40,6 +40,16 @@ class Board:
     noise: Noise
     items: dict[str, str]
 
+    @property
+    def at(self) -> np.ndarray:
+        """(C,) float64 budgets."""
+        return self.cells["budget"].to_numpy(float)
+
+    @property
+    def of(self) -> np.ndarray:
+        """(C,) names of strategies."""
+        return self.cells["strategy"].to_numpy(str)
+
     def rows(self, strategy: str) -> np.ndarray:
         """Rows of a strategy by ascending budget."""
         return np.flatnonzero((self.cells["strategy"] == strategy).to_numpy())

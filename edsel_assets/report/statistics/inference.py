@@ -1,18 +1,20 @@
 """Tests and intervals of one table: differences to the control, and the annotation saved.
 
 Symbols as in ``noise``, and: K cells that are compared with the control, L budgets of the control, m_k
-mean of cell k, f the control's monotone curve.
+mean of cell k, f the control's curve through its means.
 
 **Annotation saved as a set.** Saved annotation inverts a curve, and where the curve is flat it is not a
 number: every budget of a plateau gives the same score. So the interval is the set of control
 budgets c whose score f(c) does not differ significantly from m_k:
 
-    |m_k - f(c)| <= t * se(m_k - f(c)),
+    |m_k - f(c)| <= t * se(m_k - f(c)) + error of the interpolation at c,
 
 as Fieller (1954, "Some problems in interval estimation", J. R. Stat. Soc. B 16) inverts a test to get the
 interval of a ratio. A true c is missed as often as the test errs, on a slope and on a plateau
-alike. The set may reach the end of the measured budgets: it is then open at that end, as nothing is
-known beyond.
+alike. The number shown is read off the monotone fit of f; the set is read off f itself, from its first to
+its last accepted budget. So where the control falls, and several budgets have the cell's score, it holds
+them all, and no bias of the fit is in it. The set may reach the end of the measured budgets: it is then
+open at that end, as nothing is known beyond.
 
 **Where there is no number.** On a plateau the curve's first crossing says where the plateau begins, which is
 below the budget of random sampling too: no fault of the strategy. So the curve is called too flat to tell
@@ -27,7 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from edsel_assets.report.statistics.curve import isotonic, places, reached
+from edsel_assets.report.statistics.curve import Curve, isotonic, reached, read_curve
 from edsel_assets.report.statistics.moderation import Prior, fit_prior
 from edsel_assets.report.statistics.noise import Noise
 
@@ -58,8 +60,17 @@ class Errors:
     seed_share: np.ndarray
     item_df: float
 
-    def half_width(self, level: float = LEVEL) -> np.ndarray:
-        """Half of the interval of the given level."""
+    def half_width(self, bias: np.ndarray | float = 0.0) -> np.ndarray:
+        """Half of the 95 % interval of a value that a bias of at most ``bias`` may be in.
+
+        An unbiased estimate errs to both sides, one whose bias is many standard errors to one side alone. So
+        the level of the t quantile goes from 95 to 90 % (Armstrong and Kolesar 2018, "Optimal inference in
+        a class of regression models", Econometrica 86, section 3).
+        """
+        ratio = np.divide(bias, self.se, out=np.zeros(self.se.shape), where=self.se > 0)
+        return bias + self._quantile(np.interp(ratio, _RATIOS, _LEVELS)) * self.se
+
+    def _quantile(self, level: np.ndarray) -> np.ndarray:
         by_seed, by_item = self._dfs()
         seeds, items = self.seed_share, 1 - self.seed_share
         first = seeds**2 / by_seed + items**2 / by_item
@@ -72,7 +83,7 @@ class Errors:
             + (3 + 5 * z**2 + z**4) / 3 * (seeds**3 / by_seed**2 + items**3 / by_item**2)
             - (15 + 32 * z**2 + 9 * z**4) / 32 * first**2
         )
-        return np.maximum(by_df, series) * self.se
+        return np.maximum(by_df, series)
 
     def two_sided(self, value: np.ndarray) -> np.ndarray:
         """P-values of no difference; with no noise at all 1 for none and 0 for any; NaN stays."""
@@ -84,6 +95,23 @@ class Errors:
 
     def _dfs(self) -> tuple[np.ndarray, float]:
         return np.clip(self.seed_df, 1e-3, 1e9), min(self.item_df, 1e9)
+
+
+def _levels(ratios: np.ndarray) -> np.ndarray:
+    """The levels at which bias plus a two-sided half width covers ``LEVEL``, by bias in standard errors.
+
+    The half width h solves cdf(h) - cdf(-h - 2 * ratio) = LEVEL, by halving.
+    """
+    low, high = (np.full(len(ratios), special.ndtri(p)) for p in (LEVEL, 0.5 + LEVEL / 2))
+    for _ in range(40):
+        middle = (low + high) / 2
+        enough = special.ndtr(middle) - special.ndtr(-middle - 2 * ratios) >= LEVEL
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    return 2 * special.ndtr(high) - 1
+
+
+_RATIOS = np.linspace(0.0, 2.5, 101)
+_LEVELS = _levels(_RATIOS)
 
 
 @dataclass(frozen=True)
@@ -113,21 +141,29 @@ class Needed:
         low, high: ends of the 95 % set, -inf and inf where it is open; a set with no measured
             budget in it lies beyond the last, or before the first. NaN without an estimate of noise.
         flat: the curve is too flat to tell.
+        p: of needing as many as the cell's own budget, two-sided; beyond the measured budgets, of the
+            score at the nearest of them.
     """
 
     budget: float
     low: float
     high: float
     flat: bool
+    p: float
 
 
 def compare(
-    means: np.ndarray, noise: Noise, budgets: np.ndarray, cells: np.ndarray, controls: np.ndarray
+    means: np.ndarray,
+    noise: Noise,
+    budgets: np.ndarray,
+    strategies: np.ndarray,
+    cells: np.ndarray,
+    controls: np.ndarray,
 ) -> tuple[Differences, Prior]:
     """Difference of each cell to the control's at its budget, and the table's prior of variances.
 
     Args:
-        means, budgets: (C,) of which ``noise`` tells.
+        means, budgets, strategies: (C,) of which ``noise`` tells.
         cells, controls: (K,) rows of ``means``: what is compared with what.
     """
     contrasts = np.zeros((len(cells), len(means)))
@@ -135,7 +171,8 @@ def compare(
     contrasts[np.arange(len(cells)), controls] -= 1.0
     unit, df = noise.design(contrasts)
     by_trial = _per_unit(contrasts, noise, unit)
-    prior = fit_prior(by_trial, df, contrasts @ noise.seeds, budgets[cells], budgets)
+    deviations = contrasts @ noise.seeds
+    prior = fit_prior(by_trial, df, deviations, budgets[cells], strategies[cells], budgets, strategies)
     errors = standard_errors(contrasts, noise, prior)
     value = means[cells] - means[controls]
     p = errors.two_sided(value)
@@ -172,6 +209,18 @@ def holm(p: np.ndarray) -> np.ndarray:
     return adjusted
 
 
+def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
+    """P-values so adjusted that of those at most q a share of q is of true nulls (Benjamini, Hochberg 1995).
+
+    NaNs are no tests and stay.
+    """
+    adjusted = np.full(len(p), np.nan)
+    order = np.argsort(p)[: int(np.isfinite(p).sum())]
+    steps = p[order] * len(order) / np.arange(1, len(order) + 1)
+    adjusted[order] = np.minimum(np.minimum.accumulate(steps[::-1])[::-1], 1.0)
+    return adjusted
+
+
 def needed_budgets(
     means: np.ndarray,
     noise: Noise,
@@ -180,15 +229,8 @@ def needed_budgets(
     own: np.ndarray,
     curve: np.ndarray,
     budgets: np.ndarray,
-    *,
-    draws: int = 2000,
-    generator: np.random.Generator,
 ) -> list[Needed]:
     """The control's budgets that the cells' scores correspond to.
-
-    The standard error at a place of the curve is that of the straight line between two measured
-    budgets, times what the monotone fit takes off it: the ratio of both in normal draws of the means
-    with the measured covariance, in each of which the monotone curve is fitted anew.
 
     Args:
         means: (C,), higher is better.
@@ -200,26 +242,45 @@ def needed_budgets(
     fitted = isotonic(means[curve], weights)
     if not len(cells):
         return []
-    where, read = places(budgets)
-    contrasts = np.zeros((len(cells), len(where), len(means)))
-    contrasts[:, :, curve] = -read
+    read = read_curve(budgets, means[curve])
+    contrasts = np.zeros((len(cells), len(read.where), len(means)))
+    contrasts[:, :, curve] = -read.weights
     contrasts[np.arange(len(cells)), :, cells] += 1.0
-    limit = standard_errors(contrasts, noise, prior).half_width()
-    limit = limit * _taken_off(means, noise, cells, curve, weights, read, noise.draws(draws, generator))
-    gap = means[cells][:, None] - (read @ fitted)[None, :]
+    limit = standard_errors(contrasts, noise, prior).half_width(bias=read.error)
+    gap = means[cells][:, None] - read.values
     found = [reached(budgets, fitted, means[cell]) for cell in cells]
-    ends = [_accepted(where, gap[k], limit[k], at) for k, at in enumerate(found)]
-    told = _told_apart(means, noise, prior, curve)
+    ends = [_accepted(read.where, gap[k], limit[k], at) for k, at in enumerate(found)]
+    told = told_apart(means, noise, prior, curve) <= 1 - LEVEL
     flat = [_is_flat(*end, budget, budgets, told) for end, budget in zip(ends, own, strict=True)]
-    return [Needed(at, *end, is_flat) for at, end, is_flat in zip(found, ends, flat, strict=True)]
+    p = _p_at(own, read, means, noise, prior, cells, curve)
+    return [Needed(at, *end, *rest) for at, end, *rest in zip(found, ends, flat, p, strict=True)]
 
 
-def _told_apart(means: np.ndarray, noise: Noise, prior: Prior, curve: np.ndarray) -> np.ndarray:
-    """(L, L) whether the control's means differ significantly between two of its budgets."""
+def _p_at(
+    own: np.ndarray,
+    read: Curve,
+    means: np.ndarray,
+    noise: Noise,
+    prior: Prior,
+    cells: np.ndarray,
+    curve: np.ndarray,
+) -> np.ndarray:
+    """(K,) p-values that cells score what the curve has at their own budgets; its error counts for them."""
+    columns = [read.values, read.error, *read.weights.T]
+    logs = np.log(read.where)
+    value, error, *weights = (np.interp(np.log(own), logs, column) for column in columns)
+    contrasts = np.zeros((len(cells), len(means)))
+    contrasts[:, curve] = -np.stack(weights, axis=1)
+    contrasts[np.arange(len(cells)), cells] += 1.0
+    beyond = np.maximum(np.abs(means[cells] - value) - error, 0.0)
+    return standard_errors(contrasts, noise, prior).two_sided(beyond)
+
+
+def told_apart(means: np.ndarray, noise: Noise, prior: Prior, curve: np.ndarray) -> np.ndarray:
+    """(L, L) p-values that the control's means do not differ between two of its budgets."""
     units = np.eye(len(means))[curve]
     contrasts = units[:, None] - units[None]
-    p = standard_errors(contrasts, noise, prior).two_sided(contrasts @ means)
-    return p <= 1 - LEVEL
+    return standard_errors(contrasts, noise, prior).two_sided(contrasts @ means)
 
 
 def _is_flat(low: float, high: float, own: float, budgets: np.ndarray, told: np.ndarray) -> bool:
@@ -229,29 +290,6 @@ def _is_flat(low: float, high: float, own: float, budgets: np.ndarray, told: np.
     if np.isinf(low) and np.isinf(high):
         return True
     return len(inside) > 1 and not told[inside[0], inside[-1]]
-
-
-def _taken_off(
-    means: np.ndarray,
-    noise: Noise,
-    cells: np.ndarray,
-    curve: np.ndarray,
-    weights: np.ndarray,
-    read: np.ndarray,
-    drawn: np.ndarray,
-) -> np.ndarray:
-    """(K, P) ratio of the standard error with the monotone curve to that with the raw means."""
-    others = drawn[:, cells] - drawn[:, cells].mean(axis=0)
-    fitted = isotonic(means[curve] + drawn[:, curve], weights)
-    ratio = [_variance(others, nodes - nodes.mean(axis=0), read) for nodes in (fitted, drawn[:, curve])]
-    return np.sqrt(np.divide(ratio[0], ratio[1], out=np.ones_like(ratio[0]), where=ratio[1] > 0))
-
-
-def _variance(others: np.ndarray, nodes: np.ndarray, read: np.ndarray) -> np.ndarray:
-    """(K, P) variance of cell minus curve, from centred draws (D, K) and (D, L)."""
-    own = np.square(others).sum(axis=0)[:, None]
-    along = (read @ (nodes.T @ nodes) * read).sum(axis=1)
-    return np.maximum(own + along - 2.0 * (others.T @ nodes) @ read.T, 0.0)
 
 
 def _accepted(where: np.ndarray, gap: np.ndarray, limit: np.ndarray, at: float) -> tuple[float, float]:

@@ -6,7 +6,7 @@ methods", Stat. Appl. Genet. Mol. Biol. 3:3, section 3) gives each
 
     (d0 * s0^2 + d * s^2) / (d0 + d)    on d0 + d degrees of freedom.
 
-Three choices are more careful than Smyth's, as seeds differ by budget and by strategy, and marks are far
+Four choices are more careful than Smyth's, as seeds differ by budget and by strategy, and marks are far
 in the tails. ``test_coverage`` shows what each is for.
 
 - s0^2 is of one budget alone: a small model trained on few prompts may be noisier, or calmer, than on many.
@@ -14,6 +14,10 @@ in the tails. ``test_coverage`` shows what each is for.
   differ, and finds too much in noisy strategies.
 - d0 is what the spread of the logarithms of the variances at the same budget says, but at most MOST.
   A table of a few seeds can not show that variances are equal.
+- A strategy that is noisier than the others, over all its budgets, borrows less, down to nothing: d0 is
+  multiplied by the p-value of its F test against the others. Where that is significant among all strategies,
+  others borrow nothing from it. So Phipson et al. (2016, "Robust hyperparameter estimation protects against
+  hypervariable genes", Ann. Appl. Stat. 10) treat what does not belong.
 """
 
 from __future__ import annotations
@@ -25,6 +29,8 @@ from scipy import optimize, special
 
 #: The most degrees of freedom that are borrowed.
 MOST = 8.0
+#: The p-value, times the number of strategies, below which one lends nothing to others.
+OUTLIER = 0.05
 
 
 @dataclass(frozen=True)
@@ -35,13 +41,13 @@ class Prior:
         variances: (B,) the mean at each budget.
         limits: (B,) degrees of freedom of all comparisons at it: bounds of those of a result.
         read: (C, B) weights of the budgets by which a cell reads its variance.
-        df: degrees of freedom that what is borrowed counts for.
+        df: (C,) degrees of freedom that what a cell borrows counts for; of a contrast, the fewest.
     """
 
     variances: np.ndarray
     limits: np.ndarray
     read: np.ndarray
-    df: float
+    df: np.ndarray
 
     def moderate(
         self, variances: np.ndarray, df: np.ndarray, shares: np.ndarray
@@ -56,15 +62,22 @@ class Prior:
             shares: (..., C) of each cell in the contrast's variance, if all trials had the same one.
         """
         parts = shares @ self.read * self.variances
-        borrowed, total = parts.sum(axis=-1), self.df + df
+        own = np.where(shares > 0, self.df, np.inf).min(axis=-1, initial=MOST)
+        borrowed, total = parts.sum(axis=-1), own + df
         bound = np.square(parts) @ (1.0 / self.limits)
         limit = np.divide(borrowed**2, bound, out=np.array(total, float), where=bound > 0)
-        steadied = (self.df * borrowed + df * variances) / np.where(total > 0, total, 1.0)
+        steadied = (own * borrowed + df * variances) / np.where(total > 0, total, 1.0)
         return np.where(total > 0, steadied, np.nan), np.minimum(total, np.maximum(limit, df))
 
 
 def fit_prior(
-    variances: np.ndarray, df: np.ndarray, deviations: np.ndarray, at: np.ndarray, budgets: np.ndarray
+    variances: np.ndarray,
+    df: np.ndarray,
+    deviations: np.ndarray,
+    at: np.ndarray,
+    of: np.ndarray,
+    budgets: np.ndarray,
+    strategies: np.ndarray,
 ) -> Prior:
     """The prior of a table's variances.
 
@@ -73,20 +86,45 @@ def fit_prior(
         df: (K,) their degrees of freedom; those of 0 are left out.
         deviations: (K, J) of the contrasts by seed. Contrasts with the same control, or of
             nested subsets, have deviations alike and count less.
-        at: (K,) budget of each contrast.
-        budgets: (C,) of the table's cells. One without a contrast reads off the straight line
-            in log(budget) between its neighbours', and beyond them their value.
+        at, of: (K,) budget of each contrast, and its strategy.
+        budgets, strategies: (C,) of the table's cells. A budget without a contrast reads off the straight
+            line in log(budget) between its neighbours', and beyond them their value.
     """
     known = df > 0
     if not known.any():
-        return Prior(np.zeros(1), np.ones(1), np.zeros((len(budgets), 1)), 0.0)
-    variances, df, deviations, at = variances[known], df[known], deviations[known], at[known]
+        return Prior(np.zeros(1), np.ones(1), np.zeros((len(budgets), 1)), np.zeros(len(budgets)))
+    variances, df, deviations, at, of = (each[known] for each in (variances, df, deviations, at, of))
     found, place = np.unique(at, return_inverse=True)
-    groups = [place == group for group in range(len(found))]
-    means = np.array([df[group] @ variances[group] / df[group].sum() for group in groups])
-    limits = np.array([_whole_df(df[group], deviations[group]) for group in groups])
+    limits = np.array([_whole_df(df[place == g], deviations[place == g]) for g in range(len(found))])
+    p = {name: _noisier(variances, df, place, of == name) for name in np.unique(of)}
+    lends = np.array([p[name] * len(p) >= OUTLIER for name in of])
+    means = _pooled(variances, df * np.where(lends | ~_any(lends, place), 1.0, 0.0), place)
     read = [np.interp(np.log(budgets), np.log(found), unit) for unit in np.eye(len(found))]
-    return Prior(means, limits, np.stack(read, axis=1), _prior_df(variances, df, place))
+    trust = np.array([p.get(name, 1.0) for name in strategies])
+    return Prior(means, limits, np.stack(read, axis=1), trust * _prior_df(variances, df, place))
+
+
+def _pooled(variances: np.ndarray, weights: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """(B,) weighted mean variance at each budget; NaN where nothing has weight."""
+    total = np.bincount(place, weights)
+    return np.divide(
+        np.bincount(place, weights * variances), total, out=np.full(len(total), np.nan), where=total > 0
+    )
+
+
+def _any(kept: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """(K,) whether anything at the contrast's budget is kept."""
+    return (np.bincount(place, kept) > 0)[place]
+
+
+def _noisier(variances: np.ndarray, df: np.ndarray, place: np.ndarray, mine: np.ndarray) -> float:
+    """P-value of an F test that a strategy's contrasts are no noisier than the others' at its budgets."""
+    others = _pooled(variances, np.where(mine, 0.0, df), place)[place]
+    own = mine & (others > 0)
+    if not own.any():
+        return 1.0
+    ratio = df[own] @ (variances[own] / others[own]) / df[own].sum()
+    return float(special.fdtrc(df[own].sum(), df[~mine].sum(), ratio))
 
 
 def _prior_df(variances: np.ndarray, df: np.ndarray, place: np.ndarray) -> float:

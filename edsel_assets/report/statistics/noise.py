@@ -11,7 +11,6 @@ seed, have a covariance, and what they share leaves their difference.
 **No resampling.** Drawing three seeds with replacement would give ten outcomes and a variance a third too
 small. Variances and covariances are computed from the deviations, with the divisor n (n - 1). What remains of
 "three seeds only" is in the degrees of freedom of ``moderation`` and the t quantiles of ``inference``.
-Only what has no formula, the noise of a monotone curve, is read off normal draws with this covariance.
 """
 
 from __future__ import annotations
@@ -36,11 +35,6 @@ class Noise:
     present: np.ndarray
     items: np.ndarray
     item_df: float
-
-    def draws(self, count: int, generator: np.random.Generator) -> np.ndarray:
-        """(count, C) normal deviations of the cells' means from their true values, with their covariance."""
-        root = _root_of(self.seed_covariance() + self.items @ self.items.T)
-        return generator.standard_normal((count, len(root))) @ root.T
 
     def seed_covariance(self) -> np.ndarray:
         """(C, C) of the cells' means by the spread over seeds; 0 for cells of one trial.

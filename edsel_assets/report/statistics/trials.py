@@ -17,17 +17,12 @@ PREFERRED_METRICS = ("acc_norm", "exact_match", "acc", "weighted_win_rate", "pas
 
 
 def check_trials(scores: pd.DataFrame) -> None:
-    """Raises ValueError where ``scores`` lacks a column, holds a value twice, or one that is not finite."""
+    """Raises ValueError where ``scores`` lacks a column or a finite score, or holds a value twice."""
     absent = [c for c in COLUMNS if c not in scores.columns]
     if absent:
         raise ValueError(f"scores needs the columns {', '.join(COLUMNS)}; {', '.join(absent)} missing.")
     if scores.empty:
         raise ValueError("scores is empty; score at least one trial.")
-    bad = scores[~np.isfinite(scores["value"].astype(float))]
-    if len(bad):
-        raise ValueError(
-            f"Every score must be finite; {_row_name(bad.iloc[0])} is not. Score that trial again."
-        )
     negative = scores[scores["budget"] < 0]
     if len(negative):
         raise ValueError(f"budget must be at least 0; {_row_name(negative.iloc[0])} is not.")
@@ -36,6 +31,20 @@ def check_trials(scores: pd.DataFrame) -> None:
         raise ValueError(
             f"A trial must be scored once per task and metric; {_row_name(twice.iloc[0])} is twice."
         )
+
+
+def finite_trials(scores: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The scores that are finite, and the names of those that are not.
+
+    Raises:
+        ValueError: no trained model has a finite one.
+    """
+    finite = np.isfinite(scores["value"].astype(float))
+    lost = [_row_name(row) for row in scores[~finite].itertuples()]
+    if not (finite & (scores["budget"] > 0)).any():
+        named = f"; {lost[0]} is not" if lost else ""
+        raise ValueError(f"At least one trial needs a finite score{named}. Score a trial, or train it anew.")
+    return scores[finite], lost
 
 
 def _row_name(row: Any) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from edsel_assets.report.statistics.board import NORMAL, UNKNOWN, Board
 
 
 def unseen_variance(
-    boards: Mapping[str, Board], control: str, one_subset: Collection[str], incomplete: int
+    boards: Mapping[str, Board],
+    control: str,
+    one_subset: Collection[str],
+    incomplete: int,
+    lost: Sequence[str],
 ) -> tuple[str, ...]:
     """A sentence for each kind of variance that the trials cannot show, or show too large.
 
@@ -16,17 +20,21 @@ def unseen_variance(
         boards: by task.
         one_subset: strategies that choose the same prompts whatever the seed.
         incomplete: trials without the score of a task.
+        lost: names of scores that are not finite.
     """
     present = {str(s) for board in boards.values() for s in board.cells["strategy"]}
     fixed = sorted(present & set(one_subset))
     sentences = [*_seeds(boards), *_items(boards)]
     if fixed:
         sentences.append(
-            f"One subset, whatever the seed: {', '.join(fixed)}. Their intervals hold the noise of training "
-            "and of the benchmark, not how another pool of the same kind would change the subset."
+            f"One subset, whatever the seed: {', '.join(fixed)}. Their intervals and marks hold the noise of "
+            "training and of the benchmark, and are for this very subset. How another pool of the same kind "
+            "would change it is not seen: as statements on the strategy they err more often than they say."
         )
     if control in present and len(present) > 1:
         sentences.append("One pool, one base model and one set of tasks: intervals are for these.")
+    if lost:
+        sentences.append(f"Left out, as not finite: {_some(list(lost))}. Train or score them again.")
     if incomplete:
         sentences.append(f"{incomplete} trials lack the score of a task and are left out of the average.")
     return tuple(sentences)

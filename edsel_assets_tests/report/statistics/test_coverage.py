@@ -79,15 +79,14 @@ def simulate(truth, noise, control_seeds, strategies, count, seed=0):
     rows = np.arange(len(BUDGETS), len(BUDGETS) + strategies * len(USED))
     budgets = np.tile(USED, strategies)
     all_budgets = np.r_[BUDGETS, BUDGETS[budgets]]
+    names = np.r_[np.zeros(len(BUDGETS), int), np.repeat(np.arange(strategies) + 1, len(USED))]
     holds, shown, marked = [], [], []
     for scores in null_tables(truth, noise, control_seeds, strategies, count, generator):
         values = scores.mean(axis=2)
         means, seen = np.nanmean(values, axis=1), measure_noise(values, items_from_scores(scores))
-        differences, prior = compare(means, seen, all_budgets, rows, budgets)
+        differences, prior = compare(means, seen, all_budgets, names, rows, budgets)
         marked.append((differences.adjusted <= 0.05).any())
-        found = needed_budgets(
-            means, seen, prior, rows, BUDGETS[budgets], own, BUDGETS, draws=400, generator=generator
-        )
+        found = needed_budgets(means, seen, prior, rows, BUDGETS[budgets], own, BUDGETS)
         for needed, budget in zip(found, BUDGETS[budgets], strict=True):
             holds.append(needed.low <= budget <= needed.high)  # saved = 0, as it is the control
             shown.append(np.isfinite(needed.budget) and not needed.flat)
@@ -95,7 +94,7 @@ def simulate(truth, noise, control_seeds, strategies, count, seed=0):
     return holds.mean(), holds[shown].mean(), shown.mean(), np.mean(marked)
 
 
-def check(count, strategies):
+def check(count, strategies, noises=tuple(NOISES)):
     """Print the shares of each setting and hold them to the promise.
 
     ``of numbers``: intervals that hold the truth among the cells that show a number. On a rising curve
@@ -105,18 +104,19 @@ def check(count, strategies):
     print(f"\n{count} tables each, {strategies} strategies of 3 seeds, 95 % intervals of annotation saved")
     header = ("covered", "numbers", "of numbers", "marked")
     print(f"{'curve':8} {'noise':13} control seeds {' '.join(f'{name:>10}' for name in header)}")
-    for (curve, truth), name, seeds in product(TRUTHS.items(), NOISES, CONTROL_SEEDS):
+    for (curve, truth), name, seeds in product(TRUTHS.items(), noises, CONTROL_SEEDS):
         covered, of_shown, shown, marked = simulate(truth, NOISES[name], seeds, strategies, count)
         shares = f"{covered:10.1%} {shown:10.0%} {of_shown:10.1%} {marked:10.1%}"
         print(f"{curve:8} {name:13} {seeds:13} {shares}", flush=True)
-        tolerance = 0.005 if name in EQUAL else 0.01
-        assert 0.93 - tolerance <= covered <= 0.97 + tolerance, (curve, name, seeds)
+        slack = 2 * np.sqrt(0.05 * 0.95 / (count * strategies))  # as if a strategy's rows were one
+        # On a plateau a set of budgets is its first to its last, so it holds the truth more often.
+        assert 0.93 - slack <= covered <= (0.97 if curve == "rising" else 0.99) + slack, (curve, name, seeds)
         assert marked <= most_marked(count, 0.05 if name in EQUAL else MARKED_UNEQUAL), (curve, name, seeds)
         if curve == "plateau":
             assert shown < 0.15
         else:
             assert shown > (0.7 if name in EQUAL else 0.4)  # strong noise makes a curve too flat to tell
-            assert of_shown >= 0.92, (name, seeds)
+            assert of_shown >= 0.92 - slack, (name, seeds)
 
 
 def most_marked(count, share=0.05):
@@ -125,11 +125,11 @@ def most_marked(count, share=0.05):
 
 
 def test_intervals_cover_and_marks_are_rare():
-    check(count=400, strategies=3)
+    check(60, 3, ("apart", "by both"))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("strategies", "count"), [(1, 2000), (3, 2000), (14, 500)])
+@pytest.mark.parametrize(("strategies", "count"), [(1, 2000), (3, 400), (14, 500)])
 def test_intervals_cover_and_marks_are_rare_at_length(strategies, count):
     check(count, strategies)
 
@@ -143,13 +143,15 @@ def compared(noise, control_seeds, strategies, count, seed=0):
     for scores in null_tables(TRUTHS["rising"], noise, control_seeds, strategies, count, generator):
         values = scores.mean(axis=2)
         means, seen = np.nanmean(values, axis=1), measure_noise(values, items_from_scores(scores))
-        found, _ = compare(means, seen, np.r_[BUDGETS, BUDGETS[used]], rows, used)
+        names = np.r_[np.zeros(len(BUDGETS), int), np.repeat(np.arange(strategies) + 1, len(USED))]
+        found, _ = compare(means, seen, np.r_[BUDGETS, BUDGETS[used]], names, rows, used)
         marked.append((found.adjusted <= 0.05).any())
         holds.append(np.abs(found.value) <= found.half_width)
     by_budget = np.mean(holds, axis=0).reshape(strategies, len(USED)).mean(axis=0)
     return np.mean(marked), by_budget
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", UNEQUAL)
 def test_marks_are_rare_among_many_strategies_of_unequal_noise(name):
     """A prior of the whole table marked 9 to 14 % of such tables, and covered 88 % at the noisier budget."""
@@ -177,10 +179,9 @@ def test_a_strategy_that_saves_is_found():
         values = scores.mean(axis=2)
         means, seen = np.nanmean(values, axis=1), measure_noise(values, items_from_scores(scores))
         rows = np.arange(len(BUDGETS), len(means))
-        _, prior = compare(means, seen, np.r_[BUDGETS, at], rows, np.tile(USED, 3))
-        found = needed_budgets(
-            means, seen, prior, rows, at, np.arange(len(BUDGETS)), BUDGETS, draws=200, generator=generator
-        )
+        names = np.r_[np.zeros(len(BUDGETS), int), np.repeat([1, 2, 3], len(USED))]
+        _, prior = compare(means, seen, np.r_[BUDGETS, at], names, rows, np.tile(USED, 3))
+        found = needed_budgets(means, seen, prior, rows, at, np.arange(len(BUDGETS)), BUDGETS)
         for needed, budget in zip(found, at, strict=True):
             inside.append(needed.low <= 2 * budget <= needed.high)
             clear.append(needed.low > budget)
