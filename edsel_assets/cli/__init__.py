@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from edsel_assets.cli.diff import diff
 from edsel_assets.cli.options import HomeOption, StudyOption
 from edsel_assets.cli.orders import answer, cancel, curve_notes, export, import_answers, order
+from edsel_assets.cli.power import power_lines, wide_budgets
 from edsel_assets.cli.rehearse import rehearse
 from edsel_assets.cli.report import report
 from edsel_assets.cli.verify import verify
@@ -98,6 +99,18 @@ def plan(
     every: Annotated[
         bool, typer.Option("--all", help="List every cell, not the first of each asset.")
     ] = False,
+    power: Annotated[
+        bool,
+        typer.Option("--power", help="Say instead which savings the study can see, and what would see more."),
+    ] = False,
+    spread: Annotated[
+        float | None,
+        typer.Option(
+            min=1e-6,
+            help="For --power before any report: the standard deviation of a score over seeds, as a share of "
+            "what twice the random prompts add to it.",
+        ),
+    ] = None,
     home: HomeOption = None,
 ) -> None:
     """Say what a run would make, why, and what it is expected to take. Changes nothing."""
@@ -110,6 +123,10 @@ def plan(
 
     experiment, root = _study(study), Home.at(home)
     check_store(root.store(experiment.name))
+    if power:
+        for line in power_lines(experiment, root.store(experiment.name), spread):
+            typer.echo(line)
+        return
     lineage = lineage_of(experiment, root)
     scope = _scope(experiment, only, budget, strategy)
     found = planned(Freshness(experiment, lineage, root), scope)
@@ -119,6 +136,8 @@ def plan(
     lacking = list(preflight.problems(experiment, root, {step.cell.kind for step in found.certain}))
     for problem in [*lacking, *preflight.annotator_problems(experiment, root)]:
         typer.echo(f"lacks    {problem}")
+    for remark in wide_budgets(experiment):
+        typer.echo(f"design   {remark}")
 
 
 app.command()(verify)

@@ -161,16 +161,23 @@ class Graph:
 
     def _input(self, asset: Asset, each: Input) -> dg.AssetIn:
         parent = each.parent
-        several: Any = dict[str, Any] | None
-        stored: Any = StoredTable | None
         lazy = parent.lazy or parent.columns is not None
         return dg.AssetIn(
             self.key(each.asset),
             partition_mapping=self.partitions.mapping(asset, each),
             metadata={ALLOW_MISSING: True} if parent.optional else None,
             # The IO manager reads by this type: a dict by partition key, a table when it is asked for.
-            dagster_type=several if parent.many or parent.optional else stored if lazy else Any,
+            dagster_type=_TYPES[parent.many or parent.optional, lazy],
         )
+
+
+#: By whether several partitions are read, and whether each is read when asked for.
+_TYPES: dict[tuple[bool, bool], Any] = {
+    (True, False): dict[str, Any] | None,
+    (True, True): dict[str, StoredTable] | None,
+    (False, True): StoredTable | None,
+    (False, False): Any,
+}
 
 
 def _given(function: Callable[..., Any], asset: Asset, inputs: dict[str, Any]) -> dict[str, Any]:

@@ -308,9 +308,10 @@ def _wants_dict(context: InputContext) -> bool:
 
 
 def _wanted(context: InputContext) -> tuple[Any, ...]:
-    """The type that an input is annotated with, and the parts of it where it is a union."""
+    """The type that an input is annotated with, its parts where it is a union, and theirs."""
     wanted = context.dagster_type.typing_type
-    return (wanted, *get_args(wanted))
+    parts = get_args(wanted)
+    return (wanted, *parts, *(inner for part in parts for inner in get_args(part)))
 
 
 def _store_pictures(home: Home, pictures: dict[str, bytes]) -> None:

@@ -20,6 +20,7 @@ from edsel_assets.report.sheets import (
     of_task,
     plain_text,
     rows_sheet,
+    saved_cost_sheet,
     saved_sheet,
     score_sheet,
     score_text,
@@ -43,9 +44,10 @@ class Evidence:
         plots: PNG files by name.
         captions: by name of a plot.
         unseen: sentences on the variance that the trials cannot show.
-        table: one row per task, strategy and budget: the columns of ``LabelEfficiency.scores``
-            and ``saved``, and in the main task's rows ``win_rate`` and ``rating`` with both of their
-            errors (``mean_of_trials``).
+        table: one row per task, strategy and budget: the columns of ``LabelEfficiency.scores`` and ``saved``,
+            where costs are known those of ``saved_cost`` after ``cost_``, and in the main task's rows
+            ``win_rate`` and ``rating`` with both of their errors
+            (``mean_of_trials``).
         notice: a sentence that a reader needs before any table; may be empty.
     """
 
@@ -104,8 +106,12 @@ def section_sheets(spend: Rows, staleness: Rows, missing: Rows, shown: int = 40)
 def whole_table(efficiency: LabelEfficiency, *judged: pd.DataFrame) -> pd.DataFrame:
     """Scores, savings and a judge's words on every cell side by side."""
     joined = efficiency.scores.merge(
-        efficiency.saved.drop(columns="score"), on=_CELL, how="left", validate="one_to_one"
+        efficiency.saved.drop(columns=["score", "own"]), on=_CELL, how="left", validate="one_to_one"
     )
+    if len(efficiency.saved_cost):
+        named = efficiency.saved_cost.drop(columns="score").set_index(_CELL).add_prefix("cost_")
+        costs = named.rename(columns={"cost_own": "cost"}).reset_index()
+        joined = joined.merge(costs, on=_CELL, how="left", validate="one_to_one")
     for means in judged:
         averaged = means.drop(columns=["n", "lost"]).assign(task=efficiency.main_task)
         joined = joined.merge(averaged, on=_CELL, how="left", validate="one_to_one")
@@ -157,6 +163,7 @@ def judged_plots(win_rates: pd.DataFrame, ratings: pd.DataFrame) -> tuple[dict[s
 def _task_sheets(efficiency: LabelEfficiency, task: str) -> list[Sheet]:
     sheets = [
         saved_sheet(efficiency, task),
+        saved_cost_sheet(efficiency, task),
         score_sheet(efficiency, task),
         difference_sheet(efficiency, task),
     ]

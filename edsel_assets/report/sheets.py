@@ -25,7 +25,7 @@ ONE_SUBSET = ", this subset"
 #: The share of chance among the rows called likely to save or to cost more.
 FALSE_SHARE = 0.10
 #: Kinds of sheets that others look for.
-SCORES, SAVED = "scores", "saved"
+SCORES, SAVED, SAVED_COST = "scores", "saved", "saved_cost"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Sheet:
         header: column names; ``left``: how many of the first columns stand to the left.
         rows: one text per column.
         strong: indices of the rows that stand out.
-        kind, task: ``SCORES`` or ``SAVED`` of a task; "" for other tables.
+        kind, task: ``SCORES``, ``SAVED`` or ``SAVED_COST`` of a task; "" for other tables.
     """
 
     title: str
@@ -74,26 +74,52 @@ def score_sheet(efficiency: LabelEfficiency, task: str) -> Sheet:
 def saved_sheet(efficiency: LabelEfficiency, task: str) -> Sheet:
     """Annotation that each strategy saves against the control, by budget, largest saving first."""
     control = efficiency.control
-    rows = with_marks(efficiency, task)
-    place = rows["status"].map({NOT_REACHED: 0, REACHED: 1, FLAT: 2}).fillna(3)
-    ordered = rows.assign(place=place).sort_values(
-        ["budget", "place", "saved", "strategy"], ascending=[True, True, False, True]
-    )
     curve = efficiency.curves[efficiency.curves["task"] == task]["budget"]
     ends = (int(curve.min()), int(curve.max())) if len(curve) else (0, 0)
-    texts = tuple(_saved_row(row, efficiency, *ends) for row in ordered.itertuples())
+    texts = _saved_rows(efficiency, efficiency.saved, task)
     caption = (
         f"Saved: what {control} needs for the same score, less the budget; negative: {control} is cheaper. "
         f"Read off {control}'s monotone curve, between {ends[0]:,} and {ends[1]:,} alone. "
-        f"An end of an interval that lies beyond them is open. {SAVES!r}, {COSTS!r}: the score also has a "
-        f"mark of the whole table; 'likely': at most {FALSE_SHARE:.0%} of the rows called so are so by "
-        "chance (Benjamini and Hochberg). Intervals err once in 20 of all rows, those without a number "
-        f"included: of {len(texts)} rows about {len(texts) / 20:.1f} leave out the truth: one without 0 may "
-        f"be 'not clear'.{_one_subset(efficiency, task)}"
+        f"An end of an interval that lies beyond them is open. {_readings(len(texts))}"
+        f"{_one_subset(efficiency, task)}"
     )
     header = ("strategy", "budget", "saved", "95 % interval", "share", f"{control} needs", "reading")
     title = f"Annotation saved against {control}: {task}"
     return Sheet(title, header, texts, caption, kind=SAVED, task=task)
+
+
+def saved_cost_sheet(efficiency: LabelEfficiency, task: str) -> Sheet:
+    """The same by what the answers cost: a strategy that likes long answers saves prompts and not money."""
+    control, unit = efficiency.control, efficiency.unit
+    texts = _saved_rows(efficiency, efficiency.saved_cost, task)
+    caption = (
+        f"Cost of a trial's answers in {unit}, its mean over seeds; saved: what {control}'s answers cost "
+        f"that reach the same score, less that. The comparison is {control} at equal cost: its scores are "
+        "read against their cost, as they are read against prompts above."
+    )
+    header = ("strategy", "budget", "cost", "saved", "95 % interval", "share", f"{control} needs", "reading")
+    title = f"Saved in {unit} against {control}: {task}"
+    return Sheet(title, header, texts, caption, kind=SAVED_COST, task=task)
+
+
+def _saved_rows(efficiency: LabelEfficiency, saved: pd.DataFrame, task: str) -> tuple[tuple[str, ...], ...]:
+    rows = with_marks(efficiency, task, saved)
+    place = rows["status"].map({NOT_REACHED: 0, REACHED: 1, FLAT: 2}).fillna(3)
+    ordered = rows.assign(place=place).sort_values(
+        ["budget", "place", "saved", "strategy"], ascending=[True, True, False, True]
+    )
+    of_cost = saved is efficiency.saved_cost
+    one_budget = (efficiency.curves["task"] == task).sum() == 1
+    return tuple(_saved_row(row, efficiency, of_cost, one_budget) for row in ordered.itertuples())
+
+
+def _readings(rows: int) -> str:
+    return (
+        f"{SAVES!r}, {COSTS!r}: the score also has a mark of the whole table; 'likely': at most "
+        f"{FALSE_SHARE:.0%} of the rows called so are so by chance (Benjamini and Hochberg). Intervals err "
+        f"once in 20 of all rows, those without a number included: of {rows} rows about {rows / 20:.1f} "
+        f"leave out the truth, so one without 0 may be {NOT_CLEAR!r}."
+    )
 
 
 def difference_sheet(efficiency: LabelEfficiency, task: str) -> Sheet:
@@ -140,9 +166,10 @@ def mark_text(mark: float, one_subset: bool) -> str:
     return hollow if one_subset else filled
 
 
-def with_marks(efficiency: LabelEfficiency, task: str) -> pd.DataFrame:
-    """The savings of a task with the ``mark`` of their cell's score."""
-    saved = efficiency.saved[efficiency.saved["task"] == task]
+def with_marks(efficiency: LabelEfficiency, task: str, saved: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The savings of a task, in prompts by default, with the ``mark`` of their cell's score."""
+    saved = efficiency.saved if saved is None else saved
+    saved = saved[saved["task"] == task]
     marks = efficiency.scores[["task", "strategy", "budget", "mark"]]
     return saved.merge(marks, on=["task", "strategy", "budget"], how="left")
 
@@ -218,24 +245,24 @@ def _score_cell(row: Any, one_subset: bool) -> str:
     return f"{score_text(row['mean'], row['se'])} {mark_text(row['mark'], one_subset) or ' '}"
 
 
-def _saved_row(row: Any, efficiency: LabelEfficiency, smallest: int, largest: int) -> tuple[str, ...]:
+def _saved_row(row: Any, efficiency: LabelEfficiency, of_cost: bool, one_budget: bool) -> tuple[str, ...]:
     """A row of numbers, or of words beside the one side of the interval that is known."""
-    budget, low, high = f"{row.budget:,}", row.saved_low, row.saved_high
+    low, high = row.saved_low, row.saved_high
+    first = (row.strategy, f"{row.budget:,}", *([amount_text(row.own)] if of_cost else []))
     if row.status == REACHED:
         said = reading(low, high, row.mark, row.p_fdr)
         fixed = said and said != NOT_CLEAR and row.strategy in efficiency.one_subset
         return (
-            row.strategy,
-            budget,
+            *first,
             count_text(row.saved),
             interval_text(low, high) or "no noise known",
             f"{row.share:.0%}".replace("-0%", "0%"),
-            f"{row.needed:,.0f}",
+            amount_text(row.needed) if of_cost else f"{row.needed:,.0f}",
             said + (ONE_SUBSET if fixed else ""),
         )
     known = np.isfinite(low) or np.isfinite(high)
-    text = _no_number(row.status, efficiency.control, smallest == largest)
-    return (row.strategy, budget, "", interval_text(low, high) if known else "", "", "", text)
+    text = _no_number(row.status, efficiency.control, one_budget)
+    return (*first, "", interval_text(low, high) if known else "", "", "", text)
 
 
 def _no_number(status: str, control: str, one_budget: bool) -> str:
@@ -264,6 +291,11 @@ def reading(low: float, high: float, mark: float, p_fdr: float) -> str:
         if outside and p_fdr <= FALSE_SHARE:
             return f"likely {word}"
     return NOT_CLEAR
+
+
+def amount_text(value: float) -> str:
+    """A count, or money: whole from 100 on, else four digits at most."""
+    return f"{value:,.0f}" if value >= 100 or value == round(value) else f"{value:,.4g}"
 
 
 def count_text(value: float) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,14 +16,9 @@ import pandas as pd
 from edsel_assets.report.statistics.board import Board, make_board
 from edsel_assets.report.statistics.control import control_remarks
 from edsel_assets.report.statistics.curve import isotonic
-from edsel_assets.report.statistics.inference import (
-    LEVEL,
-    Needed,
-    benjamini_hochberg,
-    compare,
-    needed_budgets,
-)
+from edsel_assets.report.statistics.inference import LEVEL, compare
 from edsel_assets.report.statistics.moderation import Prior
+from edsel_assets.report.statistics.savings import FLAT, NOT_REACHED, REACHED, UNDER, savings
 from edsel_assets.report.statistics.trials import (
     AVERAGE,
     BASE,
@@ -47,20 +41,9 @@ __all__ = [
     "label_efficiency",
 ]
 
-#: ``status`` of a saving. Only REACHED has numbers.
-REACHED, NOT_REACHED, UNDER, FLAT = "reached", "not reached", "under", "flat"
 _ORDER = ["task", "strategy", "budget"]
+_CELL = ["strategy", "budget"]
 _DIFFERENCE = ("difference", "difference_se", "difference_low", "difference_high", "p", "p_holm")
-_SAVED = {
-    **dict.fromkeys(("task", "strategy"), "str"),
-    "budget": "int64",
-    "score": "float64",
-    "status": "str",
-    **dict.fromkeys(
-        ("needed", "needed_low", "needed_high", "saved", "saved_low", "saved_high", "share", "p_fdr"),
-        "float64",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -86,6 +69,9 @@ class LabelEfficiency:
             budgets, NaN without an estimate of noise. They err once in 20 of all rows, those
             without a number included. ``p_fdr``: p of no saving and no loss, corrected for the false
             discovery rate over the rows of the task (Benjamini and Hochberg).
+        saved_cost: the same with costs in place of budgets: what the answers of a cell cost (``own``, its
+            mean over seeds), and what the control's cost that reach its score. Empty without costs.
+        unit: what a cost is counted in.
         curves: the control's monotone curve: ``task, budget, mean``.
         control: the strategy that the others are measured against.
         one_subset: strategies that choose the same prompts whatever the seed.
@@ -96,6 +82,8 @@ class LabelEfficiency:
 
     scores: pd.DataFrame
     saved: pd.DataFrame
+    saved_cost: pd.DataFrame
+    unit: str
     curves: pd.DataFrame
     control: str
     one_subset: frozenset[str]
@@ -118,6 +106,8 @@ def label_efficiency(
     average: Collection[str] = (),
     control: str = "random",
     one_subset: Collection[str] = (),
+    costs: pd.DataFrame | None = None,
+    unit: str = "money",
 ) -> LabelEfficiency:
     """Compare strategies by what a trial scores and by the annotation that saves.
 
@@ -133,6 +123,9 @@ def label_efficiency(
         average: the tasks that AVERAGE is the mean of; all by default.
         control: strategy to compare with.
         one_subset: strategies that choose the same prompts whatever the seed.
+        costs: ``strategy, budget, cost`` of the answers of a trial, a row for each trial; of every trained
+            cell. Their control is ``control`` at equal cost: its scores are read against what they cost.
+        unit: what a cost is counted in.
 
     **Annotation saved.** Random's mean scores are made monotone (isotonic regression, weighted
     by seeds) and joined by a monotone cubic in log(budget) (``curve``). ``needed`` is the smallest budget on
@@ -164,18 +157,24 @@ def label_efficiency(
         board = make_board(read, task, items)
         if board is not None:
             boards[task] = board
-            tables, prior = _task_tables(task, board, control)
+            tables, prior = _task_tables(task, board, control, costs)
             parts.append(tables)
             remarks += control_remarks(task, board, prior, control)
-    differences, saved, curves = (
-        pd.concat([part[i] for part in parts], ignore_index=True) if parts else empty
-        for i, empty in enumerate((_differences_frame([]), _saved_frame([]), _curve_frame([])))
+    differences, saved, saved_cost, curves = (
+        pd.concat([part[i] for part in parts], ignore_index=True) for i in range(4)
     )
     summary = _summary(trials).merge(differences, on=_ORDER, how="left", validate="one_to_one")
     summary["mark"] = summary["mark"].fillna(0).astype(int)
+    if costs is not None and saved_cost.empty and len(saved):
+        remarks.append(
+            f"Savings in {unit} are not shown: the answers of some trial have no known cost above 0, or "
+            f"those of {control} do not cost more at larger budgets."
+        )
     unseen = (*remarks, *unseen_variance(boards, control, one_subset, incomplete, lost))
     fixed = frozenset(one_subset)
-    return LabelEfficiency(summary, saved, curves, control, fixed, metrics, incomplete, unseen)
+    return LabelEfficiency(
+        summary, saved, saved_cost, unit, curves, control, fixed, metrics, incomplete, unseen
+    )
 
 
 def _summary(trials: pd.DataFrame) -> pd.DataFrame:
@@ -184,9 +183,9 @@ def _summary(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _task_tables(
-    task: str, board: Board, control: str
-) -> tuple[tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame], Prior]:
-    """Differences, savings and the control's curve of one task, and its prior of variances."""
+    task: str, board: Board, control: str, costs: pd.DataFrame | None
+) -> tuple[tuple[pd.DataFrame, ...], Prior]:
+    """Differences, savings in prompts and in cost and the control's curve, and the prior of variances."""
     cells, controls = board.matches(control)
     found, prior = compare(board.means, board.noise, board.at, board.of, cells, controls)
     clear = np.where(found.adjusted <= 1 - LEVEL, np.sign(found.value), 0)
@@ -194,66 +193,29 @@ def _task_tables(
         found.value, found.se, found.value - found.half_width, found.value + found.half_width,
         found.p, found.adjusted, clear,
     )  # fmt: skip
-    rows = [(task, *_name(board, c), *values) for c, *values in zip(cells, *columns, strict=True)]
+    rows = [(task, *board.name(c), *values) for c, *values in zip(cells, *columns, strict=True)]
     own = board.rows(control)
-    if not len(own):
-        return (_differences_frame(rows), _saved_frame([]), _curve_frame([])), prior
     weights = board.noise.present[own].sum(axis=1).astype(float)
     fitted = isotonic(board.means[own], weights)
     curve = [(task, int(b), float(m)) for b, m in zip(board.at[own], fitted, strict=True)]
-    savings = _savings(task, board, prior, own, control)
-    return (_differences_frame(rows), _saved_frame(savings), _curve_frame(curve)), prior
+    taken = (board.at, _spent(board, own, costs))
+    saved = [savings(task, board, prior, control, at) for at in taken]
+    return (_differences_frame(rows), *saved, _curve_frame(curve)), prior
 
 
-def _savings(task: str, board: Board, prior: Prior, own: np.ndarray, control: str) -> list[dict[str, Any]]:
-    others, at = board.others(control), board.at
-    found = needed_budgets(board.means, board.noise, prior, others, at[others], own, at[own])
-    adjusted = benjamini_hochberg(np.array([needed.p for needed in found]))
-    return [
-        {"task": task, **_saving(*_name(board, row), float(board.means[row]), needed), "p_fdr": p}
-        for row, needed, p in zip(others, found, adjusted, strict=True)
-    ]
-
-
-def _saving(strategy: str, budget: int, score: float, needed: Needed) -> dict[str, Any]:
-    number = needed.budget if _status(needed) == REACHED else np.nan
-    # The end of an open set is the float next to a budget: written as that budget.
-    number, low, high = (round(end, 6) for end in (number, needed.low, needed.high))
-    return {
-        "strategy": strategy,
-        "budget": budget,
-        "score": score,
-        "status": _status(needed),
-        "needed": number,
-        "needed_low": low,
-        "needed_high": high,
-        "saved": round(number - budget, 6),
-        "saved_low": round(low - budget, 6),
-        "saved_high": round(high - budget, 6),
-        "share": (number - budget) / number,
-    }
-
-
-def _status(needed: Needed) -> str:
-    if needed.flat:
-        return FLAT
-    if np.isinf(needed.budget):
-        return NOT_REACHED if needed.budget > 0 else UNDER
-    return REACHED
-
-
-def _name(board: Board, row: int) -> tuple[str, int]:
-    return str(board.cells["strategy"].iloc[row]), int(board.cells["budget"].iloc[row])
+def _spent(board: Board, own: np.ndarray, costs: pd.DataFrame | None) -> np.ndarray | None:
+    """(C,) mean cost of the cells; None where one is not known, or the control's do not rise."""
+    if costs is None:
+        return None
+    means = costs.groupby(_CELL)["cost"].mean()
+    spent = means.reindex(pd.MultiIndex.from_frame(board.cells[_CELL])).to_numpy(float)
+    return spent if (spent > 0).all() and (np.diff(spent[own]) > 0).all() else None
 
 
 def _differences_frame(rows: list[tuple]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=[*_ORDER, *_DIFFERENCE, "mark"])
     numbers = dict.fromkeys((*_DIFFERENCE, "mark"), "float64")
     return frame.astype({"task": "str", "strategy": "str", "budget": "int64", **numbers})
-
-
-def _saved_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=list(_SAVED)).astype(_SAVED)
 
 
 def _curve_frame(rows: list[tuple[str, int, float]]) -> pd.DataFrame:

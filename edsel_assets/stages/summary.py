@@ -20,7 +20,14 @@ from edsel_assets.report.evidence import (
     mean_of_trials,
     section_sheets,
 )
-from edsel_assets.report.sheets import Rows, Sheet, rows_sheet, saved_sheet, score_sheet
+from edsel_assets.report.sheets import (
+    Rows,
+    Sheet,
+    rows_sheet,
+    saved_cost_sheet,
+    saved_sheet,
+    score_sheet,
+)
 from edsel_assets.report.statistics.trials import primary_metrics
 from edsel_assets.report.tables import LabelEfficiency, label_efficiency
 from edsel_assets.stages import held_out
@@ -28,6 +35,7 @@ from edsel_assets.stages.evaluation.by_target import Aimed, compare_parts, parts
 from edsel_assets.stages.evaluation.items import NLL, TOKENS
 from edsel_assets.stages.evaluation.judged import WIN_RATE
 from edsel_assets.stages.evaluation.programs import metric_of
+from edsel_assets.stages.training_sets import cost_unit
 from edsel_assets.study import Study
 from edsel_assets.study.trials import HUMANEVAL
 
@@ -71,6 +79,7 @@ def summarise(
     trials: Mapping[str, Scores],
     win_rates: Mapping[str, pa.Table],
     *,
+    costs: pd.DataFrame | None = None,
     spend: Rows = (),
     staleness: Rows = (),
     missing: Rows = (),
@@ -85,6 +94,7 @@ def summarise(
     Args:
         trials, win_rates: by partition key, ``00100|k_center.s0``.
         weights: ``prompt_id, weight`` of the held-out prompts by target.
+        costs: ``strategy, budget, cost`` of the answers of each trial, as ``trial_costs`` gives them.
         spend, staleness, missing: rows of the report's sections of these names; the latter with ``asset`` and
             the number of its ``cells``.
     """
@@ -92,7 +102,7 @@ def summarise(
     compared = [
         efficiency
         for measure in (None, held_out.METRICS[0], *held_out.ANSWER_METRICS)
-        if (efficiency := _compare(study, base, trials, measure)) is not None
+        if (efficiency := _compare(study, base, trials, measure, costs)) is not None
     ]
     aimed = _aimed(study, base, trials, weights or {})
     rates, ratings = (_judged_frame(win_rates, wins) for wins in (True, False))
@@ -132,7 +142,11 @@ def _notice(staleness: Rows) -> str:
 
 
 def _compare(
-    study: Study, base: Scores, trials: Mapping[str, Scores], measure: str | None
+    study: Study,
+    base: Scores,
+    trials: Mapping[str, Scores],
+    measure: str | None,
+    costs: pd.DataFrame | None,
 ) -> LabelEfficiency | None:
     """Scores and savings on the benchmark tasks (None), or by one measure of the held-out prompts.
 
@@ -163,6 +177,8 @@ def _compare(
         average=averaged_tasks(study, frame) if measure is None else (),
         control=control,
         one_subset=_one_subset(study),
+        costs=costs,
+        unit=cost_unit(study),
     )
 
 
@@ -302,6 +318,7 @@ def _main_sheets(compared: Sequence[LabelEfficiency]) -> list[Sheet]:
         for efficiency in compared
         for sheet in (
             saved_sheet(efficiency, efficiency.main_task),
+            saved_cost_sheet(efficiency, efficiency.main_task),
             score_sheet(efficiency, efficiency.main_task),
         )
         if sheet.rows

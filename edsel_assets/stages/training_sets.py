@@ -1,14 +1,19 @@
-"""From a selection to what training reads: prompts and responses of each replicate, in rank order."""
+"""From a selection to what training reads: prompts and responses of each replicate, and what they cost."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from edsel_assets.keys import parse_budget_trial
 from edsel_assets.stages.rankings import COPIES
+from edsel_assets.study import Study
+from edsel_assets.study.choosing import AnnotationSettings
 
 
 class MissingResponses(ValueError):
@@ -86,3 +91,68 @@ def known_responses(pool: pa.Table, annotations: pa.Table) -> tuple[dict[str, st
         zip(annotations["prompt_id"].to_pylist(), annotations["response"].to_pylist(), strict=True)
     )
     return prompts, responses
+
+
+# -- what the answers of a trial cost
+
+MONEY, CHARACTERS = "money", "characters of answers"
+_COLUMNS = {"prompt": ["response"], "length": ["prompt", "response"], "column": ["prompt_id"]}
+
+
+class Stored(Protocol):
+    """A table that is read when it is asked for."""
+
+    def read(self, columns: list[str]) -> pa.Table: ...
+
+
+def cost_unit(study: Study) -> str:
+    """What a cost is counted in: characters where all prompts have one price, as that says no more."""
+    return CHARACTERS if study.annotation.price_by == "prompt" else MONEY
+
+
+def trial_costs(
+    study: Study, trials: Iterable[str], training_sets: Mapping[str, Stored], pool: Stored
+) -> pd.DataFrame:
+    """``strategy, budget, seed, cost`` of each trial whose training set is there.
+
+    By length the price is that of the characters of prompt and answer; by column that of the pool, where a
+    prompt without a price costs nothing.
+
+    Args:
+        trials: partition keys, ``00100|k_center.s0``.
+        training_sets: by partition key, ``00100|k_center``; one is read at a time.
+        pool: read where the study takes prices from its column.
+    """
+    rule, prices, rows = study.annotation, None, []
+    if rule.price_by == "column":
+        table = pool.read(["prompt_id", "price"])
+        prices = dict(zip(table["prompt_id"].to_pylist(), table["price"].to_pylist(), strict=True))
+    wanted: dict[str, list[tuple[int, str, int]]] = {}
+    for key in trials:
+        budget, strategy, seed = parse_budget_trial(key)
+        wanted.setdefault(f"{key.partition('|')[0]}|{strategy}", []).append((budget, strategy, seed))
+    for name in sorted(wanted.keys() & training_sets.keys()):
+        table = training_sets[name].read(["replicate", "rank", *_COLUMNS[rule.price_by]])
+        for budget, strategy, seed in wanted[name]:
+            cost = _cost(rule, _once(replicate_of(table, seed)), prices)
+            rows.append({"strategy": strategy, "budget": budget, "seed": seed, "cost": cost})
+    return pd.DataFrame(rows, columns=["strategy", "budget", "seed", "cost"])
+
+
+def _once(table: pa.Table) -> pa.Table:
+    """The rows of one replicate without copies: a prompt drawn twice is bought once."""
+    return table.take(np.unique(table["rank"].to_numpy(), return_index=True)[1])
+
+
+def _cost(rule: AnnotationSettings, table: pa.Table, prices: Mapping[str, float | None] | None) -> float:
+    if prices is not None:
+        return sum(prices[prompt] or 0.0 for prompt in table["prompt_id"].to_pylist())
+    characters = {name: _characters(table, name) for name in _COLUMNS[rule.price_by]}
+    if rule.price_by == "prompt":
+        return characters["response"]
+    per_prompt, per_response = rule.per_thousand_prompt, rule.per_thousand_response
+    return (per_prompt * characters["prompt"] + per_response * characters["response"]) / 1000
+
+
+def _characters(table: pa.Table, name: str) -> float:
+    return float(pc.sum(pc.utf8_length(table[name])).as_py() or 0)

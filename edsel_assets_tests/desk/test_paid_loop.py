@@ -396,6 +396,8 @@ def test_advice_follows_the_line_through_the_points() -> None:
     gain = 0.1 * (math.log1p(199) - math.log1p(99))
     assert f"{gain:+.4f} (" in text
     assert "flattened" not in text
+    assert "worth it up to about" in advice(spend(answered, values, 1e-3), 100)
+    assert "stop here" in advice(spend(answered, values, 0.5), 100)
     assert "flattened" in advice(spend(answered, [0.5, 0.5, 0.5], 0.05), 100)
     assert "two orders with answers are needed" in advice(spend([0, 9], [0.1, 0.2], 0.1), 9)
 

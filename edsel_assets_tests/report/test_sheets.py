@@ -1,9 +1,11 @@
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from edsel_assets.report.sheets import (
+    amount_text,
     count_text,
     difference_sheet,
     interval_text,
@@ -11,6 +13,7 @@ from edsel_assets.report.sheets import (
     plain_text,
     reading,
     rows_sheet,
+    saved_cost_sheet,
     saved_sheet,
     score_sheet,
     score_text,
@@ -120,3 +123,16 @@ def test_texts():
     ]  # fmt: skip
     sheet = rows_sheet("t", [{"a": 1}, {"b": 2.5, "a": None}])
     assert (sheet.header, sheet.rows) == (("a", "b"), (("1", ""), ("", "2.5")))
+
+
+def test_savings_in_cost_have_a_sheet_of_their_own():
+    scores = mmlu()
+    costs = scores[["strategy", "budget"]].drop_duplicates()
+    costs = costs.assign(cost=costs["budget"] * np.where(costs["strategy"] == "fl_rbf", 0.02, 0.01))
+    found = label_efficiency(scores, costs=costs[costs["budget"] > 0], unit="money")
+    sheet = saved_cost_sheet(found, "mmlu")
+    assert sheet.title == "Saved in money against random: mmlu"
+    # 45,000 prompts at 0.02 cost 900; random's 85,422 at 0.01 cost 854.
+    assert line(sheet, "fl_rbf", "45,000")[:4] == ("fl_rbf", "45,000", "900", "-46")
+    assert len(saved_cost_sheet(label_efficiency(scores), "mmlu").rows) == 0
+    assert [amount_text(v) for v in (1234.5, 12.345, 7.0)] == ["1,234", "12.35", "7"]

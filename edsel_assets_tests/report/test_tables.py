@@ -315,3 +315,33 @@ def test_a_control_that_falls_and_budgets_too_far_apart_are_named():
     rows = [row for b, mean in line.items() for row in simple("random", b, *(mean + noise))]
     calm = label_efficiency(trials(*rows, *simple("s", 400, *(0.5 + noise)))).unseen
     assert not [s for s in calm if "falls" in s or "too far apart" in s]
+
+
+def test_savings_in_cost_are_read_off_the_controls_scores_against_cost():
+    """A strategy whose answers are twice as long saves half of the prompts and no cost."""
+    noise = np.array([-0.002, 0.0, 0.002])
+    rows = [row for b in (100, 200, 400) for row in simple("random", b, *(0.1 * math.log2(b / 100) + noise))]
+    rows += simple("wordy", 100, *(0.1 + noise))  # as good as 200
+    costs = [("random", b, s, 10.0 * b) for b in (100, 200, 400) for s in range(3)]
+    costs += [("wordy", 100, s, cost) for s, cost in enumerate((1900.0, 2000.0, 2100.0))]
+    frame = pd.DataFrame(costs, columns=["strategy", "budget", "seed", "cost"])
+    found = label_efficiency(trials(*rows), costs=frame, unit="characters")
+    assert row(found.saved, task="t")["saved"] == pytest.approx(100)
+    cost = row(found.saved_cost, task="t")
+    assert (cost["own"], cost["needed"]) == pytest.approx((2000, 2000))
+    assert cost["saved_low"] <= 0 <= cost["saved_high"]
+    prompts = row(found.saved, task="t")
+    assert cost["needed_low"] == pytest.approx(10 * prompts["needed_low"])
+    assert found.unit == "characters"
+
+
+@pytest.mark.parametrize("known", ["not of s", "falling"])
+def test_without_costs_of_all_cells_none_are_compared_and_that_is_said(known):
+    rows = [*RANDOM, *simple("s", 100, 0.5, 0.52)]
+    costs = [("random", 100, 0, 10.0), ("random", 200, 0, 5.0 if known == "falling" else 20.0)]
+    costs += [("s", 100, 0, 8.0)] if known == "falling" else []
+    frame = pd.DataFrame(costs, columns=["strategy", "budget", "seed", "cost"])
+    found = label_efficiency(trials(*rows), costs=frame)
+    assert found.saved_cost.empty
+    assert any(sentence.startswith("Savings in money are not shown") for sentence in found.unseen)
+    assert label_efficiency(trials(*rows)).saved_cost.empty

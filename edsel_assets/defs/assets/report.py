@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from edsel_assets.defs.graph import Graph
-from edsel_assets.defs.io_managers import Table, TableWithFiles, table_of
+from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles, table_of
 from edsel_assets.defs.metadata import plot, rows_table, versioned_output
 from edsel_assets.planning.cells import Cell
 from edsel_assets.running.ui.pages import REPORTS
@@ -20,6 +20,7 @@ _LEFT_OUT = {
     "target": {"interval there"},
     "scores": {"seeds"},
     "saved": {"95 % interval", "share"},
+    "saved_cost": {"95 % interval", "share"},
 }
 _INPUT = "what it is made from is stale or missing"
 
@@ -35,6 +36,8 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         orders: Table,
         purchases: Table,
         held_out_weights: dict[str, Any] | None,
+        pool: StoredTable,
+        training_sets: dict[str, StoredTable],
         **win_rates: dict[str, Any],
     ) -> dg.Output:
         """Scores by strategy and budget, and the annotation each strategy saves against the control.
@@ -44,6 +47,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
         from edsel_assets.desk.spending import spend_by_order
         from edsel_assets.stages.evaluation.items import item_values
         from edsel_assets.stages.summary import Scores, summarise
+        from edsel_assets.stages.training_sets import trial_costs
 
         def scores(value: Any) -> Scores:
             return Scores(table_of(value), item_values(getattr(value, "items", None)))
@@ -55,6 +59,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
             {key: scores(value) for key, value in benchmark_scores.items()},
             {key: table_of(value) for key, value in win_rates.get("win_rates", {}).items()},
             weights={name: table_of(value) for name, value in (held_out_weights or {}).items()},
+            costs=trial_costs(study, benchmark_scores, training_sets, pool),
             spend=spend_by_order(orders, purchases),
             staleness=stale,
             missing=missing,

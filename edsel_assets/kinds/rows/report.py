@@ -12,6 +12,13 @@ def _metrics(study: Study, partition: str | None) -> dict[str, Any]:
     return {f"evaluation.tasks.{task.shown}.metric": task.metric for task in study.evaluation.tasks}
 
 
+def _prices(study: Study, partition: str | None) -> dict[str, Any]:
+    """What says how much the answers of a trial cost; see ``trial_costs``."""
+    rule = study.annotation
+    by_length = ("per_thousand_prompt", "per_thousand_response") if rule.price_by == "length" else ()
+    return {f"annotation.{name}": getattr(rule, name) for name in ("price_by", *by_length)}
+
+
 def by_clusters(study: Study) -> dict[str, dict[str, int]]:
     """Of each strategy that is there at three numbers of clusters or more: its variants and their numbers."""
     found: dict[str, dict[str, int]] = {}
@@ -65,12 +72,14 @@ ROWS = (
             Parent("purchases"),
             Parent("held_out_weights", many=True),
             Parent("win_rates", optional=True),
+            Parent("pool", lazy=True),
+            Parent("training_sets", optional=True, lazy=True),
         ),
-        settings=(_metrics, "report.control", "report.average"),
+        settings=(_metrics, "report.control", "report.average", _prices),
         # 2: what was bought is a section of it; 3: one task has no average, a judge's reference no win rate;
         # 4: intervals by Welch; 5: a task at two shot counts counts once in the average
-        # 6: the curve bends and its error counts, a noisy strategy has its own spread, single subsets are told,
-        # likely savings by the false discovery rate
+        # 6: the curve bends and its error counts, a noisy strategy has its own spread, single subsets are
+        # told, likely savings by the false discovery rate, savings by cost
         code="6",
         before=("metrics",),
         tags=frozenset({"pandas", "matplotlib"}),

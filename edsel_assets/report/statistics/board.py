@@ -62,6 +62,10 @@ class Board:
         kept = [int(row) for row in others if int(budgets[row]) in own]
         return np.array(kept, int), np.array([own[int(budgets[row])] for row in kept], int)
 
+    def name(self, row: int) -> tuple[str, int]:
+        """Strategy and budget of a row."""
+        return str(self.cells["strategy"].iloc[row]), int(self.cells["budget"].iloc[row])
+
     def others(self, control: str) -> np.ndarray:
         return np.flatnonzero((self.cells["strategy"] != control).to_numpy())
 

@@ -185,11 +185,23 @@ def standard_errors(contrasts: np.ndarray, noise: Noise, prior: Prior) -> Errors
     parts = noise.factors(contrasts)
     factor = parts.sum(axis=-1)
     shares = np.divide(parts, factor[..., None], out=np.zeros_like(parts), where=factor[..., None] > 0)
+    df = _unequal_df(df, shares, noise, prior.trusted(shares))
     variance, df = prior.moderate(_per_unit(contrasts, noise, unit), df, shares)
     by_seed = factor * variance
     total = by_seed + noise.item_variance(contrasts)
     share = np.divide(by_seed, total, out=np.ones_like(total), where=total > 0)
     return Errors(np.sqrt(total), df, share, noise.item_df)
+
+
+def _unequal_df(df: np.ndarray, shares: np.ndarray, noise: Noise, trust: np.ndarray) -> np.ndarray:
+    """Degrees of freedom of the contrasts' own variance, whose formula takes all trials as equally noisy.
+
+    As far as that is not so, the noisiest cell has nearly all of the variance: then they are those of
+    the cell with the fewest seeds, as any may be it.
+    """
+    spare = noise.present.sum(axis=1) - 1
+    least = np.where((shares > 0) & (spare > 0), spare, np.inf).min(axis=-1)
+    return trust * df + (1 - trust) * np.minimum(df, least)
 
 
 def _per_unit(contrasts: np.ndarray, noise: Noise, unit: np.ndarray) -> np.ndarray:

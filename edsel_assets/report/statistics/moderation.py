@@ -41,13 +41,15 @@ class Prior:
         variances: (B,) the mean at each budget.
         limits: (B,) degrees of freedom of all comparisons at it: bounds of those of a result.
         read: (C, B) weights of the budgets by which a cell reads its variance.
-        df: (C,) degrees of freedom that what a cell borrows counts for; of a contrast, the fewest.
+        df: degrees of freedom that what is borrowed counts for.
+        trust: (C,) in [0, 1], whether a cell's strategy is as noisy as the others: of d0 it borrows so much.
     """
 
     variances: np.ndarray
     limits: np.ndarray
     read: np.ndarray
-    df: np.ndarray
+    df: float
+    trust: np.ndarray
 
     def moderate(
         self, variances: np.ndarray, df: np.ndarray, shares: np.ndarray
@@ -62,12 +64,16 @@ class Prior:
             shares: (..., C) of each cell in the contrast's variance, if all trials had the same one.
         """
         parts = shares @ self.read * self.variances
-        own = np.where(shares > 0, self.df, np.inf).min(axis=-1, initial=MOST)
+        own = self.df * self.trusted(shares)
         borrowed, total = parts.sum(axis=-1), own + df
         bound = np.square(parts) @ (1.0 / self.limits)
         limit = np.divide(borrowed**2, bound, out=np.array(total, float), where=bound > 0)
         steadied = (own * borrowed + df * variances) / np.where(total > 0, total, 1.0)
         return np.where(total > 0, steadied, np.nan), np.minimum(total, np.maximum(limit, df))
+
+    def trusted(self, shares: np.ndarray) -> np.ndarray:
+        """(...) the least trust in a cell that has a share of the contrast."""
+        return np.where(shares > 0, self.trust, 1.0).min(axis=-1)
 
 
 def fit_prior(
@@ -92,7 +98,7 @@ def fit_prior(
     """
     known = df > 0
     if not known.any():
-        return Prior(np.zeros(1), np.ones(1), np.zeros((len(budgets), 1)), np.zeros(len(budgets)))
+        return Prior(np.zeros(1), np.ones(1), np.zeros((len(budgets), 1)), 0.0, np.ones(len(budgets)))
     variances, df, deviations, at, of = (each[known] for each in (variances, df, deviations, at, of))
     found, place = np.unique(at, return_inverse=True)
     limits = np.array([_whole_df(df[place == g], deviations[place == g]) for g in range(len(found))])
@@ -101,7 +107,7 @@ def fit_prior(
     means = _pooled(variances, df * np.where(lends | ~_any(lends, place), 1.0, 0.0), place)
     read = [np.interp(np.log(budgets), np.log(found), unit) for unit in np.eye(len(found))]
     trust = np.array([p.get(name, 1.0) for name in strategies])
-    return Prior(means, limits, np.stack(read, axis=1), trust * _prior_df(variances, df, place))
+    return Prior(means, limits, np.stack(read, axis=1), _prior_df(variances, df, place), trust)
 
 
 def _pooled(variances: np.ndarray, weights: np.ndarray, place: np.ndarray) -> np.ndarray:

@@ -186,5 +186,5 @@ def test_a_strategy_that_saves_is_found():
             inside.append(needed.low <= 2 * budget <= needed.high)
             clear.append(needed.low > budget)
     assert 0.91 <= np.mean(inside) <= 0.99
-    # A difference of 0.06 has a standard error of 0.028: 2.1 times it, so about half are clear.
-    assert 0.4 < np.mean(clear) < 0.65
+    # A difference of 0.06 has a standard error of 0.028: 2.1 times it, so fewer than half are clear.
+    assert 0.33 < np.mean(clear) < 0.5

@@ -18,7 +18,7 @@ ONE, OTHER = np.array([1]), np.array([0])
 
 def nothing(values):
     """A prior that lends nothing."""
-    return Prior(np.zeros(1), np.ones(1), np.zeros((len(values), 1)), np.zeros(len(values)))
+    return Prior(np.zeros(1), np.ones(1), np.zeros((len(values), 1)), 0.0, np.ones(len(values)))
 
 
 def test_one_cell_is_the_paired_t_test():

@@ -101,6 +101,7 @@ class Outcome:
     worst: float
     marked: float
     said: float  # share of tables that call a row likely to save, or to save
+    clear: float  # share of rows whose interval lies above 0
 
 
 def simulate(setting: Setting, count: int, seed: int = 0) -> Outcome:
@@ -115,7 +116,7 @@ def simulate(setting: Setting, count: int, seed: int = 0) -> Outcome:
     rows = np.arange(len(budgets), len(at))
     shared = rows[np.isin(at[rows], budgets)]
     control = np.searchsorted(budgets, at[shared])
-    holds, marked, said = [], [], []
+    holds, marked, said, clear = [], [], [], []
     for _ in range(count):
         level = means + np.where(names > 0, setting.subset, 0.0) * generator.standard_normal(len(at))
         trials = level[:, None] + spread[:, None] * generator.standard_normal((len(at), CONTROL_SEEDS))
@@ -126,10 +127,11 @@ def simulate(setting: Setting, count: int, seed: int = 0) -> Outcome:
         holds.append([each.low <= want <= each.high for each, want in zip(needed, true, strict=True)])
         marked.append((differences.adjusted <= 0.05).any())
         p = benjamini_hochberg(np.array([each.p for each in needed]))
+        clear.append([each.low > budget for each, budget in zip(needed, at[rows], strict=True)])
         readings = zip(needed, at[rows], p, strict=True)
         said.append(any("saves" in reading(n.low - b, n.high - b, 0, q) for n, b, q in readings))
     by_strategy = np.mean(holds, axis=0).reshape(strategies, -1).mean(axis=1)
-    return Outcome(np.mean(holds), by_strategy.min(), np.mean(marked), np.mean(said))
+    return Outcome(np.mean(holds), by_strategy.min(), np.mean(marked), np.mean(said), np.mean(clear))
 
 
 def check(name: str, count: int) -> None:
