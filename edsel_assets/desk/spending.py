@@ -94,7 +94,9 @@ def advice(table: pa.Table, batch: int) -> str:
     """What the next ``batch`` answers are expected to bring, in one sentence.
 
     A straight line of the score against log(1 + answers trained on) by weighted least squares, over the base
-    model and all orders; it needs three points. The interval is that of the slope.
+    model and all orders; it needs three points. The interval is that of the slope. It also says when to stop:
+    where a batch of this size is expected to bring less than the benchmark's items can show, 1.96 standard
+    errors of the difference of two scores.
     """
     if not table.num_rows:
         return "Nothing is scored: name evaluation.tasks, or set evaluation.held_out, annotation.validation."
@@ -121,5 +123,16 @@ def _expected(scores: Any, batch: int) -> str:
     word = "flattened, or too noisy to tell: " if gain - half <= 0 else ""
     return (
         f"{word}the next {batch} answers are expected to bring {gain:+.4f} "
-        f"({gain - half:+.4f} to {gain + half:+.4f})"
+        f"({gain - half:+.4f} to {gain + half:+.4f}){_stop(solution[1], most, batch, error[-1])}"
     )
+
+
+def _stop(slope: float, trained: int, batch: int, error: float) -> str:
+    """Up to how many answers batches bring what can be seen, or that this one does not; "" if not known."""
+    least = 1.96 * 2**0.5 * error
+    if not (batch > 0 and least > 0 and slope > 0):
+        return ""
+    last = batch / np.expm1(least / slope) - 1  # where slope * log((1 + last + batch) / (1 + last)) is least
+    if last < trained:
+        return f"; that is less than these items can show ({least:.4f}): stop here, or score on more of them"
+    return f"; worth it up to about {last:,.0f} answers, where it brings {least:.4f}, the least that shows"
