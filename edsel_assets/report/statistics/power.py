@@ -5,8 +5,8 @@ variance of a trial's score over seeds, omega^2 what the benchmark's items add t
 means, g what doubling the control's prompts adds to its score.
 
 A saving is seen where the interval of the difference to the control leaves out 0, as ``inference`` makes it.
-With probability 0.8 that is so for a true difference of the interval's half width plus 0.84 standard errors
-of it. In prompts: a difference of d is worth d / g doublings, so that a share of 1 - 2^(-d / g) is saved.
+With probability 0.8 that is so for a true difference of the interval's half width plus 0.84 standard
+deviations of the difference less that width. In prompts: a difference of d is worth d / g doublings, so that a share of 1 - 2^(-d / g) is saved.
 """
 
 from __future__ import annotations
@@ -50,9 +50,13 @@ def smallest_saving(spread: Spread, seeds: int, control_seeds: int) -> float:
     se = np.hypot(np.sqrt(by_seed), spread.items)
     if not df or not se:
         return np.nan if not df else 0.0
-    # Half of what may be borrowed of other strategies is lent to a typical one.
-    errors = Errors(np.array(se), np.array(df + MOST / 2), np.array(by_seed / se**2), np.inf)
-    difference = float(errors.half_width()) + special.ndtri(POWER) * se
+    # As among strategies that are alike: half of the trust, and of what may be borrowed a quarter.
+    df = (df + min(df, seeds - 1)) / 2 + MOST / 4
+    share = by_seed / se**2
+    width = float(Errors(np.array(se), np.array(df), np.array(share), np.inf).half_width())
+    # The interval's own width varies with the estimated variance: by width / sqrt(2 df) of its seeds' part.
+    varies = np.sqrt(se**2 + (share * width) ** 2 / (2 * df))
+    difference = width + special.ndtri(POWER) * varies
     return float(1 - 2.0 ** (-difference / spread.doubling))
 
 
