@@ -6,7 +6,8 @@ means, g what doubling the control's prompts adds to its score.
 
 A saving is seen where the interval of the difference to the control leaves out 0, as ``inference`` makes it.
 With probability 0.8 that is so for a true difference of the interval's half width plus 0.84 standard
-deviations of the difference less that width. In prompts: a difference of d is worth d / g doublings, so that a share of 1 - 2^(-d / g) is saved.
+deviations of the difference less that width. In prompts, a difference of d is worth d / g doublings, so that
+a share of 1 - 2^(-d / g) is saved.
 """
 
 from __future__ import annotations
