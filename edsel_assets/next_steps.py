@@ -66,6 +66,8 @@ def program() -> list[str]:
     called = Path(sys.argv[0])
     if called.suffix == ".py":  # python -m edsel_assets.cli
         return [sys.executable, "-m", "edsel_assets.cli"]
+    if not called.exists():  # called by its name alone, in a process of another
+        return [called.name]
     found = shutil.which(called.name)
     return [called.name] if found and Path(found).samefile(called) else [str(called)]
 
