@@ -105,7 +105,7 @@ def compare_with_random(
     ]
     for row in rows:
         target = study.target_of(row["strategy"])
-        if target is not None and target in (demand or {}):
+        if demand is not None and target is not None and target in demand:
             weights = column(demand[target], "weight", ids, "demand")
             name = row["strategy"]
             row |= _aimed(study, matrix, before, keys, weights, picked[name], drawn[sizes[name]])
