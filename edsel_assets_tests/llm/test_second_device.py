@@ -56,7 +56,7 @@ def test_a_model_whose_layers_lie_on_two_devices_is_read_as_on_one() -> None:
         body = model.model
         places = {
             "cpu": [body.embed_tokens, body.layers[0], model.lm_head],
-            "cuda": [*body.layers[1:], body.norm],
+            "cuda:0": [*body.layers[1:], body.norm],
         }
         for place, modules in places.items():
             for module in modules:
