@@ -31,7 +31,7 @@ from edsel_assets.selection.facility.objective import Utility
 from edsel_assets.selection.facility.run import Outcome, run
 from edsel_assets.selection.facility.similarity import DEMAND_UNIT, UNIT, Kernel, make_kernel
 
-SPARE = 2  # candidates that the parts choose together, by the budget
+SPARE = 2  # candidates that the parts choose together at the least, by the budget
 CONFIDENCE = 0.99  # of the bound and of the least objective, together
 BLOCK = 4  # prompts read at once for the bound, by the points of the sample
 
@@ -132,9 +132,10 @@ def _of_parts(task: Task, rng: np.random.Generator) -> np.ndarray:
     """What greedy chooses in each random part of the pool, each for its own part's demand."""
     free = _free(task)
     parts = np.array_split(free[rng.permutation(len(free))], max(1, -(-len(free) // task.sample)))
+    room = task.sample // len(parts)  # candidates of a part, so that all are no more than the sample
     found = []
     for number, part in enumerate(parts):
-        wanted = min(len(part), -(-SPARE * task.budget // len(parts)))
+        wanted = min(len(part), task.budget, max(-(-SPARE * task.budget // len(parts)), room))
         demand = None if task.demand is None else task.demand[part]
         if demand is None or demand.any():
             counts = np.full(len(part), DEMAND_UNIT) if demand is None else demand

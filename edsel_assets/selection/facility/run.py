@@ -14,9 +14,8 @@ import torch
 from edsel_assets.machine import out_of_memory
 from edsel_assets.selection.core import draws
 from edsel_assets.selection.core.embeddings import Embeddings
-from edsel_assets.selection.facility.apricot import run_apricot
 from edsel_assets.selection.facility.bounds import Certificate
-from edsel_assets.selection.facility.dense import Rows, State, TorchRows, run_greedy, start_state
+from edsel_assets.selection.facility.dense import Rows, State, TorchRows, run_apricot, run_greedy, start_state
 from edsel_assets.selection.facility.engines import Job, Start, choose_engine, memory_of
 from edsel_assets.selection.facility.objective import LARGEST_TERM, Bonus
 from edsel_assets.selection.facility.similarity import Kernel, make_kernel
