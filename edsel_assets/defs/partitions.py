@@ -48,7 +48,8 @@ class Partitions:
         users: dict[str, set[str]] = {}
         for key in self._keys(asset):
             for read_key in self.table.read_of(asset, key, each):
-                users.setdefault(read_key, set()).add(key)
+                if read_key is not None:
+                    users.setdefault(read_key, set()).add(key)
         return dg.StaticPartitionMapping(users)
 
     def _keys(self, asset: Asset) -> list[str]:

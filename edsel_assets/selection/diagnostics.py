@@ -5,7 +5,6 @@ Symbols: N prompts, d dimensions, C clusters, k chosen prompts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,21 +12,24 @@ import numpy as np
 
 from edsel_assets.selection.core import checks
 from edsel_assets.selection.core.embeddings import as_embeddings
+from edsel_assets.selection.core.inputs import read_vector
 
 if TYPE_CHECKING:
     import torch
 
+    from edsel_assets.selection.core.inputs import Keys, Matrix, Numbers, Rows
+
 ROWS = 16_384  # whose nearest chosen prompts are searched at a time
 
 
-def low_quality_share(labels: np.ndarray, quality: np.ndarray, *, threshold: float = 0.3) -> float:
+def low_quality_share(labels: np.ndarray, quality: Numbers, *, threshold: float = 0.3) -> float:
     """Share of clusters whose mean quality is under ``threshold``, in [0, 1] (Yu et al. 2024, Figure 4).
 
     Args:
         labels: (N,) integers.
         quality: (N,) finite, on the scale of ``threshold``.
     """
-    labels = np.asarray(labels)
+    labels = read_vector("labels", labels)
     values = checks.finite_vector("quality", quality, len(labels))
     if not len(labels):
         raise ValueError("labels must not be empty: a share of no clusters is undefined.")
@@ -54,8 +56,8 @@ class Coverage:
 
 
 def coverage(
-    embeddings: np.ndarray | torch.Tensor,
-    indices: Sequence[int] | np.ndarray,
+    embeddings: Matrix,
+    indices: Rows,
     *,
     distance: float = 0.5,
     normalise: bool = True,
@@ -105,9 +107,9 @@ class Overlap(NamedTuple):
     share: float
 
 
-def overlap(first: Sequence[object] | np.ndarray, second: Sequence[object] | np.ndarray) -> Overlap:
+def overlap(first: Keys, second: Keys) -> Overlap:
     """Overlap of two selections given as rows or prompt ids; of two empty ones it is complete."""
-    one, other = set(np.asarray(first).tolist()), set(np.asarray(second).tolist())
+    one, other = set(read_vector("first", first).tolist()), set(read_vector("second", second).tolist())
     common = len(one & other)
     union, smaller = len(one | other), min(len(one), len(other))
     return Overlap(

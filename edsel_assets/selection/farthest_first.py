@@ -5,7 +5,7 @@ Symbols: N prompts, d dimensions, k budget, r the covering radius max_i min_{j i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -17,6 +17,8 @@ from edsel_assets.selection.core.ranking import Ranking
 if TYPE_CHECKING:
     import torch
 
+    from edsel_assets.selection.core.inputs import Keys, Matrix, Rows
+
 CANDIDATES = 512  # farthest prompts that one round looks at; more does not lower the work per pick
 BLOCK_ROWS = 2048  # of a product on the CPU: small enough to stay in cache
 PRODUCT_BYTES = 256 << 20  # of the products held at a time on a GPU
@@ -24,11 +26,11 @@ MEAN_BYTES = 32 << 20  # of the float64 differences from the mean held at a time
 
 
 def k_center(
-    embeddings: np.ndarray | torch.Tensor,
+    embeddings: Matrix,
     budget: int,
     *,
-    selected: Sequence[int] | np.ndarray = (),
-    tie_break: Sequence[object] | np.ndarray | None = None,
+    selected: Rows = (),
+    tie_break: Keys | None = None,
     seed_point: Literal["medoid", "random"] = "medoid",
     seed: int = 0,
     normalise: bool = True,

@@ -5,7 +5,7 @@ Symbols: N prompts, d dimensions, k budget, q quality.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,8 @@ from edsel_assets.selection.scores import top_scores
 if TYPE_CHECKING:
     import torch
 
+    from edsel_assets.selection.core.inputs import Keys, Matrix, Numbers, Rows
+
 CANDIDATES = 1024  # prompts that one round of deita looks at
 ENGINES = ("auto", "dense", "sparse", "blocked")  # of facility location; apricot takes no second term
 ROUNDING = 1e-6  # of a cosine similarity in float32
@@ -27,14 +29,14 @@ PRODUCT_ROWS = 8192  # chosen prompts compared with them at a time
 
 
 def deita(
-    embeddings: np.ndarray | torch.Tensor,
-    quality: np.ndarray,
-    complexity: np.ndarray,
+    embeddings: Matrix,
+    quality: Numbers,
+    complexity: Numbers,
     budget: int,
     *,
     threshold: float = 0.9,
-    selected: Sequence[int] | np.ndarray = (),
-    tie_break: Sequence[object] | np.ndarray | None = None,
+    selected: Rows = (),
+    tie_break: Keys | None = None,
     device: str | torch.device = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> Ranking:
@@ -126,20 +128,20 @@ def _first_of_kind(points: torch.Tensor, fresh: np.ndarray, threshold: float, li
 
 
 def qdit(
-    embeddings: np.ndarray | torch.Tensor,
-    quality: np.ndarray,
+    embeddings: Matrix,
+    quality: Numbers,
     budget: float,
     *,
     alpha: float = 0.7,
-    selected: Sequence[int] | np.ndarray = (),
-    tie_break: Sequence[object] | np.ndarray | None = None,
+    selected: Rows = (),
+    tie_break: Keys | None = None,
     engine: str = "auto",
     memory_limit: int | None = None,
     device: str | torch.device = "auto",
-    prices: np.ndarray | None = None,
+    prices: Numbers | None = None,
     progress: Callable[[int, int], None] | None = None,
     begun: Ranking | None = None,
-    demand: np.ndarray | None = None,
+    demand: Numbers | None = None,
 ) -> Ranking:
     """Greedy on (1 - alpha) x facility location + alpha x quality (Bukharin & Zhao 2023).
 

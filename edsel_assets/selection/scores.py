@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edsel_assets.selection.core import checks, draws
 from edsel_assets.selection.core.ranking import Ranking
 
+if TYPE_CHECKING:
+    from edsel_assets.selection.core.inputs import Keys, Numbers, Rows
+
 
 def top_scores(
-    scores: np.ndarray,
+    scores: Numbers,
     budget: int,
     *,
-    exclude: Sequence[int] | np.ndarray = (),
-    tie_break: Sequence[object] | np.ndarray | None = None,
+    exclude: Rows = (),
+    tie_break: Keys | None = None,
 ) -> Ranking:
     """The ``budget`` prompts of highest score, best first.
 
@@ -51,9 +54,9 @@ def random_subset(
     budget: int,
     *,
     seed: int,
-    exclude: Sequence[int] | np.ndarray = (),
-    tie_break: Sequence[object] | np.ndarray | None = None,
-    demand: np.ndarray | None = None,
+    exclude: Rows = (),
+    tie_break: Keys | None = None,
+    demand: Numbers | None = None,
 ) -> Ranking:
     """``budget`` prompts without replacement, uniformly or by demand: the control of every comparison.
 

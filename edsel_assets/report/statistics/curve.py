@@ -18,6 +18,7 @@ pooled with the trained ones, and no budget is read off between it and the small
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -78,7 +79,7 @@ def read_curve(budgets: np.ndarray, means: np.ndarray) -> Curve:
     return Curve(found, PchipInterpolator(logs, means)(where), weights, np.append(error, 0.0))
 
 
-def wide_gaps(budgets: np.ndarray) -> list[tuple[float, float]]:
+def wide_gaps(budgets: Iterable[float]) -> list[tuple[float, float]]:
     """Neighbouring budgets (L,), ascending, that are more than ``APART`` times apart."""
     return [(low, high) for low, high in pairwise(map(float, budgets)) if high > APART * low]
 

@@ -13,13 +13,15 @@ from edsel_assets.selection.core import checks
 if TYPE_CHECKING:
     import torch
 
+    from edsel_assets.selection.core.inputs import Keys, Matrix
+
 
 def elbow(
-    embeddings: np.ndarray | torch.Tensor,
+    embeddings: Matrix,
     cluster_counts: Sequence[int],
     *,
     seed: int = 42,
-    tie_break: Sequence[object] | np.ndarray | None = None,
+    tie_break: Keys | None = None,
     normalise: bool = True,
     device: str | torch.device = "auto",
     progress: Callable[[int, int], None] | None = None,

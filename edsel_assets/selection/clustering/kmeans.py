@@ -5,7 +5,7 @@ Symbols: N prompts, d dimensions, C clusters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from edsel_assets.selection.clustering.assignment import Points
+    from edsel_assets.selection.core.inputs import Keys, Matrix
 
 STARTING_ROWS = 4  # prompts per cluster among which the start chooses
 FIRST_SWAP = 3  # iteration, when the clusters have taken shape
@@ -45,14 +46,14 @@ class Clusters:
 
 
 def kmeans(
-    embeddings: np.ndarray | torch.Tensor,
+    embeddings: Matrix,
     clusters: int,
     *,
     seed: int = 42,
     nredo: int = 1,
     niter: int = 50,
     tolerance: float = 1e-4,
-    tie_break: Sequence[object] | np.ndarray | None = None,
+    tie_break: Keys | None = None,
     normalise: bool = True,
     device: str | torch.device = "auto",
     progress: Callable[[int, int], None] | None = None,

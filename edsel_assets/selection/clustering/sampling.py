@@ -6,13 +6,18 @@ Symbols: N prompts, C clusters, k budget, q quality.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
 from edsel_assets.selection.clustering.kmeans import Clusters
 from edsel_assets.selection.core import checks, draws
+from edsel_assets.selection.core.inputs import read_vector
 from edsel_assets.selection.core.ranking import Ranking
+
+if TYPE_CHECKING:
+    from edsel_assets.selection.core.inputs import Keys, Numbers, Rows
+
 
 Rule = Literal["random", "closest", "quality"]
 RULES = get_args(Rule)
@@ -93,14 +98,14 @@ def sample_clusters(
     budget: int,
     rule: Rule = "random",
     *,
-    quality: np.ndarray | None = None,
+    quality: Numbers | None = None,
     weights: np.ndarray | None = None,
-    selected: Sequence[int] | np.ndarray = (),
+    selected: Rows = (),
     replacement: bool = False,
     temperature: float | None = None,
     seed: int = 0,
-    tie_break: Sequence[object] | np.ndarray | None = None,
-    demand: np.ndarray | None = None,
+    tie_break: Keys | None = None,
+    demand: Numbers | None = None,
 ) -> Ranking:
     """Prompts from every cluster by its budget: kM-random, kM-closest and kMQ (Yu et al. 2024).
 
@@ -254,7 +259,7 @@ def update_weights(
 
     Time and memory O(C).
     """
-    scores = np.asarray(cluster_scores, dtype=np.float64)
+    scores = read_vector("cluster_scores", cluster_scores).astype(np.float64)
     shares = _weights(weights, len(scores))
     shares = shares / shares.sum()
     if scores.ndim != 1 or np.isinf(scores).any():
@@ -284,7 +289,7 @@ def _literal_factors(scores: np.ndarray) -> np.ndarray:
     return scores
 
 
-def _log_odds(quality: np.ndarray | None, temperature: float | None, pool_size: int) -> np.ndarray:
+def _log_odds(quality: Numbers | None, temperature: float | None, pool_size: int) -> np.ndarray:
     if quality is None:
         raise ValueError("rule 'quality' needs quality, one score per prompt.")
     values = checks.finite_vector("quality", quality, pool_size)
@@ -308,7 +313,7 @@ def _temperature(value: float) -> float:
 
 
 def _weights(weights: Sequence[float] | np.ndarray, count: int) -> np.ndarray:
-    values = np.asarray(weights, dtype=np.float64)
+    values = read_vector("weights", weights).astype(np.float64)
     if values.shape != (count,):
         raise ValueError(f"weights must have shape ({count},), one per cluster; got {values.shape}.")
     if not np.isfinite(values).all() or (values < 0).any() or not values.any():
@@ -317,7 +322,7 @@ def _weights(weights: Sequence[float] | np.ndarray, count: int) -> np.ndarray:
 
 
 def _counts(name: str, values: Sequence[int] | np.ndarray, count: int | None = None) -> np.ndarray:
-    numbers = np.asarray(values)
+    numbers = read_vector(name, values)
     if numbers.ndim != 1 or (count is not None and len(numbers) != count):
         raise ValueError(f"{name} must be a flat list, one number per cluster; got shape {numbers.shape}.")
     if numbers.size and not np.issubdtype(numbers.dtype, np.integer):

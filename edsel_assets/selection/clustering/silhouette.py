@@ -5,16 +5,18 @@ Symbols: N prompts, d dimensions, C clusters, k chosen prompts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from edsel_assets.selection.core import checks, draws
 from edsel_assets.selection.core.embeddings import Embeddings, as_embeddings
+from edsel_assets.selection.core.inputs import read_vector
 
 if TYPE_CHECKING:
     import torch
+
+    from edsel_assets.selection.core.inputs import Keys, Matrix
 
 
 DISTANCE_BYTES = 256 << 20  # of the distances held at a time
@@ -33,12 +35,12 @@ class SampledSilhouette(NamedTuple):
 
 
 def silhouette(
-    embeddings: np.ndarray | torch.Tensor,
+    embeddings: Matrix,
     labels: np.ndarray,
     *,
     sample: int | None = None,
     seed: int = 0,
-    tie_break: Sequence[object] | np.ndarray | None = None,
+    tie_break: Keys | None = None,
     normalise: bool = True,
     device: str | torch.device = "auto",
 ) -> float:
@@ -67,12 +69,12 @@ def silhouette(
 
 
 def silhouette_sampled(
-    embeddings: np.ndarray | torch.Tensor,
+    embeddings: Matrix,
     labels: np.ndarray,
     *,
     sample: int | None = None,
     seed: int = 0,
-    tie_break: Sequence[object] | np.ndarray | None = None,
+    tie_break: Keys | None = None,
     normalise: bool = True,
     device: str | torch.device = "auto",
 ) -> SampledSilhouette:
@@ -94,7 +96,7 @@ def silhouette_sampled(
 
 
 def _label_codes(labels: np.ndarray, pool_size: int) -> np.ndarray:
-    labels = np.asarray(labels)
+    labels = read_vector("labels", labels)
     if labels.shape != (pool_size,) or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(
             f"labels must be integers of shape ({pool_size},); got {labels.dtype}, shape {labels.shape}."

@@ -7,9 +7,14 @@ valid input. Each error names the rule, the value received and the remedy.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from edsel_assets.selection.core.inputs import read_rows, read_vector
+
+if TYPE_CHECKING:
+    from edsel_assets.selection.core.inputs import Keys, Rows
 
 
 def whole_number(name: str, value: object, least: int) -> int:
@@ -34,31 +39,25 @@ def budget_within(budget: object, pool_size: int, selected: int = 0) -> int:
     return budget
 
 
-def selected_rows(selected: Sequence[int] | np.ndarray, pool_size: int) -> np.ndarray:
-    """Rows chosen already as (s,) int64, checked for range and duplicates."""
-    rows = np.asarray(selected)
-    if rows.size == 0:
-        return np.empty(0, dtype=np.int64)
-    if rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer):
-        raise ValueError(
-            f"selected must be a flat list of row numbers; got shape {rows.shape}, dtype {rows.dtype}."
-        )
-    rows = rows.astype(np.int64)
+def selected_rows(selected: Rows, pool_size: int, name: str = "selected") -> np.ndarray:
+    """Rows chosen already as (s,) int64, checked for range and duplicates; ``name`` is the argument's."""
+    rows = read_rows(name, selected, pool_size)
     outside = rows[(rows < 0) | (rows >= pool_size)]
     if outside.size:
         raise ValueError(
-            f"selected must hold rows of the pool, 0 to {pool_size - 1}; got {outside[:5].tolist()}."
+            f"{name} must hold rows of the pool, 0 to {pool_size - 1}; got {outside[:5].tolist()}. Turn ids "
+            f"into a mask: numpy.isin(ids, {name})."
         )
     values, counts = np.unique(rows, return_counts=True)
     if (counts > 1).any():
         raise ValueError(
-            f"selected must not repeat a row; repeated: {values[counts > 1][:5].tolist()}. "
+            f"{name} must not repeat a row; repeated: {values[counts > 1][:5].tolist()}. "
             "Remove the duplicates."
         )
     return rows
 
 
-def tie_order(tie_break: Sequence[object] | np.ndarray | None, pool_size: int) -> np.ndarray:
+def tie_order(tie_break: Keys | None, pool_size: int) -> np.ndarray:
     """(N,) int64 priority of each row among equals, lower first.
 
     ``tie_break`` is any sortable key per row (prompt ids, say); without it, row order.
@@ -66,10 +65,13 @@ def tie_order(tie_break: Sequence[object] | np.ndarray | None, pool_size: int) -
     """
     if tie_break is None:
         return np.arange(pool_size, dtype=np.int64)
-    keys = np.asarray(tie_break)
+    keys = read_vector("tie_break", tie_break)
     if keys.shape != (pool_size,):
         raise ValueError(f"tie_break must hold one key per prompt, shape ({pool_size},); got {keys.shape}.")
-    order = np.argsort(keys, kind="stable")
+    try:
+        order = np.argsort(keys, kind="stable")
+    except TypeError as error:
+        raise ValueError(f"tie_break keys must sort: {error}. Pass the prompt ids as texts.") from error
     ranked = keys[order]
     if pool_size > 1 and (ranked[1:] == ranked[:-1]).any():
         raise ValueError("tie_break keys must be unique; pass the prompt ids.")
@@ -78,9 +80,9 @@ def tie_order(tie_break: Sequence[object] | np.ndarray | None, pool_size: int) -
     return priority
 
 
-def finite_vector(name: str, values: object, length: int) -> np.ndarray:
+def finite_vector(name: str, values: Any, length: int) -> np.ndarray:
     """``values`` as (length,) float64 without NaN or infinity."""
-    vector = np.asarray(values)
+    vector = read_vector(name, values)
     if vector.shape != (length,):
         raise ValueError(f"{name} must have shape ({length},), one value per prompt; got {vector.shape}.")
     if not (np.issubdtype(vector.dtype, np.floating) or np.issubdtype(vector.dtype, np.integer)):
@@ -102,7 +104,7 @@ def exact_sums(labels: np.ndarray, values: np.ndarray, count: int) -> np.ndarray
     return np.array([math.fsum(part) for part in np.split(values[order], ends)])
 
 
-def at_least_zero(name: str, values: object, length: int) -> np.ndarray:
+def at_least_zero(name: str, values: Any, length: int) -> np.ndarray:
     """``values`` as (length,) float64 of at least 0, finite."""
     vector = finite_vector(name, values, length)
     negative = np.flatnonzero(vector < 0)

@@ -7,14 +7,20 @@ the order of rows nor on which other prompts there are: a pool that grows keeps 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edsel_assets.selection.core.inputs import read_vector
 
-def keys_of(tie_break: Sequence[object] | np.ndarray | None, pool_size: int) -> np.ndarray:
+if TYPE_CHECKING:
+    from edsel_assets.selection.core.inputs import Keys
+
+
+def keys_of(tie_break: Keys | None, pool_size: int) -> np.ndarray:
     """(N,) keys of the draws: ``tie_break``, or the row numbers without it."""
-    return np.arange(pool_size) if tie_break is None else np.asarray(tie_break)
+    return np.arange(pool_size) if tie_break is None else read_vector("tie_break", tie_break)
 
 
 def keyed_words(seed: int, keys: Iterable[object], stream: str = "") -> np.ndarray:

@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edsel_assets.selection.core.inputs import read_matrix
+
 if TYPE_CHECKING:
     import torch
+
+    from edsel_assets.selection.core.inputs import Matrix
 
 BLOCK_BYTES = 64 << 20  # float32 bytes of a block of the validating pass: small against any pool
 SMALLEST_NORM = 1e-30  # below it a float32 row has no usable direction
@@ -80,12 +84,17 @@ class Embeddings:
 
 
 def as_embeddings(
-    embeddings: Any, *, normalise: bool = True, device: str | torch.device = "auto", name: str = "embeddings"
+    embeddings: Matrix,
+    *,
+    normalise: bool = True,
+    device: str | torch.device = "auto",
+    name: str = "embeddings",
 ) -> Embeddings:
     """``embeddings`` checked in one pass over its rows and wrapped for float32 access.
 
     Args:
-        embeddings: (N, d) array or tensor of float16, bfloat16 (tensors), float32 or float64.
+        embeddings: (N, d) array or tensor of float16, bfloat16 (tensors), float32 or float64; or a table, a
+            column or a list of rows, which are copied once (see ``core.inputs``).
         normalise: deliver rows of unit L2 norm (within float32 rounding). The norm is taken in float64.
         device: where blocks are delivered; ``"auto"`` is the tensor's own GPU, else a GPU
             where there is one, else the CPU.
@@ -99,26 +108,21 @@ def as_embeddings(
     """
     import torch
 
-    if not isinstance(embeddings, (np.ndarray, torch.Tensor)):
-        raise ValueError(
-            f"{name} must be a NumPy array or a torch tensor of shape (N, d); "
-            f"got {type(embeddings).__name__}."
-        )
-    if embeddings.ndim != 2 or 0 in embeddings.shape:
-        raise ValueError(
-            f"{name} must have shape (N, d) with N and d at least 1; got {tuple(embeddings.shape)}."
-        )
+    raw = read_matrix(name, embeddings)
+    if raw.ndim != 2 or 0 in raw.shape:
+        raise ValueError(f"{name} must have shape (N, d) with N and d at least 1; got {tuple(raw.shape)}.")
     floats = {"float16", "bfloat16", "float32", "float64"}
-    dtype = str(embeddings.dtype).removeprefix("torch.")
+    dtype = str(raw.dtype).removeprefix("torch.")
     if dtype not in floats:
         raise ValueError(
-            f"{name} must hold floats, one of {sorted(floats)}; got dtype {dtype}. Convert them."
+            f"{name} must hold floats, one of {sorted(floats)}; got dtype {dtype}. Convert them, such as by "
+            f"{name}.astype('float32')."
         )
-    if isinstance(embeddings, torch.Tensor):
-        embeddings = embeddings.detach()
-    place = _place(embeddings, device)
+    if isinstance(raw, torch.Tensor):
+        raw = raw.detach()
+    place = _place(raw, device)
     _check_products(place)
-    return Embeddings(embeddings, _scales(embeddings, normalise, place, name), place, normalise)
+    return Embeddings(raw, _scales(raw, normalise, place, name), place, normalise)
 
 
 def _scales(raw: Any, normalise: bool, place: torch.device, name: str) -> torch.Tensor:

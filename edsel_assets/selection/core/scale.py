@@ -5,12 +5,14 @@ Symbols: N prompts, d dimensions.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edsel_assets.selection.core.embeddings import Embeddings, as_embeddings
 
 if TYPE_CHECKING:
     import torch
+
+    from edsel_assets.selection.core.inputs import Matrix
 
 ROWS = 4096  # read at a time
 DIGITS = 4  # that the width keeps: enough for a width, and the same in whatever order rows are summed
@@ -18,7 +20,7 @@ ALL_ALIKE = 1e-12  # of the mean squared norm: less than float32 rows can tell a
 
 
 def auto_gamma(
-    embeddings: Any,
+    embeddings: Matrix,
     *,
     normalise: bool = True,
     device: str | torch.device = "auto",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from edsel_assets.selection.money import spending
 if TYPE_CHECKING:
     import torch
 
+    from edsel_assets.selection.core.inputs import Keys, Matrix, Numbers, Rows
     from edsel_assets.selection.facility.run import Outcome
 
 KERNELS = ("rbf", "cosine")
@@ -28,25 +29,25 @@ class NarrowKernel(UserWarning):
 
 
 def facility_location(
-    embeddings: Any,
+    embeddings: Matrix,
     budget: float,
     *,
     kernel: str = "rbf",
     gamma: float | Literal["auto"] = "auto",
-    utility: np.ndarray | None = None,
+    utility: Numbers | None = None,
     utility_weight: float = 1.0,
-    selected: Sequence[int] | np.ndarray = (),
-    tie_break: Sequence[object] | np.ndarray | None = None,
+    selected: Rows = (),
+    tie_break: Keys | None = None,
     normalise: bool = True,
     engine: str = "auto",
     memory_limit: int | None = None,
     device: str | torch.device = "auto",
     stochastic: float | None = None,
     seed: int | None = None,
-    prices: Any = None,
+    prices: Numbers | None = None,
     progress: Callable[[int, int], None] | None = None,
     begun: Ranking | None = None,
-    demand: Any = None,
+    demand: Numbers | None = None,
     sample: int | None = None,
 ) -> Ranking:
     """Choose ``budget`` prompts that greedily maximise how well the pool is covered (higher is better).

@@ -19,6 +19,8 @@ from edsel_assets.selection.facility.greedy import NarrowKernel, facility_locati
 if TYPE_CHECKING:
     import torch
 
+    from edsel_assets.selection.core.inputs import Keys, Matrix, Rows
+
 EARLY_SHARE = 0.1  # of the budget: where the gain that the last one is held against is read
 LEAST_KEPT = 0.5  # of that gain, still to be had at the budget
 
@@ -26,12 +28,12 @@ Progress = Callable[[int, int], None]
 
 
 def gain_curves(
-    embeddings: np.ndarray | torch.Tensor,
+    embeddings: Matrix,
     gammas: Sequence[float],
     budget: int,
     *,
-    selected: Sequence[int] | np.ndarray = (),
-    tie_break: Sequence[object] | np.ndarray | None = None,
+    selected: Rows = (),
+    tie_break: Keys | None = None,
     normalise: bool = True,
     engine: str = "auto",
     memory_limit: int | None = None,

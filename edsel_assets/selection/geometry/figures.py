@@ -18,6 +18,8 @@ from edsel_assets.selection.core.embeddings import Embeddings, as_embeddings
 if TYPE_CHECKING:
     import torch
 
+    from edsel_assets.selection.core.inputs import Keys, Matrix
+
 #: The cosine above which two prompts are called twins.
 TWIN = 0.99
 #: Products of the search for nearest prompts, at most: looked-at prompts x N x d.
@@ -58,9 +60,9 @@ class Geometry:
 
 
 def geometry(
-    embeddings: np.ndarray | torch.Tensor,
+    embeddings: Matrix,
     *,
-    keys: Sequence[object] | np.ndarray | None = None,
+    keys: Keys | None = None,
     tasks: Sequence[str | None] | None = None,
     seed: int = 0,
     device: str = "auto",

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edsel_assets.selection.core import draws
 from edsel_assets.selection.core.embeddings import Embeddings, as_embeddings
+from edsel_assets.selection.core.inputs import read_vector
+
+if TYPE_CHECKING:
+    from edsel_assets.selection.core.inputs import Keys, Matrix
+
 
 FOLDS = 5
 MOST_FITTED = 20_000  # prompts of the pool that one fit reads; more change no weight that counts
@@ -54,13 +59,13 @@ class Demand:
 
 
 def demand_from_queries(
-    embeddings: Any,
-    queries: Any,
+    embeddings: Matrix,
+    queries: Matrix,
     *,
-    others: Any = None,
+    others: Matrix | None = None,
     strength: float = 1.0,
     seed: int = 0,
-    keys: Sequence[object] | np.ndarray | None = None,
+    keys: Keys | None = None,
 ) -> Demand:
     """The density ratio of queries to pool, by cross-fitted logistic regression.
 
@@ -132,7 +137,9 @@ def demand_from_tasks(tasks: Sequence[str | None], shares: Mapping[str, float] |
         ValueError: on a task that the pool has not, shares under 0, or no share over 0.
     """
     names, rows, counts = np.unique(
-        ["" if task is None else task for task in tasks], return_inverse=True, return_counts=True
+        ["" if task is None or task != task else task for task in read_vector("tasks", tasks)],
+        return_inverse=True,
+        return_counts=True,
     )
     known = {str(name) for name in names} - {""}
     if not known:

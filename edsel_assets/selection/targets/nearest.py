@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,16 +14,18 @@ from edsel_assets.selection.facility.similarity import UNIT
 if TYPE_CHECKING:
     import torch
 
+    from edsel_assets.selection.core.inputs import Keys, Matrix, Rows
+
 _ROWS = 8192  # of the pool multiplied at a time
 
 
 def nearest(
-    embeddings: Any,
-    queries: Any,
+    embeddings: Matrix,
+    queries: Matrix,
     budget: int,
     *,
-    selected: Sequence[int] | np.ndarray = (),
-    tie_break: Sequence[object] | np.ndarray | None = None,
+    selected: Rows = (),
+    tie_break: Keys | None = None,
     device: str | torch.device = "auto",
 ) -> Ranking:
     """Queries take turns, each its most similar prompt by cosine that is not taken yet.

@@ -6,21 +6,26 @@ Symbols: N prompts, T tasks, b budget.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edsel_assets.selection.core import checks, draws
+from edsel_assets.selection.core.inputs import read_vector
 from edsel_assets.selection.core.ranking import Ranking
+
+if TYPE_CHECKING:
+    from edsel_assets.selection.core.inputs import Keys, Numbers, Rows
 
 
 def task_diversity(
     tasks: Sequence[object] | np.ndarray,
     budget: int,
     *,
-    confidence: np.ndarray | None = None,
+    confidence: Numbers | None = None,
     seed: int,
-    selected: Sequence[int] | np.ndarray = (),
-    tie_break: Sequence[object] | np.ndarray | None = None,
+    selected: Rows = (),
+    tie_break: Keys | None = None,
 ) -> Ranking:
     """The same number of prompts of every task, or more of those that the base model is unsure of.
 
@@ -47,7 +52,7 @@ def task_diversity(
     Time O(N log N), memory O(N).
     """
     names, labels, sizes = np.unique(
-        np.array([str(task) for task in tasks]), return_inverse=True, return_counts=True
+        np.array([str(task) for task in read_vector("tasks", tasks)]), return_inverse=True, return_counts=True
     )
     size = len(labels)
     chosen = checks.selected_rows(selected, size)
@@ -81,7 +86,7 @@ def _quotas(budget: int, shares: np.ndarray, room: np.ndarray) -> np.ndarray:
     return quotas
 
 
-def _probabilities(values: np.ndarray, size: int) -> np.ndarray:
+def _probabilities(values: Numbers, size: int) -> np.ndarray:
     confidence = checks.finite_vector("confidence", values, size)
     if ((confidence <= 0) | (confidence > 1)).any():
         worst = np.flatnonzero((confidence <= 0) | (confidence > 1))[:5].tolist()

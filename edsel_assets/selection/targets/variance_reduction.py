@@ -8,8 +8,8 @@ whose variance counts, w_a their weights, k budget.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,19 +20,21 @@ from edsel_assets.selection.core.ranking import Ranking
 if TYPE_CHECKING:
     import torch
 
+    from edsel_assets.selection.core.inputs import Keys, Matrix, Numbers, Rows
+
 REFRESH = 256  # picks after which running sums are computed anew, so that rounding does not add up
 _ROWS = 8192  # of the pool at a time
 
 
 def variance_reduction(
-    embeddings: Any,
+    embeddings: Matrix,
     budget: int,
     *,
-    queries: Any = None,
-    demand: np.ndarray | None = None,
+    queries: Matrix | None = None,
+    demand: Numbers | None = None,
     noise: float = 0.01,
-    selected: Sequence[int] | np.ndarray = (),
-    tie_break: Sequence[object] | np.ndarray | None = None,
+    selected: Rows = (),
+    tie_break: Keys | None = None,
     device: str | torch.device = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> Ranking:

@@ -79,7 +79,7 @@ def test_zero_rows_are_refused_only_where_they_are_normalised(points: np.ndarray
 @pytest.mark.parametrize(
     ("pool", "message"),
     [
-        ([[1.0, 2.0]], "NumPy array or a torch tensor"),
+        (["a text"], "Embed them first"),
         (np.ones(5, dtype=np.float32), r"shape \(N, d\)"),
         (np.ones((0, 5), dtype=np.float32), r"shape \(N, d\)"),
         (np.ones((5, 0), dtype=np.float32), r"shape \(N, d\)"),
