@@ -261,7 +261,7 @@ def _qdit(signals: Signals, budget: int, options: StrategyOptions) -> Ranking:
         alpha=options.qdit_alpha,
         selected=signals.selected,
         tie_break=signals.prompt_ids,
-        engine="auto" if options.engine in ("apricot", "sampled", "partitioned") else options.engine,
+        engine="auto" if options.engine == "apricot" else options.engine,
         memory_limit=options.memory_limit,
         device=options.device,
         prices=signals.prices,

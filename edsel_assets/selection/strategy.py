@@ -72,8 +72,8 @@ class StrategyOptions:
         worth: what ``kmq``, its rounds and ``qdit`` prefer: quality, or its product with complexity.
         noise: variance of an answer given the model, in ``variance_reduction``.
         temperature: ``kmq`` draws by softmax(quality / temperature); None: by quality / sum.
-        engine, memory_limit (bytes): of facility location, see there. ``qdit`` runs on the
-            exact ones but "apricot"; for others it takes "auto".
+        engine, memory_limit (bytes): of facility location, see there. ``qdit`` runs on all but
+            "apricot", for which it takes "auto".
         device: "auto", "cpu", "cuda" or any torch device name.
         progress: called with (done, total) now and then.
         begun: the ranking of the same signals and options at a smaller budget. A strategy that gains time
@@ -92,7 +92,7 @@ class StrategyOptions:
     worth: Literal["quality", "quality_complexity"] = "quality"
     noise: float = 0.01
     temperature: float | None = None
-    engine: Literal["auto", "dense", "sparse", "blocked", "apricot", "sampled", "partitioned"] = "auto"
+    engine: Literal["auto", "dense", "sparse", "blocked", "apricot"] = "auto"
     memory_limit: int | None = None
     device: str = "auto"
     progress: Callable[[int, int], None] | None = None

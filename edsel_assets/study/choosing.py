@@ -123,7 +123,7 @@ class SelectionSettings(Switches):
         description="Widths of the kernel_width diagnostic, beside that of the study.",
         min_length=1,
     )
-    engine: Literal["auto", "dense", "sparse", "blocked", "apricot", "sampled", "partitioned"] = "auto"
+    engine: Literal["auto", "dense", "sparse", "blocked", "apricot"] = "auto"
     memory_limit_gib: Factor | None = Field(None, description="Most memory for selection.")
     by_price: bool = Field(
         False,

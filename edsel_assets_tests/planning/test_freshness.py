@@ -42,6 +42,7 @@ JUDGE = JudgeModel(model="judge")
 
 #: Setting, another value, and the kinds or cells that it makes stale.
 CHANGES: list[tuple[str, Any, set[str]]] = [
+    ("prefix", "mine", NOTHING),
     ("pool.format", "jsonl", POOL),
     ("pool.columns", {"task": "task"}, POOL),
     ("pool.split", "test", POOL),
@@ -152,7 +153,7 @@ CHANGES: list[tuple[str, Any, set[str]]] = [
     ("evaluation.held_out_seed", 3, POOL),
     ("evaluation.held_out_answers", ["rouge_l"], SCORES),
     ("evaluation.held_out_max_new_tokens", 9, NOTHING),  # read where answers are written: see below
-    ("annotation.price_by", "length", NOTHING),  # read when an order is placed, which never changes
+    ("annotation.price_by", "length", {"label_efficiency"}),  # an order that was placed keeps its prices
     ("annotation.price", 3.0, NOTHING),
     ("annotation.per_thousand_prompt", 3.0, NOTHING),
     ("annotation.per_thousand_response", 3.0, NOTHING),
