@@ -327,7 +327,8 @@ class Runner:
         run = self._instance.get_run_by_id(run_id)
         if run is None:
             raise RunFailed(f"There is no run {run_id} in {self._instance.root_directory}.")
-        if why := self._waits(cells_of_run(self._study, run)):
+        cells = cells_of_run(self._study, run)
+        if why := self._no_part(cells) or self._waits(cells):
             self._instance.add_run_tags(run_id, {WAITS_TAG: why})
             pass_over(self._instance, run, f"{why}. Nothing was made.")
             return True
@@ -335,6 +336,12 @@ class Runner:
             carry_out(self._definitions, self._instance, run)
         finished = self._instance.get_run_by_id(run_id)
         return finished is not None and finished.is_success
+
+    def _no_part(self, cells: Sequence[Cell]) -> str | None:
+        """That none of ``cells`` is part of the study: Dagster's partitions are a full product."""
+        if not cells or any(self._lineage.table.asked(cell.asset, cell.partition) for cell in cells):
+            return None
+        return f"{cells[0]} is no part of the study: its strategy has other budgets"
 
     def _waits(self, cells: Sequence[Cell]) -> str | None:
         """What all of ``cells`` wait for; None where one of them can be made, or there is none."""

@@ -10,8 +10,8 @@ import pytest
 from edsel_assets.defs.build import build_definitions
 from edsel_assets.planning.cells import Cell, Scope
 from edsel_assets.planning.lineage import lineage_of
-from edsel_assets.running.instance import open_instance
-from edsel_assets.running.local import materialize
+from edsel_assets.running.instance import WAITS_TAG, open_instance
+from edsel_assets.running.local import Runner, materialize
 from edsel_assets.store import Home
 from edsel_assets.study import Study
 from edsel_assets_tests.defs.conftest import tiny_study
@@ -137,14 +137,20 @@ def test_a_variant_depends_on_its_own_signals(finished) -> None:
     }
 
 
-def test_the_page_shows_the_cells_of_the_study_and_no_others(finished) -> None:
+def test_the_page_cannot_make_a_cell_that_is_no_part_of_the_study(finished) -> None:
     study, home, instance = finished
-    graph = build_definitions(study, home=home).resolve_asset_graph()
-    key = dg.AssetKey("selections")
-    shown = set(graph.get(key).partitions_def.get_partition_keys())
-    assert shown == instance.get_materialized_partitions(key)  # none of them is missing
-    assert not any(key.startswith("00024|fl_rbf") for key in shown)
-    assert any(key.startswith("00024|random") for key in shown)
+    cell = Cell("selections", "00024|fl_rbf")
+    definitions = build_definitions(study, home=home)
+    run = instance.create_run_for_job(
+        definitions.resolve_implicit_global_asset_job_def(),
+        asset_selection=frozenset({dg.AssetKey("selections")}),
+        tags={"dagster/partition": cell.partition},
+    )
+    assert Runner(study, definitions, instance, Home.at(home)).carry_out(run.run_id)
+    ended = instance.get_run_by_id(run.run_id)
+    assert ended.is_success
+    assert "no part of the study" in ended.tags[WAITS_TAG]
+    assert not (home / "store" / study.name / "selections" / "00024" / "fl_rbf.parquet").exists()
 
 
 @pytest.mark.parametrize(

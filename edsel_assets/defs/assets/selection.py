@@ -9,7 +9,7 @@ from edsel_assets.defs.checks import checked
 from edsel_assets.defs.graph import Graph
 from edsel_assets.defs.io_managers import StoredTable, Table, TableWithFiles
 from edsel_assets.defs.metadata import plot, preview, timed, versioned_output
-from edsel_assets.keys import key_parts, partition_key
+from edsel_assets.keys import key_parts
 from edsel_assets.kinds.checks import EXACT_BUDGET, GAINS, NONE_BOUGHT_BEFORE, NOT_WORSE
 from edsel_assets.selection.strategy import EMBEDDINGS
 
@@ -223,7 +223,7 @@ def build(graph: Graph) -> list[dg.AssetsDefinition]:
 
 def _beside(graph: Graph, budget: str, row: dict[str, Any]) -> dg.AssetObservation:
     """What the page of a selection shows of its comparison with random draws."""
-    key = partition_key(budget, row["strategy"])
+    key = dg.MultiPartitionKey({"budget": budget, "strategy": row["strategy"]})
     metadata = {"against_random": row["words"], "worse_than_random": row["problem"] or "no"}
     return dg.AssetObservation(asset_key=graph.key("selections"), partition=key, metadata=metadata)
 
