@@ -272,8 +272,10 @@ def _scope(study: "Study", only: str, budgets: list[int] | None, strategies: lis
 def _make(study: "Study", scope: "Scope", typed: Path | None, workers: int, named: str) -> None:
     from edsel_assets.cli.making import make
     from edsel_assets.next_steps import Finished, show_end
+    from edsel_assets.planning.ledger import check_store
 
     start, home = time.perf_counter(), Home.at(typed)
+    check_store(home.store(study.name))
     for need in curve_notes(study, home, scope):
         typer.echo(f"Note: {need}")
     outcome, read = make(study, scope, home, workers)

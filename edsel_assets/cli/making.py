@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import typer
 
-from edsel_assets.planning.cells import Scope
+from edsel_assets.planning.cells import Cell, Scope
 from edsel_assets.running.local import Listener, Outcome
 from edsel_assets.store import Home
 from edsel_assets.study import Study
@@ -37,11 +37,16 @@ def make(study: Study, scope: Scope, home: Home, workers: int) -> tuple[Outcome,
 
 
 def _announced(study: Study, listener: Listener) -> Listener:
-    """``listener``, before which a run that begins says what runs where."""
+    """``listener``, which says what runs where once the pool is read; of a wrong pool, only its error."""
     from edsel_assets.running.devices import device_line
 
-    def planned(cells: int) -> None:
-        typer.echo(device_line(study), err=True)
-        listener.planned(cells)
+    told = False
 
-    return replace(listener, planned=planned)
+    def started(cell: Cell) -> None:
+        nonlocal told
+        if cell.kind != "pool" and not told:
+            told = True
+            typer.echo(device_line(study), err=True)
+        listener.started(cell)
+
+    return replace(listener, started=started)

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from edsel_assets.keys import parse_budget_trial
+from edsel_assets.keys import budget_key, parse_budget_trial, partition_key
 from edsel_assets.stages.rankings import COPIES
 from edsel_assets.study import Study
 from edsel_assets.study.choosing import AnnotationSettings
@@ -130,7 +130,8 @@ def trial_costs(
     wanted: dict[str, list[tuple[int, str, int]]] = {}
     for key in trials:
         budget, strategy, seed = parse_budget_trial(key)
-        wanted.setdefault(f"{key.partition('|')[0]}|{strategy}", []).append((budget, strategy, seed))
+        name = partition_key(budget_key(budget), strategy)
+        wanted.setdefault(name, []).append((budget, strategy, seed))
     for name in sorted(wanted.keys() & training_sets.keys()):
         table = training_sets[name].read(["replicate", "rank", *_COLUMNS[rule.price_by]])
         for budget, strategy, seed in wanted[name]:

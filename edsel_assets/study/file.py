@@ -25,6 +25,7 @@ _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 #: The setting that names the shipped study whose settings a file begins with.
 _EXTENDS = re.compile(r"^extends:[ \t]*(\w+)", re.MULTILINE)
 _SHOWN = 5
+_QUOTED = 80  # characters of a value that a message quotes
 #: What pydantic says of a wrong type, in words for who wrote the file.
 _RULES = {
     "model_type": "should be a section of settings (name: value)",
@@ -236,8 +237,10 @@ def _clause(place: Place, problems: list[Any], model: type[BaseModel], given: An
 
 
 def _rule(problem: Any) -> str:
-    limits = problem.get("ctx", {})
+    limits, given = problem.get("ctx", {}), problem["input"]
     message = problem["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    if isinstance(given, str) and len(given) > _QUOTED:
+        message = message.replace(repr(given), _limited(given))  # a validator quotes what it was given whole
     if problem["type"] == "string_pattern_mismatch":
         return _PATTERNS.get(limits["pattern"], message)
     if problem["type"] == "string_too_long":
@@ -329,7 +332,7 @@ def _meant(name: str, names: Iterable[str]) -> str:
 
 
 def _limited(value: Any) -> str:
-    return reprlib.repr(value)[:80]
+    return reprlib.repr(value)[:_QUOTED]
 
 
 def _with_line(reason: str, lines: dict[Place, int], place: Place) -> str:

@@ -15,7 +15,7 @@ from edsel_assets.annotation import Ledger as Purchases
 from edsel_assets.defs.build import build_definitions
 from edsel_assets.desk import Asking, place, take_back
 from edsel_assets.llm.judging.ledger import Ledger as Replies
-from edsel_assets.planning.cells import Cell
+from edsel_assets.planning.cells import Cell, Scope, cells_in
 from edsel_assets.planning.ledger import read_ledger
 from edsel_assets.planning.lineage import lineage_of
 from edsel_assets.running.instance import open_instance
@@ -55,11 +55,9 @@ class Whole:
     def cells(self) -> dict[str, list[Cell]]:
         """The cells that the store holds, by kind."""
         found: dict[str, list[Cell]] = {}
-        nodes = lineage_of(self.study, Home.at(self.desk.home)).nodes
-        for node in nodes.values():
-            for cell in node.cells():
-                assert self.store.path(self.store.ledger(cell)).exists(), f"{cell} must be in this store"
-                found.setdefault(cell.kind, []).append(cell)
+        for cell in cells_in(lineage_of(self.study, Home.at(self.desk.home)), Scope()):
+            assert self.store.path(self.store.ledger(cell)).exists(), f"{cell} must be in this store"
+            found.setdefault(cell.kind, []).append(cell)
         return found
 
     def look(self) -> list[Looked]:

@@ -52,7 +52,7 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> None:
 def run(study: Study, folder, pool: Recorder) -> None:
     freshness = freshness_of(study, folder)
     cells = cells_in(freshness.lineage, Scope())
-    _Schedule(cells, freshness, pool, Listener()).run(lambda: None)
+    _Schedule(cells, freshness, pool, 1, Listener()).run(lambda: None)
 
 
 @pytest.mark.parametrize("slots", [1, 3])

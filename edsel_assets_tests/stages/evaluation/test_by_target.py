@@ -97,7 +97,7 @@ def test_the_report_has_target_and_rest_side_by_side() -> None:
     assert first.title == "Target support: token_mean"
     cells = {row[:2]: dict(zip(first.header, row, strict=True)) for row in first.rows}
     assert float(cells["aimed", "50"]["random needs"]) == pytest.approx(200, rel=0.35)
-    assert cells["aimed", "50"]["reading"] == "saves"
+    assert cells["aimed", "50"]["reading"] == "saves, this subset"
     assert float(cells["aimed", "50"]["rest, to random"]) == pytest.approx(-np.log(50 / 30) / 3, abs=0.05)
     assert cells["random", "50"]["saved"] == ""
     assert report.texts[".txt"].index("Target support") < report.texts[".txt"].index("Score by strategy")
