@@ -53,7 +53,8 @@ def order(
     asking, experiment = Asking(strategy, budget, spend, replace, validate), _study(study)
     asking.check(experiment)
     with progress() as listener, _desk(experiment, Home.at(home), listener) as desk:
-        for need in curve_needs(experiment, desk.store, asking.sample(experiment)):
+        needs = curve_needs(experiment, desk.store, asking.sample(experiment))
+        for need in filter(None, (asking.fewer(experiment), *needs)):
             typer.echo(f"Note: {need}")
         if dry_run:
             _show(preview(desk, asking))

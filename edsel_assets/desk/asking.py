@@ -31,8 +31,23 @@ class Asking:
         return self.spend is not None or study.selection.by_price
 
     def sample(self, study: Study) -> int:
-        """How many prompts it buys to validate."""
-        return study.annotation.validation if self.validate is None else self.validate
+        """How many prompts it buys to validate: of the study's number at most half of the order."""
+        if self.validate is not None:
+            return self.validate
+        wanted = study.annotation.validation
+        if self.budget is None or study.strategy(self.strategy).iterative:
+            return wanted
+        return min(wanted, self.budget // 2)
+
+    def fewer(self, study: Study) -> str | None:
+        """What is said where the order is too small for the study's number of prompts to validate."""
+        wanted, found = study.annotation.validation, self.sample(study)
+        if self.validate is not None or found == wanted:
+            return None
+        return (
+            f"{found} of {self.budget} prompts validate, not the {wanted} of annotation.validation: at most "
+            "half of an order does. --validate says another number."
+        )
 
     def check(self, study: Study) -> None:
         """Raises ValueError: a strategy or budget that the study does not have."""

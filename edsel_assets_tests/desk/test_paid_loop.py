@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from edsel_assets import annotation
-from edsel_assets.desk import choosing, record_orders
+from edsel_assets.desk import Asking, choosing, record_orders
 from edsel_assets.desk.choosing import NothingToOrder, Offer
 from edsel_assets.desk.freezing import Draft, freeze
 from edsel_assets.desk.spending import advice, spend_by_order, spend_table
@@ -166,6 +166,14 @@ def test_when_all_picks_are_asked_for_nothing_is_ordered(store) -> None:
     order(store, ids=IDS[:3])
     with pytest.raises(NothingToOrder, match="All 3 picks of rankings"):
         order(store, ids=IDS[:3])
+
+
+def test_the_studys_validation_takes_at_most_half_of_an_order() -> None:
+    study = tiny_study(annotation={"validation": 3})
+    assert [Asking("fl_rbf", budget=budget).sample(study) for budget in (1, 2, 5, 6, 60)] == [0, 1, 2, 3, 3]
+    assert "1 of 2 prompts validate, not the 3" in str(Asking("fl_rbf", budget=2).fewer(study))
+    assert Asking("fl_rbf", budget=6).fewer(study) is None
+    assert Asking("fl_rbf", budget=2, validate=2).sample(study) == 2  # what was asked for is refused, not cut
 
 
 def test_a_validation_sample_is_part_of_the_budget_and_never_trained_on(store) -> None:
